@@ -1,0 +1,96 @@
+// Package crs holds the nouns of the CRS software: cards, PINs, origins, challenges and the
+// tokens that show a portal who is in front of it.
+//
+// A citizen's smart card is a [Card]. A portal sends a [Challenge]; together with the [Origin]
+// that the browser vouches for it makes a [Statement], the only thing a card ever signs. The
+// [Signature] becomes a [Token], which the portal checks with the Verifier of package portal.
+//
+// The package does no input or output. Package pcsc talks to cards, package bridge to
+// browsers; neither imports the other, both import this one.
+package crs
+
+import (
+	"context"
+	"crypto/x509"
+)
+
+// Card is one authentication key on a smart card or token.
+//
+// Its methods do card I/O, are safe for concurrent use and leave no state on the card: when
+// they return, a second program finds it as after a reset or a plain read.
+type Card interface {
+	// Info says what the card is. It does no I/O.
+	Info() Info
+
+	// Certificate returns the authentication certificate, or ErrPINFirst from cards that show
+	// it only after the PIN. It holds personal data: nothing of it may leave before consent.
+	Certificate(ctx context.Context) (*x509.Certificate, error)
+
+	// PINStatus returns what is known of the retry counter without asking the card for a
+	// verification: some cards count an empty VERIFY as a wrong PIN.
+	PINStatus(ctx context.Context) (PINStatus, error)
+
+	// Sign verifies the PIN and signs the statement in one transaction. A nil PIN means that
+	// it is typed on the reader. The PIN is spent when Sign returns, whatever it returns.
+	// A refused PIN is a *PINError.
+	Sign(ctx context.Context, pin *PIN, s Statement) (Signature, error)
+}
+
+// PINManager is implemented by cards whose PIN this software can check outside a login.
+type PINManager interface {
+	// VerifyPIN spends the PIN and leaves the card reset.
+	VerifyPIN(ctx context.Context, pin *PIN) error
+}
+
+// PersonalDataReader is implemented by cards that carry EF.DatiPersonali.
+type PersonalDataReader interface {
+	// PersonalData returns the file as it is on the card; ErrNoPersonalData when it is absent.
+	PersonalData(ctx context.Context) ([]byte, error)
+}
+
+// Info describes a card to its user and to a log.
+type Info struct {
+	Reader string // name of the reader, from PC/SC
+	Kind   string // "CNS"
+	Model  string // row of the card table, for diagnosis
+
+	// Holder is a name to show to the user ("MARIO ROSSI"). It is personal: it may appear in a
+	// dialog, not in a log or a message. It never contains the codice fiscale.
+	Holder string
+
+	// ID tells two cards apart: the content of EF_IDCarta, 16 characters. Personal, as Holder.
+	ID string
+
+	PINFormat PINFormat
+
+	// TwoPartPIN is set when the issuer is known to hand the PIN out in two parts: two digits
+	// on paper and three in a message; the PUK two and six.
+	TwoPartPIN bool
+}
+
+// PINStatus is what is known about a PIN before it is typed.
+type PINStatus struct {
+	// Retries is an upper bound of the tries left, -1 when nothing is known. It is kept by
+	// this software, the PIN may have been blocked or unblocked elsewhere since.
+	Retries int
+
+	// Blocked says that the card itself answered "blocked" when last asked.
+	Blocked bool
+
+	// Doubtful says that the last wrong PINs came without a number: the next may be the last.
+	Doubtful bool
+}
+
+// LastTry reports whether a further wrong PIN may block the card, as far as is known. Dialogs
+// ask for a second, explicit yes then.
+func (s PINStatus) LastTry() bool {
+	return s.Doubtful || (s.Retries >= 0 && s.Retries <= 1)
+}
+
+// A Reader is one card reader and what is in it.
+type Reader struct {
+	Name    string
+	Reading bool  // a card was inserted and is being read
+	Card    Card  // nil: none, or none that can be used
+	Err     error // why the card in the reader cannot be used; nil when the reader is empty
+}

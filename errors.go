@@ -1,0 +1,146 @@
+package crs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Code is an error as a portal sees it: one word of a closed list. Every error of this
+// software maps to one of them, see CodeOf. The sentence that goes with a code is fixed; the
+// cause stays in the dialog and in the log.
+type Code string
+
+// The closed list.
+const (
+	ErrInvalidRequest     Code = "invalid_request"
+	ErrUnsupportedVersion Code = "unsupported_version"
+	ErrOriginDenied       Code = "origin_denied"
+	ErrBusy               Code = "busy"
+	ErrCancelled          Code = "user_cancelled"
+	ErrTimeout            Code = "timeout"
+	ErrCardUnusable       Code = "card_unusable"
+	ErrCard               Code = "card_error"
+	ErrPINBlocked         Code = "pin_blocked"
+	ErrInternal           Code = "internal"
+)
+
+var sentences = map[Code]string{
+	ErrInvalidRequest:     "The request is malformed.",
+	ErrUnsupportedVersion: "This protocol version is not supported.",
+	ErrOriginDenied:       "This site is not allowed to ask.",
+	ErrBusy:               "Another login is in progress.",
+	ErrCancelled:          "The user cancelled the login.",
+	ErrTimeout:            "The login took too long.",
+	ErrCardUnusable:       "The card cannot be used to log in.",
+	ErrCard:               "The card or its reader failed.",
+	ErrPINBlocked:         "The PIN of the card is blocked.",
+	ErrInternal:           "The login failed for an internal reason.",
+}
+
+// Error returns the fixed English sentence of the code.
+func (c Code) Error() string {
+	if s, ok := sentences[c]; ok {
+		return s
+	}
+	return sentences[ErrInternal]
+}
+
+// Errors that say more than their code does, to the user and to callers within this software.
+var (
+	// ErrCardRemoved: the card left the reader, or another card is in it now.
+	ErrCardRemoved = detail(ErrCard, "the card was removed")
+	// ErrCardReset: another program reset the card between two commands.
+	ErrCardReset = detail(ErrCard, "another program reset the card")
+	// ErrCardInUse: another program holds the card for itself.
+	ErrCardInUse = detail(ErrCard, "another program is using the card")
+	// ErrCardStuck: a call to the reader did not return in time and was abandoned.
+	ErrCardStuck = detail(ErrCard, "the reader does not answer")
+	// ErrCardMute: something is in the reader, but no chip answers.
+	ErrCardMute = detail(ErrCardUnusable, "the reader finds no chip: the card is the wrong way round, or has none")
+	// ErrNoCNS: the card is not a CNS, or not one that can be used to log in.
+	ErrNoCNS = detail(ErrCardUnusable, "this card is not a CNS that can be used to log in")
+	// ErrPINFormat: no card of this kind has such a PIN. It was not sent.
+	ErrPINFormat = detail(ErrInternal, "the PIN does not have the form that this card needs")
+	// ErrPINSpent: the PIN was sent to a card already.
+	ErrPINSpent = detail(ErrInternal, "this PIN was used already and must be typed again")
+	// ErrPINFirst: the card shows its certificate only after the PIN.
+	ErrPINFirst = detail(ErrInternal, "the card shows its certificate only after the PIN")
+	// ErrNoPersonalData: the card carries no EF.DatiPersonali.
+	ErrNoPersonalData = detail(ErrInternal, "the card carries no personal data")
+)
+
+type detailed struct {
+	code Code
+	text string
+}
+
+func detail(c Code, text string) error   { return &detailed{c, text} }
+func (e *detailed) Error() string        { return e.text }
+func (e *detailed) Is(target error) bool { return target == e.code }
+
+// precedence decides when an error carries two codes: what the user did comes before what the
+// card did, the more telling code before the more general one.
+var precedence = []Code{
+	ErrInvalidRequest, ErrUnsupportedVersion, ErrOriginDenied, ErrBusy, ErrCancelled,
+	ErrTimeout, ErrPINBlocked, ErrCardUnusable, ErrCard, ErrInternal,
+}
+
+// CodeOf maps any error to the closed list: nil to the empty code, what is not known to
+// ErrInternal.
+func CodeOf(err error) Code {
+	if err == nil {
+		return ""
+	}
+	for _, code := range precedence {
+		if errors.Is(err, code) {
+			return code
+		}
+	}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return ErrTimeout
+	case errors.Is(err, context.Canceled):
+		return ErrCancelled
+	}
+	return ErrInternal
+}
+
+// PINError is returned when a PIN was sent and the card did not accept it, or may not have.
+type PINError struct {
+	// Retries is the number of tries left as the card told it, -1 when it did not.
+	Retries int
+	// Blocked says that the card answered: no further PIN is compared until the PUK unblocks it.
+	Blocked bool
+	// Uncertain says that no clear answer came. The try is perhaps counted.
+	Uncertain bool
+	// SW is the status word, 0 when none came.
+	SW uint16
+	// Err is what went wrong beneath, if anything did.
+	Err error
+}
+
+func (e *PINError) Error() string {
+	switch {
+	case e.Blocked:
+		return fmt.Sprintf("the PIN is blocked (SW %04X)", e.SW)
+	case e.Uncertain && e.Err != nil:
+		return fmt.Sprintf("no clear answer to the PIN, the try is perhaps counted: %v", e.Err)
+	case e.Uncertain:
+		return fmt.Sprintf("no clear answer to the PIN, the try is perhaps counted (SW %04X)", e.SW)
+	case e.Retries >= 0:
+		return fmt.Sprintf("wrong PIN, tries left: %d (SW %04X)", e.Retries, e.SW)
+	}
+	return fmt.Sprintf("wrong PIN, tries left not known (SW %04X)", e.SW)
+}
+
+// Unwrap returns what went wrong beneath, if anything did.
+func (e *PINError) Unwrap() error { return e.Err }
+
+// Is maps the error to the closed list.
+func (e *PINError) Is(target error) bool {
+	if e.Blocked {
+		return target == ErrPINBlocked
+	}
+	return target == ErrCard
+}
