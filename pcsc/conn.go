@@ -4,12 +4,12 @@
 // crs.Card. Everything that reaches a card passes through session.go.
 package pcsc
 
-// A Slot holds at most one card: a PC/SC reader, or a card in memory.
-type Slot interface {
+// A Reader holds at most one card: a reader of PC/SC, or a card in memory.
+type Reader interface {
 	// Name is the name of the reader.
 	Name() string
 	// Connect powers the card up and shares it with other programs. It returns
-	// crs.ErrCardRemoved when the slot is empty, crs.ErrCardMute when no chip answers and
+	// crs.ErrCardRemoved when it is empty, crs.ErrCardMute when no chip answers and
 	// crs.ErrCardInUse when another program holds the card for itself.
 	Connect() (Conn, error)
 }

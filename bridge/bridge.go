@@ -1,0 +1,52 @@
+// Package bridge offers portals a login with a card, over a WebSocket on the loopback
+// interface. login.go tells the story of a login; server.go decides who may speak at all.
+package bridge
+
+import (
+	"context"
+
+	"github.com/crs-bridge/crs"
+)
+
+// Cards are the readers and the cards in them.
+type Cards interface {
+	// Readers returns the readers as they are now, and a channel that is closed when anything
+	// about them changes. It does no card I/O.
+	Readers() (readers []crs.Reader, changed <-chan struct{})
+}
+
+// UI asks the user. Its methods return crs.ErrCancelled when the user closes the dialog, and
+// return early, with the context's error, when the context ends. An error of code
+// crs.ErrInternal means that the user cannot be asked here.
+type UI interface {
+	// AllowSite asks the first-time question: may this site ask for a login? Its default is no.
+	AllowSite(ctx context.Context, p crs.Prompt) (bool, error)
+
+	// InsertCard asks for a card and stays open until the context ends or the user closes it.
+	// The problem, if any, is why the card that is in a reader cannot be used.
+	InsertCard(ctx context.Context, p crs.Prompt, problem error) error
+
+	// PickCard asks for one of several cards, by holder, and returns its index.
+	PickCard(ctx context.Context, p crs.Prompt, cards []crs.Info) (int, error)
+
+	// SharePersonalData asks whether the site may have the personal data on the card. Its
+	// default is no.
+	SharePersonalData(ctx context.Context, p crs.Prompt, card crs.Info) (bool, error)
+
+	// AskPIN asks for the PIN. What it returns has the form that the card needs.
+	AskPIN(ctx context.Context, p crs.PINPrompt) (*crs.PIN, error)
+
+	// ConfirmLastTry asks whether to risk what may be the last try. Its default is no.
+	ConfirmLastTry(ctx context.Context, p crs.PINPrompt) (bool, error)
+
+	// Report tells the user what went wrong and what to do, and waits until it was read.
+	Report(ctx context.Context, p crs.Prompt, problem error) error
+}
+
+// Sites are the user's decisions about sites.
+type Sites interface {
+	// State returns the decision about an origin. It notices what other programs decided.
+	State(o crs.Origin) (crs.SiteState, error)
+	// Allow records a successful login, or the user's yes.
+	Allow(o crs.Origin) error
+}

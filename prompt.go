@@ -1,0 +1,32 @@
+package crs
+
+// Prompt is what every question to the user carries: who asks, and in which language.
+type Prompt struct {
+	// Origin is the site that asks; zero when the user acts on their own, from the command
+	// line or the tray.
+	Origin Origin
+	// Lang is "it" or "en"; "" means the language of the user's session.
+	Lang string
+	// Developer is set while the service also accepts pages of this computer (--developer):
+	// every dialog says so.
+	Developer bool
+}
+
+// PINPrompt is the question for a PIN.
+type PINPrompt struct {
+	Prompt
+	Card   Info
+	Status PINStatus
+	// Last is why the PIN is asked again: a *PINError, ErrPINFormat, or nil the first time.
+	Last error
+}
+
+// SiteState is what the user decided about a site.
+type SiteState string
+
+// States of a site.
+const (
+	SiteUnknown SiteState = ""
+	SiteAllowed SiteState = "allowed"
+	SiteBlocked SiteState = "blocked"
+)
