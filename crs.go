@@ -71,21 +71,23 @@ type Info struct {
 // PINStatus is what is known about a PIN before it is typed.
 type PINStatus struct {
 	// Retries is an upper bound of the tries left, -1 when nothing is known. It is kept by
-	// this software, the PIN may have been blocked or unblocked elsewhere since.
+	// this software; the PIN may have been blocked or unblocked elsewhere since.
 	Retries int
+
+	// Doubtful says that Retries was counted by this software, from three, because the card
+	// did not tell a number: there may be fewer.
+	Doubtful bool
 
 	// Blocked says that the card itself answered "blocked" when last asked.
 	Blocked bool
-
-	// Doubtful says that the last wrong PINs came without a number: the next may be the last.
-	Doubtful bool
 }
+
+// UnknownPINStatus is the status of a PIN of which nothing is known.
+var UnknownPINStatus = PINStatus{Retries: -1}
 
 // LastTry reports whether a further wrong PIN may block the card, as far as is known. Dialogs
 // ask for a second, explicit yes then.
-func (s PINStatus) LastTry() bool {
-	return s.Doubtful || (s.Retries >= 0 && s.Retries <= 1)
-}
+func (s PINStatus) LastTry() bool { return s.Retries >= 0 && s.Retries <= 1 }
 
 // A Reader is one card reader and what is in it.
 type Reader struct {

@@ -60,6 +60,10 @@ var (
 	ErrCardMute = detail(ErrCardUnusable, "the reader finds no chip: the card is the wrong way round, or has none")
 	// ErrNoCNS: the card is not a CNS, or not one that can be used to log in.
 	ErrNoCNS = detail(ErrCardUnusable, "this card is not a CNS that can be used to log in")
+	// ErrPINUnusable: the card has no PIN where its layout says, or says it cannot be used (6984).
+	ErrPINUnusable = detail(ErrCardUnusable, "the PIN of this card cannot be used")
+	// ErrNoService: the operating system's smart card service does not run.
+	ErrNoService = detail(ErrCard, "the smart card service is not running")
 	// ErrPINFormat: no card of this kind has such a PIN. It was not sent.
 	ErrPINFormat = detail(ErrInternal, "the PIN does not have the form that this card needs")
 	// ErrPINSpent: the PIN was sent to a card already.

@@ -6,8 +6,8 @@ import "github.com/crs-bridge/crs"
 // and of an insertion, because a card tells it only after a wrong PIN. Only the holder of the
 // card's PC/SC transaction writes the status of that card.
 type Tries interface {
-	// Load returns {-1, false, false} when nothing is known.
+	// Load returns crs.UnknownPINStatus when nothing is known.
 	Load(cardID string) (crs.PINStatus, error)
-	// Store keeps the status; {-1, false, false} forgets the card.
+	// Store keeps the status; crs.UnknownPINStatus forgets the card.
 	Store(cardID string, s crs.PINStatus) error
 }
