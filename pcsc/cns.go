@@ -1,0 +1,232 @@
+package pcsc
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/crs-bridge/crs"
+)
+
+// cns is the authentication key of a CNS, for one insertion of the card.
+type cns struct {
+	driver *Driver
+	source Reader
+	layout layout
+
+	// What the card proved when it was identified.
+	certificate *x509.Certificate
+	keySize     int // bytes
+	cardID      string
+	holder      string
+
+	// What was learned from the card since; for whoever has the reader's turn.
+	pinRefs  []byte       // references to try; one when it is known
+	methods  []signMethod // methods to try; nil: not chosen yet
+	extended bool         // reader and card take extended commands
+
+	removed atomic.Bool // the card left the reader: what is kept of it must not serve the next one
+}
+
+var (
+	_ crs.Card               = (*cns)(nil)
+	_ crs.PINManager         = (*cns)(nil)
+	_ crs.PersonalDataReader = (*cns)(nil)
+)
+
+// cnsPIN is the PIN of every CNS (cns-card.md section 3).
+var cnsPIN = crs.PINFormat{Min: 5, Max: 8, DigitsOnly: true}
+
+const pinBlock = 8 // bytes of a PIN in a command, padded with FF
+
+func (c *cns) Info() crs.Info {
+	return crs.Info{
+		Reader:     c.source.Name(),
+		Kind:       "CNS",
+		Model:      c.layout.name,
+		Holder:     c.holder,
+		ID:         c.cardID,
+		PINFormat:  cnsPIN,
+		TwoPartPIN: crs.IssuedInTwoParts(c.certificate),
+	}
+}
+
+// Certificate was read when the card was identified and is kept while the card stays in.
+func (c *cns) Certificate(context.Context) (*x509.Certificate, error) {
+	if c.removed.Load() {
+		return nil, crs.ErrCardRemoved
+	}
+	return c.certificate, nil
+}
+
+// PINStatus asks the card nothing: there is no harmless question (card-safety rule 4).
+func (c *cns) PINStatus(context.Context) (crs.PINStatus, error) {
+	return c.driver.tries().Load(c.cardID)
+}
+
+// Sign is VERIFY and PSO in one transaction that a reset ends.
+func (c *cns) Sign(ctx context.Context, pin *crs.PIN, statement crs.Statement) (crs.Signature, error) {
+	defer pin.Wipe()
+	digest, err := statement.Digest(crs.RS256)
+	if err != nil {
+		return crs.Signature{}, err
+	}
+	sig := crs.Signature{Algorithm: crs.RS256, Certificate: c.certificate}
+	err = c.withPIN(ctx, pin, func(s *session) (err error) {
+		sig.Bytes, err = c.signDigest(s, digest)
+		return err
+	})
+	if err != nil {
+		return crs.Signature{}, err
+	}
+	if err := sig.Verify(statement); err != nil {
+		return crs.Signature{}, fmt.Errorf("%w: %w", crs.ErrCard, err)
+	}
+	return sig, nil
+}
+
+// VerifyPIN is Sign without a signature.
+func (c *cns) VerifyPIN(ctx context.Context, pin *crs.PIN) error {
+	defer pin.Wipe()
+	return c.withPIN(ctx, pin, func(*session) error { return nil })
+}
+
+// PersonalData reads EF_DatiPersonali whole, with its padding.
+func (c *cns) PersonalData(ctx context.Context) ([]byte, error) {
+	const usual, most = 400, 4 << 10
+	var b []byte
+	err := c.transaction(ctx, false, func(s *session) error {
+		size, err := s.selectSize(pathPersonalData)
+		if errors.Is(err, swNotFound) {
+			return crs.ErrNoPersonalData
+		}
+		if err != nil {
+			return err
+		}
+		if size < 0 {
+			size = usual
+		}
+		if size > most {
+			return fmt.Errorf("%w: EF_DatiPersonali of %d bytes", crs.ErrCard, size)
+		}
+		if b, err = s.readTo(nil, size); err != nil {
+			return err
+		}
+		return s.selectPath(nil)
+	})
+	return b, err
+}
+
+// withPIN verifies the PIN and runs f while it holds, in one transaction ended by a reset.
+func (c *cns) withPIN(ctx context.Context, pin *crs.PIN, f func(*session) error) error {
+	if pin == nil {
+		return fmt.Errorf("%w: the PIN cannot be typed on this reader", crs.ErrInternal)
+	}
+	if err := pin.Check(cnsPIN); err != nil {
+		return err
+	}
+	return c.transaction(ctx, true, func(s *session) error {
+		// From here to the signature nothing but this is selected: whether a SELECT ends the
+		// security status differs by card (rule 3).
+		if c.layout.keyDF != nil {
+			if err := s.selectPath(c.layout.keyDF); err != nil {
+				return err
+			}
+		}
+		if err := c.verify(s, pin); err != nil {
+			return err
+		}
+		return f(s)
+	})
+}
+
+// transaction runs f in a transaction with this very card: EF_IDCarta is read again in each,
+// because a card can be swapped between two (T21). If another program resets the card before a
+// PIN was sent, it begins again at this check.
+func (c *cns) transaction(ctx context.Context, reset bool, f func(*session) error) error {
+	var err error
+	for range maxBeginAttempts {
+		if c.removed.Load() {
+			return crs.ErrCardRemoved
+		}
+		pinSent := false
+		err = c.driver.transaction(ctx, c.source, reset, func(s *session) error {
+			id, err := readCardID(s)
+			if err != nil {
+				return removedIfAnswered(err)
+			}
+			if id != c.cardID {
+				return crs.ErrCardRemoved
+			}
+			s.identified = true
+			err = f(s)
+			pinSent = s.pinSent
+			return err
+		})
+		if pinSent || !errors.Is(err, crs.ErrCardReset) {
+			break
+		}
+	}
+	return err
+}
+
+// removedIfAnswered: a card that does not show the file that it showed before is another card.
+func removedIfAnswered(err error) error {
+	if errors.Is(notCNS(err), crs.ErrNoCNS) {
+		return fmt.Errorf("%w: %w", crs.ErrCardRemoved, err)
+	}
+	return err
+}
+
+// verify sends the PIN. The try is counted before the command leaves: whatever happens to
+// card, reader or this process then, it is not forgotten (rule 4).
+func (c *cns) verify(s *session, pin *crs.PIN) error {
+	for i, ref := range c.pinRefs {
+		if err := s.ctx.Err(); err != nil {
+			return err
+		}
+		digits, err := pin.Spend()
+		if err != nil {
+			return err
+		}
+		before, err := c.driver.tries().Load(c.cardID)
+		if err != nil {
+			c.driver.log().Warn("retry counter not read", "error", err)
+			before = crs.UnknownPINStatus
+		}
+		pending := spend(before)
+		c.keep(pending)
+
+		// VERIFY (ISO/IEC 7816-4, section 11.5.6), the PIN in ASCII, padded with FF.
+		block := bytes.Repeat([]byte{0xFF}, pinBlock)
+		copy(block, digits)
+		s.pinSent = true
+		status, err := s.transmitPIN(command{ins: insVerify, p2: ref, data: block})
+		clear(block)
+		if err != nil {
+			return &crs.PINError{Retries: -1, Uncertain: true, Err: err}
+		}
+		after, err := verifyResult(status, before, pending)
+		c.keep(after)
+		if status.otherReference() {
+			if i+1 < len(c.pinRefs) {
+				pin.Refund()
+				continue
+			}
+			return err
+		}
+		c.pinRefs = c.pinRefs[i : i+1] // this is the one; it stays while the card is in
+		return err
+	}
+	return crs.ErrPINUnusable
+}
+
+// keep stores the status of the PIN. A full disk must not cost the user a login: it is logged.
+func (c *cns) keep(status crs.PINStatus) {
+	if err := c.driver.tries().Store(c.cardID, status); err != nil {
+		c.driver.log().Warn("retry counter not kept", "error", err)
+	}
+}

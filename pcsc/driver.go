@@ -1,0 +1,192 @@
+package pcsc
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/crs-bridge/crs"
+)
+
+// Driver opens the cards in readers. Its zero value works, keeps retry counters for its own
+// life only, and does not log.
+type Driver struct {
+	Tries    Tries
+	Log      *slog.Logger
+	Timeouts Timeouts
+
+	// GiveUp is called once, when so many calls were abandoned that only a new process helps.
+	GiveUp func()
+
+	mu        sync.Mutex
+	readers   map[string]*readerState
+	abandoned int
+	memory    memoryTries
+}
+
+// Timeouts bound calls that may never return; zero fields mean the defaults.
+type Timeouts struct {
+	Call time.Duration // any call: 10 s
+	PIN  time.Duration // a command that carries a PIN or PUK: 30 s
+	Sign time.Duration // a signature: 30 s
+}
+
+const (
+	defaultCall      = 10 * time.Second
+	defaultSlow      = 30 * time.Second
+	maxAbandoned     = 8
+	maxBeginAttempts = 3
+)
+
+// readerState is what a Driver knows of a reader beyond a connection.
+type readerState struct {
+	turn      chan struct{} // holds one token: whoever took it talks to the reader
+	stuck     bool          // an abandoned call has not returned
+	shortOnly bool          // an extended command broke the connection
+}
+
+func (d *Driver) log() *slog.Logger {
+	if d.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return d.Log
+}
+
+func (d *Driver) tries() Tries {
+	if d.Tries == nil {
+		return &d.memory
+	}
+	return d.Tries
+}
+
+func (d *Driver) reader(name string) *readerState {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.readers == nil {
+		d.readers = make(map[string]*readerState)
+	}
+	r, ok := d.readers[name]
+	if !ok {
+		r = &readerState{turn: make(chan struct{}, 1)}
+		r.turn <- struct{}{}
+		d.readers[name] = r
+	}
+	return r
+}
+
+func (d *Driver) shortOnly(reader string) bool {
+	state := d.reader(reader)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return state.shortOnly
+}
+
+func (d *Driver) setShortOnly(reader string) {
+	state := d.reader(reader)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	state.shortOnly = true
+}
+
+// within runs a call that may never return and waits for it at most for limit. An SCard call
+// cannot be cancelled: past the limit it is abandoned with its connection, and its reader is
+// skipped until the call returns after all.
+func within[T any](d *Driver, reader string, limit, fallback time.Duration, conn Conn, call func() (T, error)) (T, error) {
+	if limit == 0 {
+		limit = fallback
+	}
+	type result struct {
+		value T
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		value, err := call()
+		done <- result{value, err}
+	}()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case r := <-done:
+		return r.value, r.err
+	case <-timer.C:
+	}
+
+	state := d.reader(reader)
+	d.mu.Lock()
+	state.stuck = true
+	d.abandoned++
+	giveUp := d.abandoned == maxAbandoned
+	d.mu.Unlock()
+	d.log().Warn("call to the reader abandoned", "reader", reader, "after", limit)
+	if giveUp && d.GiveUp != nil {
+		d.GiveUp()
+	}
+	go func() {
+		r := <-done
+		if c, ok := any(r.value).(Conn); ok && r.err == nil {
+			conn = c // the abandoned call was Connect
+		}
+		if conn != nil {
+			conn.Close() // resets the card if the transaction is still open
+		}
+		d.mu.Lock()
+		state.stuck = false
+		d.mu.Unlock()
+		d.log().Info("abandoned call returned", "reader", reader)
+	}()
+	var zero T
+	return zero, crs.ErrCardStuck
+}
+
+// transaction runs f with the card of a reader to itself, as one PC/SC transaction, which ends
+// in every path, with a reset if reset is true. Nothing was sent to the card before f, and what
+// an earlier transaction learned of it is to be checked again: it may be another card.
+func (d *Driver) transaction(ctx context.Context, r Reader, reset bool, f func(*session) error) (err error) {
+	state := d.reader(r.Name())
+	select {
+	case <-state.turn:
+		defer func() { state.turn <- struct{}{} }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	d.mu.Lock()
+	stuck := state.stuck
+	d.mu.Unlock()
+	if stuck {
+		return crs.ErrCardStuck
+	}
+
+	s := &session{driver: d, ctx: ctx, reader: r.Name()}
+	s.conn, err = within(d, s.reader, d.Timeouts.Call, defaultCall, nil, r.Connect)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if !s.lost {
+			s.call(func() error { return s.conn.Close() })
+		}
+	}()
+	for range maxBeginAttempts {
+		// Another program's reset between Connect and Begin is harmless: nothing is known yet.
+		if err = s.call(s.conn.Begin); !errors.Is(err, crs.ErrCardReset) {
+			break
+		}
+	}
+	if err != nil {
+		return err
+	}
+	s.t0 = s.conn.Protocol() == 0
+	err = f(s)
+	if s.lost {
+		return err
+	}
+	endErr := s.call(func() error { return s.conn.End(reset) })
+	if endErr != nil {
+		// Close, deferred above, resets a card whose transaction did not end.
+		d.log().Info("transaction did not end", "reader", s.reader, "error", endErr)
+	}
+	return err
+}

@@ -1,0 +1,286 @@
+package pcsc
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/crs-bridge/crs"
+	"github.com/ebfe/scard"
+)
+
+// Monitor follows the readers of the PC/SC service and the cards in them. It waits without
+// limit and without polling, and outlives the service: readers come back when that does.
+type Monitor struct {
+	Driver *Driver
+
+	mu      sync.Mutex
+	slots   map[string]*slot
+	changed chan struct{} // closed and replaced at each change
+}
+
+// slot is one reader as the monitor last saw it.
+type slot struct {
+	state   crs.Reader
+	event   scard.StateFlag    // what PC/SC last told of it
+	stop    context.CancelFunc // ends the reading of the card that was in it
+	reading int                // counts insertions: a late result of an earlier one is dropped
+}
+
+// pnp is the pseudo-reader whose state changes when readers come and go.
+const pnp = `\\?PnP?\Notification`
+
+// Readers implements bridge.Cards.
+func (m *Monitor) Readers() ([]crs.Reader, <-chan struct{}) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	readers := make([]crs.Reader, 0, len(m.slots))
+	for _, s := range m.slots {
+		readers = append(readers, s.state)
+	}
+	slices.SortFunc(readers, func(a, b crs.Reader) int { return cmp.Compare(a.Name, b.Name) })
+	return readers, m.change()
+}
+
+// Run follows the readers until the context ends.
+func (m *Monitor) Run(ctx context.Context) {
+	const first, last = 50 * time.Millisecond, 2 * time.Second
+	service := watchService(ctx)
+	log := m.Driver.log()
+	reported := false
+	for delay := first; ctx.Err() == nil; {
+		started := time.Now()
+		err := m.watch(ctx)
+		m.forget(nil)
+		if ctx.Err() != nil {
+			return
+		}
+		if !reported || time.Since(started) > last {
+			log.Info("no smart card service", "error", err)
+			reported = true
+		}
+		if time.Since(started) > last {
+			delay = first // it ran and went: it may be restarting
+		}
+		// A service that just made its socket is not yet listening on it. After some tries
+		// only a change of the socket's directory is worth another.
+		var retry <-chan time.Time
+		if delay < last {
+			retry = time.After(delay)
+			delay *= 2
+		}
+		select {
+		case <-ctx.Done():
+		case <-retry:
+		case <-service:
+			delay = first
+		}
+	}
+}
+
+// watch follows the readers until the service or the context ends. Its context is used by
+// nothing else: a second call on it would block, or read freed memory.
+func (m *Monitor) watch(ctx context.Context) error {
+	pcsc, err := scard.EstablishContext()
+	if err != nil {
+		return scardError(err)
+	}
+	defer pcsc.Release()
+	m.Driver.log().Info("smart card service found")
+	pnpState := scard.StateUnaware
+	for {
+		names, err := pcsc.ListReaders()
+		if err != nil && err != scard.ErrNoReadersAvailable {
+			return scardError(err)
+		}
+		m.forget(names)
+		states := []scard.ReaderState{{Reader: pnp, CurrentState: pnpState}}
+		for _, name := range names {
+			states = append(states, scard.ReaderState{Reader: name, CurrentState: m.lastEvent(name)})
+		}
+		if err := wait(ctx, pcsc, states); err != nil {
+			return err
+		}
+		pnpState = states[0].EventState &^ scard.StateChanged
+		for _, s := range states[1:] {
+			if s.EventState&(scard.StateUnknown|scard.StateUnavailable) == 0 {
+				m.update(ctx, s)
+			}
+		}
+	}
+}
+
+// wait is GetStatusChange without limit. A Cancel before the call began is lost, so it is
+// repeated until the call returned.
+func wait(ctx context.Context, pcsc *scard.Context, states []scard.ReaderState) error {
+	done := make(chan error, 1)
+	go func() { done <- pcsc.GetStatusChange(states, -1) }()
+	select {
+	case err := <-done:
+		if err != nil {
+			return scardError(err)
+		}
+		return nil
+	case <-ctx.Done():
+	}
+	for {
+		pcsc.Cancel()
+		select {
+		case <-done:
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+func (m *Monitor) lastEvent(name string) scard.StateFlag {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s, ok := m.slots[name]; ok {
+		return s.event
+	}
+	return scard.StateUnaware
+}
+
+// insertions is the part of a state that counts insertions and removals.
+const insertions = scard.StateFlag(0xFFFF0000)
+
+// update takes in what PC/SC told of a reader.
+func (m *Monitor) update(ctx context.Context, now scard.ReaderState) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.slots == nil {
+		m.slots = make(map[string]*slot)
+	}
+	s, known := m.slots[now.Reader]
+	if !known {
+		s = &slot{state: crs.Reader{Name: now.Reader}}
+		m.slots[now.Reader] = s
+		m.Driver.log().Info("reader", "name", now.Reader)
+		m.announce()
+	}
+	before := s.event
+	s.event = now.EventState &^ scard.StateChanged
+	present := s.event & scard.StatePresent
+	if known && present == before&scard.StatePresent && s.event&insertions == before&insertions && s.event&scard.StateMute == before&scard.StateMute {
+		return // another program came or went: the card is the same
+	}
+	m.clear(s)
+	switch {
+	case present == 0:
+		if before&scard.StatePresent != 0 {
+			m.Driver.log().Info("card removed", "reader", now.Reader)
+		}
+	case s.event&scard.StateMute != 0:
+		m.Driver.log().Info("card does not answer", "reader", now.Reader)
+		s.state.Err = crs.ErrCardMute
+	default:
+		m.Driver.log().Info("card inserted", "reader", now.Reader, "atr", fmt.Sprintf("%X", now.Atr))
+		s.state.Reading = true
+		ctx, s.stop = context.WithCancel(ctx)
+		go m.read(ctx, s, s.reading)
+	}
+	m.announce()
+}
+
+// read opens the card in a reader. What may pass, such as another program holding the card, is
+// tried again while the card stays in.
+func (m *Monitor) read(ctx context.Context, s *slot, insertion int) {
+	const attempts = 5
+	delay := time.Second
+	for i := range attempts {
+		card, err := m.Driver.Open(ctx, pcscReader(s.state.Name))
+		m.mu.Lock()
+		if s.reading != insertion {
+			m.mu.Unlock()
+			return
+		}
+		again := err != nil && crs.CodeOf(err) == crs.ErrCard && i+1 < attempts
+		s.state.Reading, s.state.Card, s.state.Err = false, card, err
+		m.announce()
+		m.mu.Unlock()
+		if err == nil {
+			m.Driver.log().Info("card ready", "reader", s.state.Name, "kind", card.Info().Kind, "model", card.Info().Model)
+			return
+		}
+		m.Driver.log().Info("card not usable", "reader", s.state.Name, "error", err)
+		if !again {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(delay):
+			delay *= 2
+		}
+	}
+}
+
+// forget drops the readers that are not in names.
+func (m *Monitor) forget(names []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for name, s := range m.slots {
+		if !slices.Contains(names, name) {
+			m.clear(s)
+			delete(m.slots, name)
+			m.Driver.log().Info("reader gone", "name", name)
+			m.announce()
+		}
+	}
+}
+
+// clear empties a slot: its card, if any, is not to be used again. It wants m.mu held.
+func (m *Monitor) clear(s *slot) {
+	if s.stop != nil {
+		s.stop()
+		s.stop = nil
+	}
+	s.reading++
+	if card, ok := s.state.Card.(*cns); ok {
+		card.removed.Store(true)
+	}
+	s.state = crs.Reader{Name: s.state.Name}
+}
+
+// change returns the channel that announce closes. It wants m.mu held.
+func (m *Monitor) change() <-chan struct{} {
+	if m.changed == nil {
+		m.changed = make(chan struct{})
+	}
+	return m.changed
+}
+
+// announce wakes those who wait for a change. It wants m.mu held.
+func (m *Monitor) announce() {
+	if m.changed != nil {
+		close(m.changed)
+		m.changed = nil
+	}
+}
+
+// Readers opens the cards of all readers once, for programs that do not stay.
+func (d *Driver) Readers(ctx context.Context) ([]crs.Reader, error) {
+	pcsc, err := scard.EstablishContext()
+	if err != nil {
+		return nil, scardError(err)
+	}
+	names, err := pcsc.ListReaders()
+	pcsc.Release()
+	if err != nil && err != scard.ErrNoReadersAvailable {
+		return nil, scardError(err)
+	}
+	readers := make([]crs.Reader, len(names))
+	for i, name := range names {
+		readers[i].Name = name
+		readers[i].Card, err = d.Open(ctx, pcscReader(name))
+		if !errors.Is(err, crs.ErrCardRemoved) {
+			readers[i].Err = err
+		}
+	}
+	return readers, ctx.Err()
+}

@@ -1,0 +1,182 @@
+package pcsc
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/crs-bridge/crs"
+	"github.com/ebfe/scard"
+)
+
+// pcscReader is a reader of the operating system's PC/SC service.
+type pcscReader string
+
+func (r pcscReader) Name() string { return string(r) }
+
+// Connect uses a context of its own: on a shared one, a second connection to the reader of an
+// open transaction never returns.
+func (r pcscReader) Connect() (Conn, error) {
+	ctx, err := scard.EstablishContext()
+	if err != nil {
+		return nil, scardError(err)
+	}
+	card, err := ctx.Connect(string(r), scard.ShareShared, scard.ProtocolT0|scard.ProtocolT1)
+	if err != nil {
+		ctx.Release()
+		return nil, scardError(err)
+	}
+	c := &pcscConn{ctx: ctx, card: card}
+	switch card.ActiveProtocol() {
+	case scard.ProtocolT0:
+	case scard.ProtocolT1:
+		c.protocol = 1
+	default: // the binding panics on others
+		c.Close()
+		return nil, crs.ErrCardMute
+	}
+	status, err := card.Status()
+	if err != nil {
+		c.Close()
+		return nil, scardError(err)
+	}
+	c.atr = status.Atr
+	c.maxAPDU = maxAPDU(card)
+	return c, nil
+}
+
+// pcscConn is one connection, with its own context.
+type pcscConn struct {
+	ctx           *scard.Context
+	card          *scard.Card
+	atr           []byte
+	protocol      int
+	maxAPDU       int
+	inTransaction bool
+}
+
+func (c *pcscConn) ATR() []byte   { return c.atr }
+func (c *pcscConn) Protocol() int { return c.protocol }
+func (c *pcscConn) MaxAPDU() int  { return c.maxAPDU }
+
+func (c *pcscConn) Begin() error {
+	err := c.card.BeginTransaction()
+	if err == nil {
+		c.inTransaction = true
+		return nil
+	}
+	err = scardError(err)
+	if errors.Is(err, crs.ErrCardReset) {
+		// The handle is good again only after a reconnect.
+		if again := c.card.Reconnect(scard.ShareShared, scard.ProtocolT0|scard.ProtocolT1, scard.LeaveCard); again != nil {
+			return scardError(again)
+		}
+	}
+	return err
+}
+
+func (c *pcscConn) Transmit(command []byte) ([]byte, error) {
+	if len(command) == 0 {
+		return nil, errors.New("empty command") // the binding panics on it
+	}
+	answer, err := c.card.Transmit(command)
+	if err != nil {
+		return nil, scardError(err)
+	}
+	return answer, nil
+}
+
+func (c *pcscConn) End(reset bool) error {
+	disposition := scard.LeaveCard
+	if reset {
+		disposition = scard.ResetCard
+	}
+	if err := c.card.EndTransaction(disposition); err != nil {
+		return scardError(err)
+	}
+	c.inTransaction = false
+	return nil
+}
+
+func (c *pcscConn) Close() error {
+	if c.card == nil {
+		return nil
+	}
+	disposition := scard.LeaveCard
+	if c.inTransaction {
+		disposition = scard.ResetCard
+	}
+	err := errors.Join(c.card.Disconnect(disposition), c.ctx.Release())
+	c.card = nil
+	return err
+}
+
+// maxAPDU asks the driver for dwMaxAPDUDataSize (PC/SC part 10, section 2.6.14), 0 if it does
+// not tell. A driver that tells 0 takes short commands only.
+func maxAPDU(card *scard.Card) int {
+	const (
+		getFeatureRequest    = 3400
+		featureTLVProperties = 0x12
+		propertyMaxAPDU      = 0x0A
+	)
+	features, err := card.Control(scard.CtlCode(getFeatureRequest), nil)
+	if err != nil {
+		return 0
+	}
+	code := property(features, featureTLVProperties)
+	if len(code) != 4 {
+		return 0
+	}
+	properties, err := card.Control(binary.BigEndian.Uint32(code), nil)
+	if err != nil {
+		return 0
+	}
+	size := property(properties, propertyMaxAPDU)
+	if len(size) != 4 {
+		return 0
+	}
+	// Values are little endian here, unlike the control codes of the feature list.
+	if n := binary.LittleEndian.Uint32(size); n > 0 {
+		return int(min(n, maxExtended+1))
+	}
+	return maxShort
+}
+
+// property returns the value of a tag in a list of one-byte tags and lengths.
+func property(list []byte, tag byte) []byte {
+	for len(list) >= 2 {
+		n := int(list[1])
+		if len(list) < 2+n {
+			return nil
+		}
+		if list[0] == tag {
+			return list[2 : 2+n]
+		}
+		list = list[2+n:]
+	}
+	return nil
+}
+
+// scardError maps PC/SC's errors to this software's, in one place.
+func scardError(err error) error {
+	code, ok := err.(scard.Error)
+	if !ok {
+		return fmt.Errorf("%w: %w", crs.ErrCard, err)
+	}
+	var meaning error
+	switch code {
+	case scard.ErrNoSmartcard, scard.ErrRemovedCard, scard.ErrUnknownReader, scard.ErrReaderUnavailable:
+		meaning = crs.ErrCardRemoved
+	case scard.ErrResetCard:
+		meaning = crs.ErrCardReset
+	case scard.ErrUnresponsiveCard, scard.ErrUnpoweredCard, scard.ErrUnsupportedCard, scard.ErrProtoMismatch:
+		meaning = crs.ErrCardMute
+	case scard.ErrSharingViolation:
+		meaning = crs.ErrCardInUse
+	case scard.ErrNoService, scard.ErrServiceStopped, scard.ErrCommError, scard.ErrInvalidHandle, scard.ErrNoReadersAvailable:
+		meaning = crs.ErrNoService
+	default:
+		meaning = crs.ErrCard
+	}
+	return fmt.Errorf("%w (PC/SC %08X: %s)", meaning, uint32(code), code.Error())
+}

@@ -1,0 +1,9 @@
+//go:build !linux
+
+package pcsc
+
+import "context"
+
+func watchService(ctx context.Context) <-chan struct{} {
+	return pollService(ctx, make(chan struct{}, 1))
+}

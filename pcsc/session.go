@@ -1,0 +1,203 @@
+package pcsc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/crs-bridge/crs"
+)
+
+// session is one transaction with a card. Every byte that reaches a card passes through
+// transmit, and every PIN through transmitPIN.
+type session struct {
+	driver *Driver
+	ctx    context.Context
+	reader string
+	conn   Conn
+	t0     bool
+
+	// identified is set when the card proved in this transaction to be the CNS it is held for.
+	// Before that, only the commands of beforeIdentification are sent (card-safety rule 2).
+	identified bool
+
+	// pinSent is set when a PIN was about to be sent: from here nothing is begun again.
+	pinSent bool
+
+	// lost is set when a call was abandoned: the connection belongs to it.
+	lost bool
+}
+
+// beforeIdentification is the allow-list of rule 2: commands that change nothing on any card.
+// GET RESPONSE only fetches what one of the other two produced on T=0.
+var beforeIdentification = map[byte]bool{insSelect: true, insReadBinary: true, insGetResponse: true}
+
+var errNotIdentified = errors.New("command refused: the card has not proved what it is")
+
+// maxResponse bounds what 61xx may accumulate.
+const maxResponse = maxExtended
+
+// call runs a call of the connection within the usual limit.
+func (s *session) call(f func() error) error {
+	_, err := within(s.driver, s.reader, s.driver.Timeouts.Call, defaultCall, s.conn, func() (struct{}, error) {
+		return struct{}{}, f()
+	})
+	s.lost = s.lost || errors.Is(err, crs.ErrCardStuck)
+	return err
+}
+
+// transmit sends a command that carries no secret and returns the whole response: it fetches
+// the rest after 61xx, and repeats a SELECT or READ BINARY whose length was wrong (6Cxx).
+func (s *session) transmit(c command) (response, error) {
+	if c.carriesSecret() {
+		return response{}, errors.New("command refused: it carries a secret")
+	}
+	if err := s.ctx.Err(); err != nil {
+		return response{}, err
+	}
+	limit := s.driver.Timeouts.Call
+	fallback := defaultCall
+	if c.ins == insPSO {
+		limit, fallback = s.driver.Timeouts.Sign, defaultSlow
+	}
+	r, err := s.exchange(c, limit, fallback)
+	if err != nil {
+		return response{}, err
+	}
+	if le, ok := r.sw.exactly(); ok && beforeIdentification[c.ins] {
+		c.le = le
+		if r, err = s.exchange(c, limit, fallback); err != nil {
+			return response{}, err
+		}
+	}
+	for {
+		n, ok := r.sw.more()
+		if !ok {
+			return r, nil
+		}
+		next, err := s.exchange(command{ins: insGetResponse, le: n}, limit, fallback)
+		if err != nil {
+			return response{}, err
+		}
+		if len(next.data) == 0 || len(r.data)+len(next.data) > maxResponse {
+			return response{}, fmt.Errorf("%w: endless response", crs.ErrCard)
+		}
+		r = response{append(r.data, next.data...), next.sw}
+	}
+}
+
+// transmitPIN sends a command that carries a secret: once, whatever the answer (card-safety
+// rule 1). From its first byte to its status word nothing cancels it (rule 7): the context is
+// looked at before, not during.
+func (s *session) transmitPIN(c command) (sw, error) {
+	if !s.identified {
+		return 0, errNotIdentified
+	}
+	r, err := s.exchange(c, s.driver.Timeouts.PIN, defaultSlow)
+	return r.sw, err
+}
+
+// exchange sends one command and returns its response, as they are.
+func (s *session) exchange(c command, limit, fallback time.Duration) (response, error) {
+	if !s.identified && !beforeIdentification[c.ins] {
+		return response{}, errNotIdentified
+	}
+	if s.lost {
+		return response{}, crs.ErrCardStuck
+	}
+	b, err := c.encode(s.t0)
+	if err != nil {
+		return response{}, err
+	}
+	answer, err := within(s.driver, s.reader, limit, fallback, s.conn, func() ([]byte, error) {
+		if c.carriesSecret() {
+			defer clear(b)
+		}
+		return s.conn.Transmit(b)
+	})
+	if err != nil {
+		s.lost = s.lost || errors.Is(err, crs.ErrCardStuck)
+		s.log(c, 0, "none")
+		return response{}, err
+	}
+	r, err := parseResponse(answer)
+	if err != nil {
+		// A card that is pulled during a command gives no error and no bytes on some readers.
+		s.log(c, 0, "none")
+		return response{}, fmt.Errorf("%w: %w", crs.ErrCardRemoved, err)
+	}
+	s.log(c, len(r.data), r.sw.String())
+	return r, nil
+}
+
+// log writes the header and the lengths of a command, never its data: nothing personal is in
+// them.
+func (s *session) log(c command, answered int, sw string) {
+	s.driver.log().Debug("apdu", "reader", s.reader,
+		"ins", fmt.Sprintf("%02X", c.ins), "p1", fmt.Sprintf("%02X", c.p1), "p2", fmt.Sprintf("%02X", c.p2),
+		"sent", len(c.data), "received", answered, "sw", sw)
+}
+
+// selectPath selects a file or directory by its path from the MF, without FCI, or the MF
+// itself for an empty path (ISO/IEC 7816-4, section 11.1.1; CNS: cns-card.md section 2).
+func (s *session) selectPath(path []byte) error {
+	c := command{ins: insSelect, p1: 0x08, p2: 0x0C, data: path}
+	if len(path) == 0 {
+		c.p1, c.data = 0x00, []byte{0x3F, 0x00}
+	}
+	r, err := s.transmit(c)
+	if err != nil {
+		return err
+	}
+	if r.sw != swOK {
+		return r.sw
+	}
+	return nil
+}
+
+// selectSize selects a file and returns its size from the FCI, -1 when that does not tell.
+func (s *session) selectSize(path []byte) (int, error) {
+	r, err := s.transmit(command{ins: insSelect, p1: 0x08, p2: 0x00, data: path, le: maxShortResponse})
+	if err != nil {
+		return 0, err
+	}
+	if r.sw != swOK {
+		return 0, r.sw
+	}
+	return fileSize(r.data), nil
+}
+
+// read returns up to n bytes of the selected file from an offset; fewer mean that it ended.
+// The end shows as 6282, as 6B00, or as a short answer.
+func (s *session) read(offset, n int, extended bool) ([]byte, error) {
+	if offset > 0x7FFF { // P1 has 15 bits for the offset
+		return nil, fmt.Errorf("%w: file offset %d", crs.ErrCard, offset)
+	}
+	r, err := s.transmit(command{ins: insReadBinary, p1: byte(offset >> 8), p2: byte(offset), le: n, extended: extended})
+	switch {
+	case err != nil:
+		return nil, err
+	case r.sw == swOK || r.sw == swEndOfFile:
+		return r.data[:min(n, len(r.data))], nil
+	case r.sw == swOutside:
+		return nil, nil
+	}
+	return nil, r.sw
+}
+
+// readTo reads the selected file in short commands until it holds n bytes or the file ends.
+// OpenSC never asks for more than 255 bytes; some cards refuse 256.
+func (s *session) readTo(have []byte, n int) ([]byte, error) {
+	for len(have) < n {
+		b, err := s.read(len(have), min(n-len(have), maxShort), false)
+		if err != nil {
+			return nil, err
+		}
+		if len(b) == 0 {
+			break
+		}
+		have = append(have, b...)
+	}
+	return have, nil
+}

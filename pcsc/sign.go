@@ -1,0 +1,142 @@
+package pcsc
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/crs-bridge/crs"
+)
+
+// signMethod is one way to ask a CNS for an RSA signature.
+type signMethod int
+
+const (
+	// decipher is PSO DECIPHER over a block that the host pads, in one command: what OpenSC
+	// does, and what is proven to work (cns-card.md section 0). RSA-2048 needs the extended form.
+	decipher signMethod = iota
+	// decipherChained is the same block in a chain of short commands.
+	decipherChained
+	// computeSignature is PSO COMPUTE DIGITAL SIGNATURE, where the card pads: what the CNS
+	// specification describes.
+	computeSignature
+)
+
+func (m signMethod) String() string {
+	return [...]string{"decipher", "decipher chained", "compute digital signature"}[m]
+}
+
+// signMethods returns the methods that reader and card can take, in the order of rule 5.
+func (c *cns) signMethods() []signMethod {
+	if 1+c.keySize <= maxShort || c.extended {
+		return []signMethod{decipher, decipherChained, computeSignature}
+	}
+	return []signMethod{decipherChained, computeSignature}
+}
+
+// digestInfo is the DER of DigestInfo for SHA-256, without the digest (RFC 8017, section 9.2).
+var digestInfo = []byte{0x30, 0x31, 0x30, 0x0D, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01,
+	0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20}
+
+// signDigest has the card sign a SHA-256 digest after a VERIFY. It goes on to the next method
+// only when the card says that it does not know this one; never when the card may have refused
+// the PIN or the key, and never after a transport error (card-safety rule 5).
+func (c *cns) signDigest(s *session, digest []byte) ([]byte, error) {
+	if len(digest) != 32 {
+		return nil, errors.New("not a SHA-256 digest")
+	}
+	if c.methods == nil {
+		c.methods = c.signMethods()
+	}
+	// MSE RESTORE of security environment 3. The last byte is an empty Lc that the
+	// specification wants; as an Le it has the same form (OpenSC, card-itacns.c).
+	if err := s.succeed(command{ins: insMSE, p1: 0xF3, p2: 0x03, le: maxShortResponse}); err != nil {
+		return nil, err
+	}
+	var refused sw
+	for len(c.methods) > 0 {
+		signature, err := c.pso(s, c.methods[0], digest)
+		var status sw
+		switch {
+		case err == nil && len(signature) != c.keySize:
+			return nil, fmt.Errorf("%w: signature of %d bytes", crs.ErrCard, len(signature))
+		case err == nil:
+			return signature, nil
+		case errors.As(err, &status) && status.otherMethod():
+			refused = status
+		case c.methods[0] == decipher && c.extended && !cardGone(err) && !errors.As(err, &status):
+			// The reader could not carry it. This login is over, the next one chains.
+			c.extended, c.methods = false, c.methods[1:]
+			return nil, err
+		default:
+			return nil, err
+		}
+		c.driver.log().Debug("signature method refused", "method", c.methods[0].String(), "sw", status.String())
+		c.methods = c.methods[1:]
+	}
+	c.methods = nil // the card may be asked all over again in another login
+	return nil, fmt.Errorf("%w: no signature method works: %w", crs.ErrCard, refused)
+}
+
+// pso asks for one signature by one method.
+func (c *cns) pso(s *session, method signMethod, digest []byte) ([]byte, error) {
+	if method == computeSignature {
+		// MSE SET, digital signature template B6; PSO 9E 9A (CIE functional specification v2, p. 70).
+		if err := s.succeed(c.mseSet(0xB6)); err != nil {
+			return nil, err
+		}
+		return s.succeedWith(command{ins: insPSO, p1: 0x9E, p2: 0x9A, data: append(bytes.Clone(digestInfo), digest...), le: maxShortResponse})
+	}
+	// MSE SET, confidentiality template B8; PSO 80 86 over a padding indicator of 00 and the block.
+	if err := s.succeed(c.mseSet(0xB8)); err != nil {
+		return nil, err
+	}
+	data := append([]byte{0x00}, pkcs1Block(c.keySize, digest)...)
+	last := command{ins: insPSO, p1: 0x80, p2: 0x86, data: data, le: maxShortResponse}
+	switch {
+	case method == decipher && len(data) > maxShort:
+		last.extended, last.le = true, maxExtended+1
+	case method == decipherChained:
+		for len(last.data) > maxShort {
+			part := command{cla: claChained, ins: insPSO, p1: 0x80, p2: 0x86, data: last.data[:maxShort]}
+			if err := s.succeed(part); err != nil {
+				return nil, err
+			}
+			last.data = last.data[maxShort:]
+		}
+	}
+	return s.succeedWith(last)
+}
+
+// mseSet names the key of the layout row in a control reference template. P1 is F1 on a CNS,
+// not ISO's 41 (OpenSC, card-itacns.c).
+func (c *cns) mseSet(template byte) command {
+	return command{ins: insMSE, p1: 0xF1, p2: template, data: []byte{0x83, 0x01, c.layout.keyRef}}
+}
+
+// pkcs1Block pads DigestInfo and digest to the size of the key (RFC 8017, section 9.2).
+func pkcs1Block(size int, digest []byte) []byte {
+	block := bytes.Repeat([]byte{0xFF}, size)
+	block[0], block[1] = 0x00, 0x01
+	t := append(bytes.Clone(digestInfo), digest...)
+	block[size-len(t)-1] = 0x00
+	copy(block[size-len(t):], t)
+	return block
+}
+
+// succeed sends a command that has to be answered with 9000.
+func (s *session) succeed(c command) error {
+	_, err := s.succeedWith(c)
+	return err
+}
+
+func (s *session) succeedWith(c command) ([]byte, error) {
+	r, err := s.transmit(c)
+	if err != nil {
+		return nil, err
+	}
+	if r.sw != swOK {
+		return nil, r.sw
+	}
+	return r.data, nil
+}
