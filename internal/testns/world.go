@@ -5,6 +5,7 @@ package testns
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -27,9 +28,8 @@ type World struct {
 	WithoutPcscd bool
 }
 
-// marker tells the re-executed test binary that it is the inner one. Its value names the
-// namespaces of the outer one.
-const marker = "CRS_TESTNS_OUTSIDE"
+// marker tells the re-executed test binary that it is the inner one.
+const marker = "CRS_TESTNS_INNER"
 
 // Run returns the exit code of the tests, or 1 and says why when they cannot run.
 func (w World) Run() int {
@@ -49,23 +49,18 @@ func (w World) Run() int {
 }
 
 func (w World) run() (int, error) {
-	mount, err := os.Readlink("/proc/self/ns/mnt")
-	if err != nil {
-		return 0, err
-	}
-	net, err := os.Readlink("/proc/self/ns/net")
-	if err != nil {
-		return 0, err
-	}
-	outer, marked := os.LookupEnv(marker)
-	if !marked {
-		return reexec(mount + " " + net)
+	if os.Getenv(marker) == "" {
+		return reexec()
 	}
 	os.Unsetenv(marker) // a test binary that a test starts makes a world of its own
-	// Whoever set the variable, the mounts of the machine itself are not to be touched.
-	outerMount, outerNet, ok := strings.Cut(outer, " ")
-	if !ok || mount == outerMount || net == outerNet {
-		return 0, fmt.Errorf("%s is set, but these are not private namespaces", marker)
+	// Whoever set the variable, the mounts of the machine itself are not to be touched: a
+	// network that was just made has its loopback interface down.
+	lo, err := net.InterfaceByName("lo")
+	if err != nil {
+		return 0, err
+	}
+	if lo.Flags&net.FlagUp != 0 {
+		return 0, fmt.Errorf("%s is set, but this is not a private world", marker)
 	}
 	if err := furnish(); err != nil {
 		return 0, err
@@ -84,14 +79,14 @@ func (w World) run() (int, error) {
 
 // reexec runs this test binary once more, in new namespaces. Namespaces are entered by a new
 // process, not by this one: the Go runtime has started its threads already.
-func reexec(outer string) (int, error) {
+func reexec() (int, error) {
 	// The inner process dies with this thread, so this thread must stay.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 
 	inner := exec.Command("/proc/self/exe", os.Args[1:]...)
 	inner.Args[0] = os.Args[0]
-	inner.Env = append(os.Environ(), marker+"="+outer)
+	inner.Env = append(os.Environ(), marker+"=1")
 	inner.Stdin, inner.Stdout, inner.Stderr = os.Stdin, os.Stdout, os.Stderr
 	inner.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET,
