@@ -182,18 +182,18 @@ func (m *Monitor) update(ctx context.Context, now scard.ReaderState) {
 		m.Driver.log().Info("card inserted", "reader", now.Reader, "atr", fmt.Sprintf("%X", now.Atr))
 		s.state.Reading = true
 		ctx, s.stop = context.WithCancel(ctx)
-		go m.read(ctx, s, s.reading)
+		go m.read(ctx, now.Reader, s, s.reading)
 	}
 	m.announce()
 }
 
 // read opens the card in a reader. What may pass, such as another program holding the card, is
 // tried again while the card stays in.
-func (m *Monitor) read(ctx context.Context, s *slot, insertion int) {
+func (m *Monitor) read(ctx context.Context, name string, s *slot, insertion int) {
 	const attempts = 5
 	delay := time.Second
 	for i := range attempts {
-		card, err := m.Driver.Open(ctx, pcscReader(s.state.Name))
+		card, err := m.Driver.Open(ctx, pcscReader(name))
 		m.mu.Lock()
 		if s.reading != insertion {
 			m.mu.Unlock()
@@ -204,10 +204,10 @@ func (m *Monitor) read(ctx context.Context, s *slot, insertion int) {
 		m.announce()
 		m.mu.Unlock()
 		if err == nil {
-			m.Driver.log().Info("card ready", "reader", s.state.Name, "kind", card.Info().Kind, "model", card.Info().Model)
+			m.Driver.log().Info("card ready", "reader", name, "kind", card.Info().Kind, "model", card.Info().Model)
 			return
 		}
-		m.Driver.log().Info("card not usable", "reader", s.state.Name, "error", err)
+		m.Driver.log().Info("card not usable", "reader", name, "error", err)
 		if !again {
 			return
 		}

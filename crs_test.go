@@ -1,0 +1,275 @@
+package crs
+
+import (
+	"bytes"
+	"context"
+	"encoding/gob"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+)
+
+func TestPINHidesItself(t *testing.T) {
+	const secret = "73914"
+	p := NewPIN([]byte(secret))
+	var log bytes.Buffer
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "pin", p)
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "pin", p)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%p"} {
+		fmt.Fprintf(&log, verb, p)
+		fmt.Fprintf(&log, verb, struct{ P *PIN }{p})
+	}
+	if _, err := json.Marshal(p); err == nil {
+		t.Error("JSON accepted a PIN")
+	}
+	if _, err := json.Marshal(map[string]any{"pin": p}); err == nil {
+		t.Error("JSON accepted a PIN in a map")
+	}
+	if err := gob.NewEncoder(&log).Encode(p); err == nil {
+		t.Error("gob accepted a PIN")
+	}
+	for _, form := range []string{secret, "3733393134", "[55 51 57 49 52]", "0x37"} {
+		if strings.Contains(log.String(), form) {
+			t.Errorf("PIN printed as %s: %s", form, log.String())
+		}
+	}
+}
+
+func TestPINIsSpentOnce(t *testing.T) {
+	source := []byte("12345")
+	p := NewPIN(source)
+	if !bytes.Equal(source, make([]byte, 5)) {
+		t.Error("NewPIN left the caller's copy")
+	}
+	digits, err := p.Spend()
+	if err != nil || string(digits) != "12345" {
+		t.Fatalf("Spend: %v", err)
+	}
+	if _, err := p.Spend(); !errors.Is(err, ErrPINSpent) {
+		t.Errorf("second Spend: %v", err)
+	}
+	p.Refund()
+	if _, err := p.Spend(); err != nil {
+		t.Errorf("Spend after Refund: %v", err)
+	}
+	p.Wipe()
+	p.Wipe()
+	if !bytes.Equal(digits, make([]byte, 5)) {
+		t.Error("Wipe left the digits")
+	}
+	p.Refund()
+	if _, err := p.Spend(); !errors.Is(err, ErrPINSpent) {
+		t.Errorf("Spend after Wipe: %v", err)
+	}
+	(*PIN)(nil).Wipe()
+}
+
+func TestPINFormat(t *testing.T) {
+	cns := PINFormat{Min: 5, Max: 8, DigitsOnly: true}
+	for pin, ok := range map[string]bool{
+		"12345": true, "12345678": true, "": false, "1234": false, "123456789": false,
+		"1234a": false, "12 45": false, "１２３４５": false, "1234\n": false,
+	} {
+		if err := NewPIN([]byte(pin)).Check(cns); (err == nil) != ok {
+			t.Errorf("%q: %v", pin, err)
+		}
+	}
+	if NewPIN(nil).Check(PINFormat{}) == nil || new(PIN).Check(PINFormat{}) == nil {
+		t.Error("an empty PIN was accepted")
+	}
+}
+
+func TestCodeOf(t *testing.T) {
+	wrapped := func(err error) error { return fmt.Errorf("while signing: %w", err) }
+	for _, test := range []struct {
+		err  error
+		want Code
+	}{
+		{nil, ""},
+		{ErrBusy, ErrBusy},
+		{ErrCardRemoved, ErrCard}, {ErrCardReset, ErrCard}, {ErrCardInUse, ErrCard},
+		{ErrCardStuck, ErrCard}, {ErrNoService, ErrCard},
+		{ErrCardMute, ErrCardUnusable}, {ErrNoCNS, ErrCardUnusable}, {ErrPINUnusable, ErrCardUnusable},
+		{ErrPINFormat, ErrInternal}, {ErrPINSpent, ErrInternal}, {ErrPINFirst, ErrInternal}, {ErrNoPersonalData, ErrInternal},
+		{context.Canceled, ErrCancelled}, {context.DeadlineExceeded, ErrTimeout},
+		{&PINError{Blocked: true}, ErrPINBlocked},
+		{&PINError{Retries: 2}, ErrCard}, {&PINError{Retries: -1}, ErrCard},
+		{&PINError{Retries: -1, Uncertain: true, Err: ErrCardRemoved}, ErrCard},
+		{fmt.Errorf("%w: %w", ErrCancelled, ErrCardUnusable), ErrCancelled},
+		{errors.New("anything else"), ErrInternal},
+	} {
+		if got := CodeOf(test.err); got != test.want {
+			t.Errorf("%v: %q, want %q", test.err, got, test.want)
+		}
+		if test.err != nil && CodeOf(wrapped(test.err)) != test.want {
+			t.Errorf("%v: lost when wrapped", test.err)
+		}
+	}
+	if len(precedence) != len(sentences) {
+		t.Error("precedence does not list every code")
+	}
+	for _, code := range precedence {
+		if sentences[code] == "" {
+			t.Errorf("%s has no sentence", code)
+		}
+	}
+}
+
+func TestOrigin(t *testing.T) {
+	for _, s := range []string{
+		"https://portale.example", "https://portale.example:8443", "https://a.b.c.example",
+		"https://xn--caff-8oa.example", "https://192.0.2.7", "https://[2001:db8::1]:8443", "https://[::1]",
+		"https://under_score.example", "https://localhost", "https://1.example", "https://0x7f.example",
+		"https://" + strings.Repeat("a", 63) + ".example",
+	} {
+		o, err := ParseOrigin(s)
+		if err != nil || o.String() != s || o.IsZero() {
+			t.Errorf("%s: %v", s, err)
+		}
+	}
+	for _, s := range []string{
+		"", "null", "https://", "https:///", "https://portale.example/", "https://portale.example/x",
+		"http://portale.example", "HTTPS://portale.example", "https://Portale.example", "wss://portale.example",
+		"https://portale.example.", "https://portale.example:443", "https://portale.example:0",
+		"https://portale.example:08443", "https://portale.example:65536", "https://portale.example:",
+		"https://portale.example:+8443", "https://utente@portale.example", "https://utente:x@portale.example",
+		"https://portale.example?x", "https://portale.example#x", "https://caffè.example", "https://a b.example",
+		"https://.example", "https://a..example", "https://" + strings.Repeat("a", 64) + ".example",
+		"https://192.0.2.07", "https://192.0.2", "https://0x7f.1", "https://1.2.3.4.5", "https://2130706433",
+		"https://[2001:DB8::1]", "https://[2001:db8:0::1]", "https://[::1", "https://::1", "https://[fe80::1%25eth0]",
+		"https://[::ffff:192.0.2.1]", "https://%70ortale.example", "https://portale.example\x00", " https://portale.example",
+		"https://" + strings.Repeat("a.", 130) + "example", "moz-extension://0a", "file://",
+	} {
+		if o, err := ParseOrigin(s); err == nil || !o.IsZero() {
+			t.Errorf("%q was accepted", s)
+		}
+	}
+}
+
+func TestDeveloperOrigin(t *testing.T) {
+	for s, ok := range map[string]bool{
+		"http://localhost:27780": true, "http://127.0.0.1:27780": true, "https://portale.example": true,
+		"http://localhost:27781": false, "http://localhost": false, "http://[::1]:27780": false,
+		"http://localhost:027780": false, "http://portale.example:27780": false, "http://LOCALHOST:27780": false,
+	} {
+		if _, err := ParseDeveloperOrigin(s, 27780); (err == nil) != ok {
+			t.Errorf("%s: %v", s, err)
+		}
+	}
+	for _, port := range []int{0, -1, 65536} {
+		if _, err := ParseDeveloperOrigin(fmt.Sprintf("http://localhost:%d", port), port); err == nil {
+			t.Errorf("port %d was accepted", port)
+		}
+	}
+}
+
+func TestOriginHost(t *testing.T) {
+	for s, want := range map[string][2]string{
+		"https://portale.example":      {"portale.example", "portale.example"},
+		"https://portale.example:8443": {"portale.example:8443", "portale.example"},
+		"https://[2001:db8::1]:8443":   {"[2001:db8::1]:8443", "2001:db8::1"},
+		"https://[2001:db8::1]":        {"[2001:db8::1]", "2001:db8::1"},
+	} {
+		o, err := ParseOrigin(s)
+		if err != nil || o.Host() != want[0] || o.Hostname() != want[1] {
+			t.Errorf("%s: %q %q %v", s, o.Host(), o.Hostname(), err)
+		}
+	}
+}
+
+func FuzzOrigin(f *testing.F) {
+	for _, s := range []string{"https://portale.example:8443", "https://[::1]:1", "https://1.2.3.4", "null"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		o, err := ParseOrigin(s)
+		if err != nil {
+			if !o.IsZero() {
+				t.Error("an origin beside an error")
+			}
+			return
+		}
+		if o.String() != s {
+			t.Errorf("%q became %q", s, o)
+		}
+		if o.Hostname() == "" || strings.ToLower(s) != s || strings.ContainsAny(s, " @?#%\\") {
+			t.Errorf("%q was accepted", s)
+		}
+	})
+}
+
+func TestChallenge(t *testing.T) {
+	good := strings.Repeat("QUJD", 11)
+	for s, ok := range map[string]bool{
+		good: true, good[:43] + "=": false, strings.Repeat("A", 43) + "=": true, good + good: true,
+		strings.Repeat("QUJD", 32): true, strings.Repeat("QUJD", 33): false, "": false, good[:40]: false,
+		good[:43]: false, good[:43] + "-": false, good[:43] + "\n": false, good[:42] + "==": false,
+		strings.Repeat("A", 42) + "B=": false, good + "A": false,
+	} {
+		c, err := ParseChallenge(s)
+		if (err == nil) != ok || ok && c.String() != s || !ok && c != (Challenge{}) {
+			t.Errorf("%q: %v", s, err)
+		}
+	}
+}
+
+func TestStatementNeedsBoth(t *testing.T) {
+	o, _ := ParseOrigin("https://portale.example")
+	c, _ := ParseChallenge(strings.Repeat("QUJD", 11))
+	if _, err := NewStatement(Origin{}, c); err == nil {
+		t.Error("statement without origin")
+	}
+	if _, err := NewStatement(o, Challenge{}); err == nil {
+		t.Error("statement without challenge")
+	}
+	if _, err := (Statement{}).Digest(RS256); err == nil {
+		t.Error("digest of nothing")
+	}
+	s, err := NewStatement(o, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Digest("RS1"); err == nil {
+		t.Error("SHA-1 was accepted")
+	}
+	for alg, size := range map[Algorithm]int{RS256: 32, PS256: 32, ES256: 32, ES384: 48} {
+		if d, err := s.Digest(alg); err != nil || len(d) != size {
+			t.Errorf("%s: %d bytes, %v", alg, len(d), err)
+		}
+	}
+	if err := (Signature{Algorithm: RS256}).Verify(s); err == nil {
+		t.Error("a signature without certificate verifies")
+	}
+}
+
+func FuzzToken(f *testing.F) {
+	good, err := json.Marshal(Token{make([]byte, 60), RS256, make([]byte, 60), TokenFormat, "https://example.org"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add([]byte(`{"unverifiedCertificate":1}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		token, err := ParseToken(b)
+		if err != nil {
+			if token.Signature != nil || token.UnverifiedCertificate != nil {
+				t.Error("a token beside an error")
+			}
+			return
+		}
+		again, err := json.Marshal(token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(again) > maxTokenJSON || len(again) < minTokenJSON {
+			return // other spelling of the same token
+		}
+		second, err := ParseToken(again)
+		if err != nil || !bytes.Equal(second.Signature, token.Signature) || !bytes.Equal(second.UnverifiedCertificate, token.UnverifiedCertificate) {
+			t.Errorf("not stable: %v", err)
+		}
+	})
+}
