@@ -73,7 +73,7 @@ func parseResponse(b []byte) (response, error) {
 		return response{}, fmt.Errorf("response APDU of %d bytes", len(b))
 	}
 	n := len(b) - 2
-	return response{b[:n], sw(b[n])<<8 | sw(b[n+1])}, nil
+	return response{b[:n:n], sw(b[n])<<8 | sw(b[n+1])}, nil
 }
 
 // fileSize reads the size of a transparent file from the FCI that SELECT returns (ISO/IEC
