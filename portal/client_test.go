@@ -1,0 +1,405 @@
+package portal
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/browser"
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/portal/internal/portaltest"
+)
+
+// page serves crs.js and an empty page, which the test's scripts run in.
+func page(t *testing.T) (port string) {
+	t.Helper()
+	mux := http.NewServeMux()
+	mux.Handle("/crs/", &Login{})
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/policy" {
+			w.Header().Set("Content-Security-Policy", "connect-src 'self'")
+		}
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprint(w, "<!doctype html><title>page</title>")
+	})
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+// outcome is what a page saw of a login.
+type outcome struct {
+	Result map[string]any
+	Code   string
+	States []string
+}
+
+// try logs in on a page; options are further members of login's argument, before runs first.
+// Timers run a hundred times as fast as on a citizen's page.
+func try(t *testing.T, ctx context.Context, url, options, before string) outcome {
+	t.Helper()
+	script := fmt.Sprintf(`(async () => {
+		const later = window.setTimeout;
+		window.setTimeout = (f, ms) => later(f, ms / 100);
+		const { login, CRSError } = await import("/crs/crs.js");
+		const seen = { States: [] };
+		const onProgress = (state) => seen.States.push(state);
+		try {
+			%s;
+			seen.Result = await login({ challenge: "Y2hhbGxlbmdl", onProgress, %s });
+		} catch (error) {
+			seen.Code = error instanceof CRSError && error.message ? error.code : String(error);
+		}
+		return JSON.stringify(seen);
+	})()`, before, options)
+	var seen outcome
+	var text string
+	await := func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }
+	if err := chromedp.Run(ctx, chromedp.Navigate(url), chromedp.Evaluate(script, &text, await)); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal([]byte(text), &seen); err != nil {
+		t.Fatal(err)
+	}
+	return seen
+}
+
+// answer serves a connection up to the authenticate request, then calls next.
+func answer(next func(*portaltest.Conn, portaltest.Message)) func(*portaltest.Conn) {
+	return func(c *portaltest.Conn) {
+		if m, ok := c.Hello(); ok && m.Method == "authenticate" {
+			next(c, m)
+			c.Read() // until the client closes
+		}
+	}
+}
+
+var token = map[string]any{"format": "web-eid:1.0"}
+
+// succeed answers with a token.
+var succeed = answer(func(c *portaltest.Conn, m portaltest.Message) {
+	c.Write(portaltest.Message{ID: m.ID, Result: map[string]any{"token": token}})
+})
+
+var codes = []crs.Code{
+	crs.ErrInvalidRequest, crs.ErrUnsupportedVersion, crs.ErrOriginDenied, crs.ErrBusy, crs.ErrCancelled,
+	crs.ErrTimeout, crs.ErrCardUnusable, crs.ErrCard, crs.ErrPINBlocked, crs.ErrInternal,
+}
+
+// crs.js in Chromium against a bridge that plays every part.
+func TestClient(t *testing.T) {
+	t.Parallel()
+	port := page(t)
+	url := "http://localhost:" + port
+	var bridges [3]*portaltest.Bridge
+	var addrs [3]string
+	for i := range bridges {
+		bridges[i] = portaltest.NewBridge(t)
+		addrs[i] = bridges[i].Addr
+	}
+	ctx := portaltest.NewBrowser(t, addrs)
+
+	// serve sets what the three ports do, and returns how often each was asked before.
+	serve := func(first, second, third func(*portaltest.Conn)) (asked [3]int) {
+		for i, s := range []func(*portaltest.Conn){first, second, third} {
+			asked[i] = bridges[i].Serve(s)
+		}
+		return asked
+	}
+	expect := func(t *testing.T, got outcome, code string) {
+		t.Helper()
+		if got.Code != code {
+			t.Errorf("code %q, want %q", got.Code, code)
+		}
+	}
+
+	t.Run("login", func(t *testing.T) {
+		var asked portaltest.Message
+		serve(answer(func(c *portaltest.Conn, m portaltest.Message) {
+			asked = m
+			if c.Origin != url {
+				t.Errorf("origin %q", c.Origin)
+			}
+			c.Progress(m.ID, "consent", "card", "pin", "signing")
+			c.Write(portaltest.Message{ID: m.ID, Result: map[string]any{"token": token, "personalData": "AAAA"}})
+		}), nil, nil)
+		got := try(t, ctx, url, `lang: "it", personalData: true`, "")
+		expect(t, got, "")
+		if want := map[string]any{"token": token, "personalData": "AAAA"}; !reflect.DeepEqual(got.Result, want) {
+			t.Errorf("result %v", got.Result)
+		}
+		// Chromium would ask for the permission if this page were not on the computer itself.
+		if want := []string{"permission", "consent", "card", "pin", "signing"}; !slices.Equal(got.States, want) {
+			t.Errorf("states %q", got.States)
+		}
+		if want := map[string]any{"challenge": "Y2hhbGxlbmdl", "lang": "it", "personalData": true}; !reflect.DeepEqual(asked.Params, want) {
+			t.Errorf("parameters %v", asked.Params)
+		}
+	})
+
+	t.Run("only what was asked for", func(t *testing.T) {
+		serve(answer(func(c *portaltest.Conn, m portaltest.Message) {
+			if want := map[string]any{"challenge": "Y2hhbGxlbmdl"}; !reflect.DeepEqual(m.Params, want) {
+				t.Errorf("parameters %v", m.Params)
+			}
+			c.Write(portaltest.Message{ID: m.ID, Result: map[string]any{"token": token}})
+		}), nil, nil)
+		expect(t, try(t, ctx, url, "", ""), "")
+		if asked := serve(nil, nil, nil); asked != [3]int{1, 0, 0} {
+			t.Errorf("connections %v", asked)
+		}
+	})
+
+	t.Run("errors", func(t *testing.T) {
+		for _, code := range codes {
+			serve(answer(func(c *portaltest.Conn, m portaltest.Message) { c.Refuse(m.ID, string(code)) }), succeed, nil)
+			expect(t, try(t, ctx, url, "", ""), string(code))
+			if asked := serve(nil, nil, nil); asked != [3]int{1, 0, 0} {
+				t.Errorf("connections %v: an answer is an answer", asked)
+			}
+		}
+		serve(answer(func(c *portaltest.Conn, m portaltest.Message) { c.Refuse(m.ID, "of_the_future") }), nil, nil)
+		expect(t, try(t, ctx, url, "", ""), "internal")
+	})
+
+	// Ports: whatever is not a bridge that answers is passed by.
+	hello := func(reply func(*portaltest.Conn, portaltest.Message)) func(*portaltest.Conn) {
+		return func(c *portaltest.Conn) {
+			if m, ok := c.Read(); ok {
+				reply(c, m)
+				if m, ok := c.Read(); ok {
+					t.Errorf("the client went on with %v", m)
+				}
+			}
+		}
+	}
+	for name, stranger := range map[string]func(*portaltest.Conn){
+		"refuses": nil,
+		"leaves":  func(*portaltest.Conn) {},
+		"silent":  hello(func(*portaltest.Conn, portaltest.Message) {}),
+		"not JSON": hello(func(c *portaltest.Conn, _ portaltest.Message) {
+			c.WriteText("hello")
+		}),
+		"null": hello(func(c *portaltest.Conn, _ portaltest.Message) { c.WriteText("null") }),
+		"echo": hello(func(c *portaltest.Conn, m portaltest.Message) { c.Write(m) }),
+		"other protocol": hello(func(c *portaltest.Conn, m portaltest.Message) {
+			c.Write(portaltest.Message{ID: m.ID, Result: map[string]any{"protocol": 2}})
+		}),
+		"other id": hello(func(c *portaltest.Conn, m portaltest.Message) {
+			c.Write(portaltest.Message{ID: m.ID + 1, Result: map[string]any{"protocol": 1}})
+		}),
+	} {
+		t.Run("port "+name, func(t *testing.T) {
+			serve(stranger, stranger, succeed)
+			expect(t, try(t, ctx, url, "", ""), "")
+			if asked := serve(stranger, stranger, stranger); asked != [3]int{1, 1, 1} {
+				t.Errorf("connections %v", asked)
+			}
+			expect(t, try(t, ctx, url, "", ""), "bridge_unavailable")
+		})
+	}
+
+	t.Run("one connection at a time", func(t *testing.T) {
+		open := make(chan struct{}, 1)
+		one := func(c *portaltest.Conn) {
+			select {
+			case open <- struct{}{}:
+			default:
+				t.Error("two connections at once")
+			}
+			c.Read()
+			<-open
+		}
+		serve(one, one, one)
+		expect(t, try(t, ctx, url, "", ""), "bridge_unavailable")
+	})
+
+	t.Run("unsupported version", func(t *testing.T) {
+		serve(hello(func(c *portaltest.Conn, m portaltest.Message) { c.Refuse(m.ID, "unsupported_version") }), nil, nil)
+		expect(t, try(t, ctx, url, "", ""), "unsupported_version")
+	})
+
+	t.Run("bridge goes away", func(t *testing.T) {
+		serve(func(c *portaltest.Conn) { c.Hello() }, succeed, nil)
+		expect(t, try(t, ctx, url, "", ""), "bridge_unavailable")
+	})
+
+	t.Run("wrong answers", func(t *testing.T) {
+		for _, wrong := range []func(*portaltest.Conn, portaltest.Message){
+			func(c *portaltest.Conn, m portaltest.Message) { c.Write(portaltest.Message{ID: m.ID}) },
+			func(c *portaltest.Conn, m portaltest.Message) {
+				c.Write(portaltest.Message{ID: m.ID, Result: map[string]any{"token": "x"}})
+			},
+			func(c *portaltest.Conn, m portaltest.Message) {
+				c.Write(portaltest.Message{ID: m.ID + 1, Result: map[string]any{"token": token}})
+			},
+			func(c *portaltest.Conn, m portaltest.Message) { c.WriteText(`{"id":2,"result":{"token":{}}}`) },
+			func(c *portaltest.Conn, m portaltest.Message) { c.WriteText("[]") },
+		} {
+			serve(answer(wrong), nil, nil)
+			expect(t, try(t, ctx, url, "", ""), "internal")
+		}
+	})
+
+	t.Run("cancel", func(t *testing.T) {
+		closed := make(chan bool, 1)
+		serve(func(c *portaltest.Conn) {
+			login, _ := c.Hello()
+			c.Progress(login.ID, "pin")
+			cancel, ok := c.Read()
+			if !ok || cancel.Method != "cancel" || cancel.Params["id"] != float64(login.ID) {
+				t.Errorf("instead of a cancel: %+v", cancel)
+			}
+			_, more := c.Read()
+			closed <- !more
+		}, succeed, nil)
+		got := try(t, ctx, url, `signal: stop.signal, onProgress: (s) => { if (s === "pin") stop.abort(); }`, "const stop = new AbortController()")
+		expect(t, got, "user_cancelled")
+		if !<-closed {
+			t.Error("the connection stayed open")
+		}
+		serve(succeed, succeed, succeed)
+		expect(t, try(t, ctx, url, `signal: AbortSignal.abort()`, ""), "user_cancelled")
+		if asked := serve(nil, nil, nil); asked != [3]int{} {
+			t.Errorf("connections %v after a cancel", asked)
+		}
+	})
+
+	t.Run("policy of the page forbids it", func(t *testing.T) {
+		serve(succeed, nil, nil)
+		expect(t, try(t, ctx, url+"/policy", "", ""), "bridge_unavailable")
+	})
+
+	t.Run("insecure page", func(t *testing.T) {
+		serve(succeed, succeed, succeed)
+		expect(t, try(t, ctx, "http://portal.example:"+port, "", ""), "insecure_context")
+		if asked := serve(nil, nil, nil); asked != [3]int{} {
+			t.Errorf("connections %v from an insecure page", asked)
+		}
+	})
+
+	t.Run("TestT05Frame", func(t *testing.T) {
+		serve(succeed, succeed, succeed)
+		var code string
+		await := func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }
+		err := chromedp.Run(ctx, chromedp.Navigate(url), chromedp.Evaluate(`new Promise((resolve) => {
+			const frame = document.createElement("iframe");
+			frame.src = "/";
+			frame.onload = async () => {
+				const { login } = await frame.contentWindow.eval('import("/crs/crs.js")');
+				login({ challenge: "x" }).then(() => resolve("logged in"), (error) => resolve(error.code));
+			};
+			document.body.append(frame);
+		})`, &code, await))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code != "insecure_context" {
+			t.Errorf("login in a frame: %q", code)
+		}
+		if asked := serve(nil, nil, nil); asked != [3]int{} {
+			t.Errorf("connections %v from a frame", asked)
+		}
+	})
+}
+
+// A public page needs the citizen's permission. Headless Chromium answers no when nobody said
+// yes, as a citizen who presses Block does.
+func TestClientPermission(t *testing.T) {
+	t.Parallel()
+	port := page(t)
+	url := "http://127.0.0.1:" + port
+	bridge := portaltest.NewBridge(t)
+	closed := portaltest.ClosedPort(t)
+	ctx := portaltest.NewBrowser(t, [3]string{closed, bridge.Addr, closed},
+		chromedp.Flag("ip-address-space-overrides", "127.0.0.1:"+port+"=public"))
+	decide := func(to browser.PermissionSetting) {
+		t.Helper()
+		err := chromedp.Run(ctx, chromedp.ActionFunc(func(ctx context.Context) error {
+			whole := cdp.WithExecutor(ctx, chromedp.FromContext(ctx).Browser)
+			return browser.SetPermission(&browser.PermissionDescriptor{Name: "loopback-network"}, to).Do(whole)
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	bridge.Serve(succeed)
+	got := try(t, ctx, url, "", "")
+	if got.Code != "permission_denied" || !slices.Equal(got.States, []string{"permission"}) {
+		t.Errorf("blocked when asked: %+v", got)
+	}
+	got = try(t, ctx, url, "", "")
+	if got.Code != "permission_denied" || len(got.States) != 0 {
+		t.Errorf("blocked before: %+v", got)
+	}
+	if asked := bridge.Serve(succeed); asked != 0 {
+		t.Errorf("%d handshakes without permission", asked)
+	}
+	decide(browser.PermissionSettingGranted)
+	got = try(t, ctx, url, "", "")
+	if got.Code != "" || len(got.States) != 0 {
+		t.Errorf("allowed: %+v", got)
+	}
+	bridge.Serve(nil)
+	got = try(t, ctx, url, "", "")
+	if got.Code != "bridge_unavailable" {
+		t.Errorf("allowed, but nobody answers: %+v", got)
+	}
+}
+
+// The codes are a closed list, the same in the program, the client and its types.
+func TestClientCodes(t *testing.T) {
+	t.Parallel()
+	var want []string
+	for _, code := range codes {
+		want = append(want, string(code))
+	}
+	inClient := between(t, "js/crs.js", "const CODES", "]);")
+	slices.Sort(want)
+	if !slices.Equal(inClient, want) {
+		t.Errorf("crs.js has the codes %q, want %q", inClient, want)
+	}
+	want = append(want, "bridge_unavailable", "permission_denied", "insecure_context")
+	slices.Sort(want)
+	if inTypes := between(t, "js/crs.d.ts", "export type Code", ";\n\nexport class"); !slices.Equal(inTypes, want) {
+		t.Errorf("crs.d.ts has the codes %q, want %q", inTypes, want)
+	}
+}
+
+// between returns the quoted words of a part of a file, sorted.
+func between(t *testing.T, path, from, to string) []string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(b), from)
+	part, _, found := strings.Cut(after, to)
+	if !found {
+		t.Fatalf("%s has no %q … %q", path, from, to)
+	}
+	var words []string
+	for _, m := range regexp.MustCompile(`"([a-z_]+)"`).FindAllStringSubmatch(part, -1) {
+		words = append(words, m[1])
+	}
+	slices.Sort(words)
+	return words
+}
