@@ -1,0 +1,130 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+
+	"github.com/crs-bridge/crs"
+)
+
+// view is what a login sees of the readers.
+type view struct {
+	cards   []crs.Card
+	reading bool  // a card was just inserted
+	problem error // why the card that is in a reader cannot be used
+	changed <-chan struct{}
+}
+
+func (l *login) look() view {
+	readers, changed := l.Cards.Readers()
+	v := view{changed: changed}
+	for _, r := range readers {
+		switch {
+		case r.Reading:
+			v.reading = true
+		case r.Card != nil:
+			v.cards = append(v.cards, r.Card)
+		case v.problem == nil:
+			v.problem = r.Err
+		}
+	}
+	return v
+}
+
+// same reports whether a question that was asked about v still fits w.
+func (v view) same(w view) bool {
+	if v.reading != w.reading || len(v.cards) != len(w.cards) || v.problem != w.problem {
+		return false
+	}
+	for i := range v.cards {
+		if v.cards[i].Info() != w.cards[i].Info() {
+			return false
+		}
+	}
+	return true
+}
+
+// chooseCard waits until there is a card, and lets the user pick if there are several. It also
+// returns the channel that is closed when the readers change after that.
+func (l *login) chooseCard(ctx context.Context) (crs.Card, <-chan struct{}, error) {
+	l.tell(stateCard)
+	for {
+		now := l.look()
+		var err error
+		switch {
+		case now.reading:
+			err = wait(ctx, now.changed, l.limits().Input)
+		case len(now.cards) == 1:
+			return now.cards[0], now.changed, nil
+		case len(now.cards) == 0:
+			err = l.insertCard(ctx, now)
+		default:
+			var card crs.Card
+			if card, err = l.pickCard(ctx, now); err == nil {
+				return card, now.changed, nil
+			}
+		}
+		if err != nil && err != errCardsChanged {
+			return nil, nil, err
+		}
+	}
+}
+
+func (l *login) insertCard(ctx context.Context, now view) error {
+	err := l.askWhile(ctx, now, func(ctx context.Context) error {
+		if err := l.UI.InsertCard(ctx, l.prompt, now.problem); err != nil {
+			return err
+		}
+		<-ctx.Done() // read, but not closed
+		return context.Cause(ctx)
+	})
+	var by dismissal
+	if errors.As(err, &by) && now.problem != nil {
+		return dismissal{crs.ErrCardUnusable}
+	}
+	return err
+}
+
+func (l *login) pickCard(ctx context.Context, now view) (crs.Card, error) {
+	infos := make([]crs.Info, len(now.cards))
+	for i, card := range now.cards {
+		infos[i] = card.Info()
+	}
+	var picked int
+	err := l.askWhile(ctx, now, func(ctx context.Context) (err error) {
+		picked, err = l.UI.PickCard(ctx, l.prompt, infos)
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case picked < 0 || picked >= len(now.cards):
+		return nil, errors.New("picked a card that was not offered")
+	}
+	return now.cards[picked], nil
+}
+
+// errCardsChanged ends a question about cards that no longer fits them.
+var errCardsChanged = errors.New("the cards changed")
+
+// askWhile shows a dialog as long as the cards are as they were, else it returns
+// errCardsChanged.
+func (l *login) askWhile(ctx context.Context, was view, dialog func(context.Context) error) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		for now := was; now.same(was); now = l.look() {
+			select {
+			case <-ctx.Done():
+				return
+			case <-now.changed:
+			}
+		}
+		stop(errCardsChanged)
+	}()
+	err := l.ask(ctx, dialog)
+	stop(nil)
+	<-watched
+	return err
+}

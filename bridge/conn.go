@@ -1,0 +1,171 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/crs-bridge/crs"
+)
+
+// writeTime is how long a client may take to accept a message.
+const writeTime = 5 * time.Second
+
+// errGone is why a login ends whose page was closed.
+var errGone = errors.New("the page is gone")
+
+// socket is a WebSocket with its two goroutines: converse reads, write writes.
+type socket struct {
+	ws      *websocket.Conn
+	limits  Limits
+	out     chan []byte
+	flow    throttle
+	message atomic.Int64 // when the last message came, in Unix nanoseconds
+}
+
+// converse answers a client until it leaves, misbehaves, or ctx ends. It returns when its
+// logins have ended too.
+func (s *Server) converse(ctx context.Context, ws *websocket.Conn, origin crs.Origin) {
+	service := ctx
+	ctx, hangUp := context.WithCancelCause(ctx)
+	c := &socket{ws: ws, limits: s.limits(), out: make(chan []byte)}
+	c.message.Store(time.Now().UnixNano())
+	client := &session{server: s, origin: origin, service: service, send: func(b []byte) {
+		select {
+		case c.out <- b:
+		case <-ctx.Done():
+		}
+	}}
+
+	var writer sync.WaitGroup
+	writer.Go(func() { c.write(ctx, hangUp) })
+	code := c.read(ctx, func(message []byte) { client.handle(ctx, message) })
+	hangUp(errGone)
+	writer.Wait()
+	if code != 0 {
+		ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), time.Now().Add(writeTime))
+		linger(ws.NetConn())
+	}
+	ws.Close()
+	client.logins.Wait()
+}
+
+// read hands on one message after the other. It returns the code with which to close the
+// connection, 0 when there is nobody to tell.
+func (c *socket) read(ctx context.Context, handle func([]byte)) (code int) {
+	c.flow = throttle{rate: c.limits.MessageRate, burst: c.limits.MessageBurst, most: c.limits.MessageWait}
+	// A message of one byte more makes the library close with 1009.
+	c.ws.SetReadLimit(int64(c.limits.MessageBytes))
+	c.ws.SetPongHandler(func(string) error { return c.heard(ctx) })
+	answerPing := c.ws.PingHandler()
+	c.ws.SetPingHandler(func(data string) error {
+		if err := c.heard(ctx); err != nil {
+			return err
+		}
+		return answerPing(data)
+	})
+	for {
+		if err := c.alive(); err != nil {
+			return 0
+		}
+		kind, message, err := c.ws.ReadMessage()
+		switch {
+		case errors.Is(err, errFlood):
+			return websocket.ClosePolicyViolation
+		case errors.Is(err, websocket.ErrReadLimit):
+			linger(c.ws.NetConn())
+			return 0
+		case err != nil:
+			return 0
+		case kind != websocket.TextMessage:
+			return websocket.CloseUnsupportedData
+		}
+		if c.heard(ctx) != nil {
+			return websocket.ClosePolicyViolation
+		}
+		c.message.Store(time.Now().UnixNano())
+		handle(message)
+	}
+}
+
+// heard counts a message or a control frame against the rate, and holds back what is above it.
+func (c *socket) heard(ctx context.Context) error {
+	wait, err := c.flow.take(time.Now())
+	if err != nil {
+		return err
+	}
+	select {
+	case <-time.After(wait):
+	case <-ctx.Done():
+	}
+	return c.alive()
+}
+
+// alive allows the client two pings of silence.
+func (c *socket) alive() error {
+	return c.ws.SetReadDeadline(time.Now().Add(2 * c.limits.Ping))
+}
+
+// write is the only writer of messages; the library writes control frames besides.
+func (c *socket) write(ctx context.Context, hangUp context.CancelCauseFunc) {
+	ping := time.NewTicker(c.limits.Ping)
+	defer ping.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return
+		case message := <-c.out:
+			c.ws.SetWriteDeadline(time.Now().Add(writeTime))
+			err = c.ws.WriteMessage(websocket.TextMessage, message)
+		case now := <-ping.C:
+			if now.Sub(time.Unix(0, c.message.Load())) >= c.limits.Idle {
+				c.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseGoingAway, ""), now.Add(writeTime))
+				err = errors.New("idle")
+				break
+			}
+			err = c.ws.WriteControl(websocket.PingMessage, nil, now.Add(writeTime))
+		}
+		if err != nil {
+			hangUp(errGone)
+			c.ws.Close() // ends read
+			return
+		}
+	}
+}
+
+// errFlood ends a connection that keeps sending above the rate.
+var errFlood = errors.New("too many messages")
+
+// throttle is a token bucket. Its zero value lets nothing through.
+type throttle struct {
+	rate, burst int
+	most        time.Duration // how long messages in a row may be held back, together
+
+	debt   time.Duration // time that the messages up to now take at the rate
+	last   time.Time
+	waited time.Duration
+}
+
+// take returns how long to hold a message back, or errFlood.
+func (t *throttle) take(now time.Time) (time.Duration, error) {
+	each := time.Second / time.Duration(t.rate)
+	if !t.last.IsZero() {
+		t.debt = max(0, t.debt-now.Sub(t.last))
+	}
+	t.last = now
+	t.debt += each
+	wait := t.debt - time.Duration(t.burst)*each
+	if wait <= 0 {
+		t.waited = 0
+		return 0, nil
+	}
+	if t.waited += wait; t.waited > t.most {
+		return 0, errFlood
+	}
+	return wait, nil
+}

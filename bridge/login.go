@@ -1,0 +1,361 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/crs-bridge/crs"
+)
+
+// loginRequest is a portal's request for a login.
+type loginRequest struct {
+	origin       crs.Origin
+	challenge    string
+	lang         string
+	personalData bool
+	service      context.Context // ends when the bridge does, not when the page goes
+	progress     func(state)
+}
+
+// state is how far a login got, as the page is told. Each is told once, and in this order:
+// whether a card was missing or a PIN wrong stays between the user and the dialog.
+type state int
+
+const (
+	stateConsent state = iota + 1 // the user is asked about the site
+	stateCard                     // a card is waited for
+	statePIN                      // the PIN is asked for
+	stateSigning                  // the card is at work
+)
+
+func (s state) String() string { return [...]string{"", "consent", "card", "pin", "signing"}[s] }
+
+// login is one login in what the front end left of the eight hops. While it runs, ctx ends
+// when the page goes (errGone), cancels (crs.ErrCancelled) or has to give way (crs.ErrBusy).
+func (s *Server) login(ctx context.Context, r loginRequest) (result authenticateResult, err error) {
+	began := time.Now()
+	defer func() { s.ended(r.origin, err, time.Since(began)) }()
+
+	// Hop 3: a challenge that may be signed, a site that may ask, one login at a time.
+	challenge, err := crs.ParseChallenge(r.challenge)
+	if err != nil {
+		return result, errParams
+	}
+	statement, err := crs.NewStatement(r.origin, challenge)
+	if err != nil {
+		return result, err
+	}
+	allowed, err := s.mayAsk(r.origin)
+	if err != nil {
+		return result, err
+	}
+	turn, err := s.turns.take(ctx, allowed)
+	if err != nil {
+		return result, err
+	}
+	defer turn.release()
+	ctx, cancel := context.WithTimeoutCause(turn.ctx, s.limits().Login, crs.ErrTimeout)
+	defer cancel()
+	defer func() {
+		if err != nil && ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+	}()
+	l := &login{
+		Server:       s,
+		loginRequest: r,
+		prompt:       crs.Prompt{Origin: r.origin, Lang: r.lang, Developer: s.Developer != 0},
+		statement:    statement,
+	}
+
+	// Hop 4: a site that never logged in here is a question to the user. Until the yes, no
+	// card and no reader is looked at.
+	if !allowed {
+		if err := l.askConsent(ctx, turn); err != nil {
+			return result, err
+		}
+	}
+
+	// Hops 5 to 7, from the start again when the card was taken out.
+	signature, personalData, err := l.signWithCard(ctx)
+	if err != nil {
+		return result, err
+	}
+
+	// Hop 8: the reply, and a site that need not ask again.
+	if err := s.Sites.Allow(r.origin); err != nil {
+		s.log().Error("site not remembered as allowed", "origin", r.origin.String(), "reason", err)
+	}
+	return authenticateResult{crs.NewToken(signature, s.AppVersion), personalData}, nil
+}
+
+// login is what the steps below share.
+type login struct {
+	*Server
+	loginRequest
+	prompt    crs.Prompt
+	statement crs.Statement
+	told      state
+}
+
+// mayAsk reports whether the user allowed a site; a blocked or muted one gets an error.
+func (s *Server) mayAsk(o crs.Origin) (allowed bool, err error) {
+	state, err := s.Sites.State(o)
+	switch {
+	case err != nil:
+		s.log().Error("list of sites not read", "reason", err)
+		return false, crs.ErrInternal
+	case state == crs.SiteBlocked, s.mutes.muted(o):
+		return false, crs.ErrOriginDenied
+	}
+	return state == crs.SiteAllowed, nil
+}
+
+// askConsent asks the first-time question. It calls no method of Cards or of a card.
+func (l *login) askConsent(ctx context.Context, turn *turn) error {
+	if err := l.questions.take(l.origin, l.limits().Question); err != nil {
+		return err
+	}
+	l.tell(stateConsent)
+	var yes bool
+	err := l.ask(ctx, func(ctx context.Context) (err error) {
+		yes, err = l.UI.AllowSite(ctx, l.prompt)
+		return err
+	})
+	switch {
+	case err != nil:
+		return err
+	case !yes:
+		return dismissal{crs.ErrCancelled}
+	}
+	if err := turn.answered(); err != nil {
+		return err
+	}
+	l.questions.answeredYes(l.origin)
+	return nil
+}
+
+// signWithCard lets the user choose a card, and signs with it.
+func (l *login) signWithCard(ctx context.Context) (crs.Signature, []byte, error) {
+	for {
+		card, changed, err := l.chooseCard(ctx)
+		if err != nil {
+			return crs.Signature{}, nil, err
+		}
+		// Before the PIN, so that a failure costs no try.
+		data, err := l.readPersonalData(ctx, card)
+		var signature crs.Signature
+		if err == nil {
+			signature, err = l.sign(ctx, card)
+		}
+		if err == nil {
+			return signature, data, nil
+		}
+		l.explain(ctx, err)
+		if !startOver(err) {
+			return crs.Signature{}, nil, err
+		}
+		// The readers may not have been looked at again yet.
+		if err := wait(ctx, changed, time.Second); err != nil {
+			return crs.Signature{}, nil, err
+		}
+	}
+}
+
+// startOver reports whether the card has to be looked for and identified again.
+func startOver(err error) bool {
+	var pin *crs.PINError
+	return errors.Is(err, crs.ErrCardRemoved) || errors.Is(err, crs.ErrCardReset) ||
+		errors.As(err, &pin) && pin.Uncertain && pin.Err != nil
+}
+
+// readPersonalData returns the personal data on the card if the portal asked for them, the
+// user agrees and the card has them.
+func (l *login) readPersonalData(ctx context.Context, card crs.Card) ([]byte, error) {
+	reader, ok := card.(crs.PersonalDataReader)
+	if !ok || !l.personalData {
+		return nil, nil
+	}
+	var yes bool
+	err := l.ask(ctx, func(ctx context.Context) (err error) {
+		yes, err = l.UI.SharePersonalData(ctx, l.prompt, card.Info())
+		return err
+	})
+	if err != nil || !yes {
+		return nil, err
+	}
+	data, err := reader.PersonalData(ctx)
+	if errors.Is(err, crs.ErrNoPersonalData) {
+		return nil, nil
+	}
+	return data, err
+}
+
+// sign asks for the PIN until the card accepts it. Each typing is sent at most once.
+func (l *login) sign(ctx context.Context, card crs.Card) (crs.Signature, error) {
+	var last error
+	for {
+		signature, err := l.signOnce(ctx, card, last)
+		var refused *crs.PINError
+		switch {
+		case err == nil:
+			return signature, nil
+		case ctx.Err() != nil, startOver(err):
+			return crs.Signature{}, err
+		case errors.Is(err, crs.ErrPINFormat):
+		case errors.As(err, &refused) && !refused.Blocked:
+		default:
+			return crs.Signature{}, err
+		}
+		last = err
+	}
+}
+
+// signOnce is one typing of the PIN.
+func (l *login) signOnce(ctx context.Context, card crs.Card, last error) (crs.Signature, error) {
+	status, err := card.PINStatus(ctx)
+	if err != nil {
+		return crs.Signature{}, err
+	}
+	prompt := crs.PINPrompt{Prompt: l.prompt, Card: card.Info(), Status: status, Last: last}
+
+	l.tell(statePIN)
+	var pin *crs.PIN
+	defer func() { pin.Wipe() }()
+	err = l.ask(ctx, func(ctx context.Context) (err error) {
+		pin, err = l.UI.AskPIN(ctx, prompt)
+		return err
+	})
+	switch {
+	case err != nil:
+		return crs.Signature{}, err
+	case pin == nil: // to a card, no PIN means: typed on the reader
+		return crs.Signature{}, errors.New("dialog without a PIN")
+	}
+	if err := pin.Check(prompt.Card.PINFormat); err != nil {
+		return crs.Signature{}, err
+	}
+	if status.LastTry() {
+		var yes bool
+		err := l.ask(ctx, func(ctx context.Context) (err error) {
+			yes, err = l.UI.ConfirmLastTry(ctx, prompt)
+			return err
+		})
+		switch {
+		case err != nil:
+			return crs.Signature{}, err
+		case !yes:
+			return crs.Signature{}, dismissal{crs.ErrCancelled}
+		}
+	}
+
+	// The driver heeds ctx up to the first byte of the PIN; from there on the card's answer is
+	// waited for, whatever happens to the page.
+	l.tell(stateSigning)
+	signature, err := card.Sign(ctx, pin, l.statement)
+	if err != nil {
+		return crs.Signature{}, err
+	}
+	if err := signature.Verify(l.statement); err != nil {
+		return crs.Signature{}, fmt.Errorf("%w: %w", crs.ErrCard, err)
+	}
+	return signature, context.Cause(ctx)
+}
+
+// explain shows the user why the card failed. What became of a PIN that was sent is shown even
+// if the page is gone by now.
+func (l *login) explain(ctx context.Context, problem error) {
+	var sent *crs.PINError
+	var by dismissal
+	switch code := crs.CodeOf(problem); {
+	case errors.As(problem, &by):
+		return
+	case errors.As(problem, &sent):
+	case ctx.Err() != nil, startOver(problem):
+		return
+	case code != crs.ErrCard && code != crs.ErrCardUnusable:
+		return
+	}
+	ctx, cancel := context.WithTimeout(l.service, l.limits().Input)
+	defer cancel()
+	if err := l.UI.Report(ctx, l.prompt, problem); err != nil {
+		l.log().Debug("report not read", "origin", l.origin.String())
+	}
+}
+
+// tell tells the page how far the login got, if that is further than before.
+func (l *login) tell(s state) {
+	if s > l.told {
+		l.told = s
+		l.progress(s)
+	}
+}
+
+// dismissal is the code of a login that the user closed.
+type dismissal struct{ code crs.Code }
+
+func (d dismissal) Error() string        { return "dismissed by the user" }
+func (d dismissal) Is(target error) bool { return target == d.code }
+
+// ask shows one dialog, and bounds the time without an answer. When ctx has ended an answer
+// that came all the same is void.
+func (l *login) ask(ctx context.Context, dialog func(context.Context) error) error {
+	limited, cancel := context.WithTimeoutCause(ctx, l.limits().Input, crs.ErrTimeout)
+	defer cancel()
+	err := dialog(limited)
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err == nil:
+		return nil
+	case limited.Err() != nil:
+		return context.Cause(limited)
+	case errors.Is(err, crs.ErrCancelled):
+		return dismissal{crs.ErrCancelled}
+	}
+	return err
+}
+
+// wait returns when something changed, but no later than after most.
+func wait(ctx context.Context, changed <-chan struct{}, most time.Duration) error {
+	select {
+	case <-changed:
+	case <-time.After(most):
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// ended writes the outcome to the log, and counts what the user dismissed.
+func (s *Server) ended(o crs.Origin, err error, took time.Duration) {
+	var by dismissal
+	if errors.As(err, &by) {
+		s.mutes.dismissed(o, s.limits())
+	}
+	outcome := string(crs.CodeOf(err))
+	switch {
+	case err == nil:
+		outcome = "ok"
+	case errors.Is(err, errGone):
+		outcome = "gone"
+	}
+	s.log().Info("login", "origin", o.String(), "code", outcome, "duration", took.Round(time.Millisecond), cause(err))
+}
+
+// cause tells a log more than a code, where that cannot hold anything from the card.
+func cause(err error) slog.Attr {
+	var pin *crs.PINError
+	if errors.As(err, &pin) {
+		return slog.String("cause", fmt.Sprintf("PIN refused, SW %04X", pin.SW))
+	}
+	for _, known := range []error{crs.ErrCardRemoved, crs.ErrCardReset, crs.ErrCardInUse, crs.ErrCardStuck, crs.ErrCardMute, crs.ErrNoCNS, crs.ErrPINFirst} {
+		if errors.Is(err, known) {
+			return slog.String("cause", known.Error())
+		}
+	}
+	return slog.Attr{}
+}

@@ -1,0 +1,302 @@
+package bridge
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/crs-bridge/crs"
+)
+
+// session is the conversation with one client, whatever carries it: JSON-RPC 2.0
+// (https://www.jsonrpc.org/specification), version 1 of the protocol.
+type session struct {
+	server  *Server
+	origin  crs.Origin
+	service context.Context // outlives the session: ends when the bridge does
+	send    func([]byte)    // returns at once when the session has ended
+	logins  sync.WaitGroup
+
+	mu      sync.Mutex
+	running map[string]context.CancelCauseFunc // logins by the id of their request
+}
+
+const protocolVersion = 1
+
+// request is a message of a client.
+type request struct {
+	Version string         `json:"jsonrpc"`
+	ID      jsontext.Value `json:"id"`
+	Method  string         `json:"method"`
+	Params  jsontext.Value `json:"params"`
+}
+
+type helloParams struct {
+	Client   string `json:"client"`
+	Protocol int    `json:"protocol"`
+}
+
+type helloResult struct {
+	Protocol int `json:"protocol"`
+}
+
+type authenticateParams struct {
+	Challenge    string `json:"challenge"`
+	Lang         string `json:"lang"`
+	PersonalData bool   `json:"personalData"`
+}
+
+type authenticateResult struct {
+	Token        crs.Token `json:"token"`
+	PersonalData []byte    `json:"personalData,omitempty"` // EF.DatiPersonali
+}
+
+type cancelParams struct {
+	ID jsontext.Value `json:"id"`
+}
+
+// handle answers one message. A login goes on in a goroutine of its own, and answers later.
+func (c *session) handle(ctx context.Context, message []byte) {
+	r, err := parseRequest(message)
+	if err != nil {
+		c.server.log().Debug("message", "origin", c.origin.String(), "kind", "malformed")
+		c.answer(r.ID, nil, err)
+		return
+	}
+	kind := r.Method
+	var result any
+	switch r.Method {
+	case "hello":
+		result, err = hello(r.Params)
+	case "authenticate":
+		if err = c.authenticate(ctx, r); err == nil {
+			c.server.log().Debug("message", "origin", c.origin.String(), "kind", kind)
+			return
+		}
+	case "cancel":
+		result, err = c.cancel(r.Params)
+	default: // also "connect", which browsers' extensions send by another way
+		kind, err = "unknown", errMethod
+	}
+	c.server.log().Debug("message", "origin", c.origin.String(), "kind", kind)
+	c.answer(r.ID, result, err)
+}
+
+// hello tells the version of the protocol and nothing else: no reader, no card, no program.
+func hello(params jsontext.Value) (helloResult, error) {
+	var p helloParams
+	if err := decode(params, &p); err != nil {
+		return helloResult{}, err
+	}
+	if p.Client == "" {
+		return helloResult{}, errParams
+	}
+	if p.Protocol != protocolVersion {
+		return helloResult{}, crs.ErrUnsupportedVersion
+	}
+	return helloResult{protocolVersion}, nil
+}
+
+// authenticate starts a login.
+func (c *session) authenticate(ctx context.Context, r request) error {
+	var p authenticateParams
+	if err := decode(r.Params, &p); err != nil {
+		return err
+	}
+	id := string(r.ID)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.running[id] != nil {
+		return errRequest
+	}
+	if c.running == nil {
+		c.running = map[string]context.CancelCauseFunc{}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	c.running[id] = cancel
+	c.logins.Go(func() {
+		result, err := c.server.login(ctx, loginRequest{
+			origin:       c.origin,
+			challenge:    p.Challenge,
+			lang:         language(p.Lang),
+			personalData: p.PersonalData,
+			service:      c.service,
+			progress:     func(s state) { c.notify(r.ID, s) },
+		})
+		c.mu.Lock()
+		delete(c.running, id)
+		c.mu.Unlock()
+		cancel(nil)
+		c.answer(r.ID, result, err)
+	})
+	return nil
+}
+
+// cancel ends a login. One that has just ended by itself is no error.
+func (c *session) cancel(params jsontext.Value) (struct{}, error) {
+	var p cancelParams
+	if err := decode(params, &p); err != nil {
+		return struct{}{}, err
+	}
+	id, ok := parseID(p.ID)
+	if !ok {
+		return struct{}{}, errParams
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if end := c.running[string(id)]; end != nil {
+		end(crs.ErrCancelled)
+	}
+	return struct{}{}, nil
+}
+
+// language keeps the languages of the dialogs; any other means that of the user's session.
+func language(tag string) string {
+	switch primary, _, _ := strings.Cut(strings.ToLower(tag), "-"); primary {
+	case "it", "en":
+		return primary
+	}
+	return ""
+}
+
+// malformed is the number that JSON-RPC gives to a message that is not understood.
+type malformed int
+
+const (
+	errParse   malformed = -32700
+	errRequest malformed = -32600
+	errMethod  malformed = -32601
+	errParams  malformed = -32602
+)
+
+func (m malformed) Error() string { return crs.ErrInvalidRequest.Error() }
+
+// Is maps all of them to one code of the closed list.
+func (m malformed) Is(target error) bool { return target == crs.ErrInvalidRequest }
+
+// parseRequest reads a message. The id is set whenever an answer can carry it.
+func parseRequest(message []byte) (request, error) {
+	if err := checkShape(message); err != nil {
+		return request{}, err
+	}
+	var r request
+	if err := json.Unmarshal(message, &r, json.RejectUnknownMembers(true)); err != nil {
+		return request{}, errRequest
+	}
+	id, ok := parseID(r.ID)
+	if !ok {
+		return request{}, errRequest
+	}
+	r.ID = id
+	if r.Version != "2.0" || r.Method == "" {
+		return request{ID: id}, errRequest
+	}
+	return r, nil
+}
+
+// checkShape reads the whole message once. No message of this protocol holds a null, or more
+// than an object in an object; names that occur twice and bad UTF-8 are no JSON here.
+func checkShape(message []byte) error {
+	d := jsontext.NewDecoder(bytes.NewReader(message))
+	for {
+		token, err := d.ReadToken()
+		switch {
+		case err == io.EOF && d.StackDepth() == 0:
+			return nil
+		case err != nil:
+			return errParse
+		case token.Kind() == 'n' || token.Kind() == '[' || d.StackDepth() > 2:
+			return errRequest
+		}
+	}
+}
+
+// parseID accepts an integer that JavaScript can hold or a short string, and returns it in the
+// form in which ids are compared.
+func parseID(v jsontext.Value) (jsontext.Value, bool) {
+	const most = 64
+	if len(v) == 0 || len(v) > most {
+		return nil, false
+	}
+	switch v.Kind() {
+	case '"':
+		id := v.Clone()
+		return id, id.Canonicalize() == nil
+	case '0':
+		digits := strings.TrimPrefix(string(v), "-")
+		return v, len(digits) <= 15 && strings.Trim(digits, "0123456789") == ""
+	}
+	return nil, false
+}
+
+// decode reads parameters, which must be an object.
+func decode(params jsontext.Value, into any) error {
+	if params.Kind() != '{' || json.Unmarshal(params, into, json.RejectUnknownMembers(true)) != nil {
+		return errParams
+	}
+	return nil
+}
+
+type response struct {
+	Version string         `json:"jsonrpc"`
+	ID      jsontext.Value `json:"id"`
+	Result  any            `json:"result,omitempty"`
+	Error   *responseError `json:"error,omitempty"`
+}
+
+type responseError struct {
+	Number  int    `json:"code"`
+	Message string `json:"message"`
+	Data    struct {
+		Code crs.Code `json:"code"`
+	} `json:"data"`
+}
+
+type progress struct {
+	Version string         `json:"jsonrpc"`
+	Method  string         `json:"method"`
+	Params  progressParams `json:"params"`
+}
+
+type progressParams struct {
+	ID    jsontext.Value `json:"id"`
+	State string         `json:"state"`
+}
+
+// answer sends a result or, of an error, its code and nothing else.
+func (c *session) answer(id jsontext.Value, result any, err error) {
+	if id == nil {
+		id = jsontext.Value("null")
+	}
+	r := response{Version: "2.0", ID: id, Result: result}
+	if err != nil {
+		code := crs.CodeOf(err)
+		r.Result = nil
+		r.Error = &responseError{Number: -32000, Message: code.Error()}
+		r.Error.Data.Code = code
+		var number malformed
+		if errors.As(err, &number) {
+			r.Error.Number = int(number)
+		}
+	}
+	c.write(r)
+}
+
+func (c *session) notify(id jsontext.Value, s state) {
+	c.write(progress{Version: "2.0", Method: "progress", Params: progressParams{ID: id, State: s.String()}})
+}
+
+func (c *session) write(message any) {
+	b, err := json.Marshal(message)
+	if err != nil { // cannot be: every type above can be written
+		c.server.log().Error("message not written")
+		return
+	}
+	c.send(b)
+}
