@@ -1,0 +1,114 @@
+// Package catalog holds every text that a user reads in a dialog, in one file a language, and
+// composes the dialogs from them, for a window and for the terminal alike.
+//
+// A new language is a new file, and its name in the list of languages below.
+package catalog
+
+import (
+	"embed"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+)
+
+//go:embed *.txt
+var files embed.FS
+
+// texts are the texts of one language, by key.
+type texts map[string]string
+
+// languages are read when the first dialog is composed: serve may never need them.
+var languages = sync.OnceValue(func() map[string]texts {
+	all := map[string]texts{}
+	for _, lang := range []string{"it", "en"} {
+		b, err := files.ReadFile(lang + ".txt")
+		if err == nil {
+			all[lang], err = parse(string(b))
+		}
+		if err != nil {
+			panic(err) // the files are part of the program, and tested
+		}
+	}
+	return all
+})
+
+// parse reads a file of texts: "[key]" lines, each followed by its text. The lines of a
+// paragraph are joined, an empty line ends it.
+func parse(file string) (texts, error) {
+	t := texts{}
+	key := ""
+	for n, line := range strings.Split(file, "\n") {
+		line = strings.TrimSpace(line)
+		switch {
+		case strings.HasPrefix(line, "["):
+			key = strings.Trim(line, "[]")
+			if _, twice := t[key]; twice {
+				return nil, fmt.Errorf("line %d: [%s] for the second time", n+1, key)
+			}
+			t[key] = ""
+		case strings.HasPrefix(line, "#") && key == "":
+		case key == "" && line != "":
+			return nil, fmt.Errorf("line %d: text without a key", n+1)
+		case key == "":
+		case line == "":
+			t[key] += "\n\n"
+		case t[key] == "" || strings.HasSuffix(t[key], "\n"):
+			t[key] += line
+		default:
+			t[key] += " " + line
+		}
+	}
+	for key := range t {
+		if t[key] = strings.TrimSpace(t[key]); t[key] == "" {
+			return nil, fmt.Errorf("[%s] has no text", key)
+		}
+	}
+	return t, nil
+}
+
+// in returns the texts of a language, for "" or one that is not here those of the session.
+func in(lang string) texts {
+	if t, ok := languages()[lang]; ok {
+		return t
+	}
+	return languages()[locale(os.Getenv)]
+}
+
+// locale returns the language of the user's session, from the variables that gettext reads, in
+// its order: the first that is set decides. No locale at all (a service, Windows, "C") means
+// Italian: those who use this software without having chosen a language are in Italy. A language
+// that has no texts here means English.
+func locale(getenv func(string) string) string {
+	for _, name := range []string{"LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"} {
+		value := getenv(name)
+		if value == "" {
+			continue
+		}
+		for _, lang := range strings.Split(value, ":") { // LANGUAGE is a list
+			lang, _, _ = strings.Cut(lang, ".")
+			lang, _, _ = strings.Cut(lang, "_")
+			if lang == "C" || lang == "POSIX" {
+				lang = "it"
+			}
+			if languages()[lang] != nil {
+				return lang
+			}
+		}
+		return "en"
+	}
+	return "it"
+}
+
+// say returns the text of a key with its placeholders filled in from pairs of name and value.
+// What a value contains is not looked at again.
+func (t texts) say(key string, pairs ...string) string {
+	text, ok := t[key]
+	if !ok {
+		panic("no text " + key) // a test finds it
+	}
+	for i := 0; i < len(pairs); i += 2 {
+		pairs[i] = "{" + pairs[i] + "}"
+	}
+	return strings.NewReplacer(pairs...).Replace(text)
+}

@@ -1,0 +1,277 @@
+package catalog
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"golang.org/x/net/publicsuffix"
+
+	"github.com/crs-bridge/crs"
+)
+
+// Longest strings from outside, in characters.
+const (
+	maxHolder = 60
+	maxReader = 60
+	maxDetail = 200
+)
+
+// PUKLength is the length of the PUK of every CNS.
+const PUKLength = 8
+
+// What is wrong with a PIN that was typed and never sent, as crs.PINPrompt.Last. Each is a
+// crs.ErrPINFormat.
+var (
+	errEmpty  = fmt.Errorf("%w: empty", crs.ErrPINFormat)
+	errShort  = fmt.Errorf("%w: too short", crs.ErrPINFormat)
+	errLong   = fmt.Errorf("%w: too long", crs.ErrPINFormat)
+	errDigits = fmt.Errorf("%w: not only digits", crs.ErrPINFormat)
+)
+
+// CheckPIN returns nil when a card of format f could hold the PIN, else an error that is
+// crs.ErrPINFormat and that PIN explains.
+func CheckPIN(pin *crs.PIN, f crs.PINFormat) error {
+	err := pin.Check(f)
+	switch n := pin.Len(); {
+	case err == nil:
+		return nil
+	case n == 0:
+		return errEmpty
+	case n < f.Min:
+		return errShort
+	case n > f.Max:
+		return errLong
+	}
+	return errDigits
+}
+
+// AllowSite is the first-time question.
+func AllowSite(p crs.Prompt) Text {
+	t := in(p.Lang)
+	d := t.dialog(p, "title", "allow.before", "allow.before")
+	d.After = t.say("allow.after")
+	host := p.Origin.Hostname()
+	if strings.Contains("."+host, ".xn--") {
+		d.After = t.say("allow.punycode") + "\n\n" + d.After
+	}
+	if len(p.Origin.Host()) > SiteWidth {
+		// A name of forty characters is easily read from its beginning alone, which whoever
+		// owns its end has chosen.
+		if end, err := publicsuffix.EffectiveTLDPlusOne(host); err == nil {
+			d.After = t.say("allow.long", "end", end) + "\n\n" + d.After
+		}
+	}
+	return t.answers(d, "allow.yes", "allow.no", "terminal.yesno")
+}
+
+// InsertCard asks for a card. The problem, if any, is why the card in the reader is of no use.
+func InsertCard(p crs.Prompt, problem error) Text {
+	t := in(p.Lang)
+	d := t.dialog(p, "title", "insert.before", "insert.self")
+	d.After = t.say("insert.after")
+	if problem != nil {
+		d.After = t.problem(problem)
+	}
+	return t.answers(d, "", "cancel", "")
+}
+
+// PickCard asks which of several cards to use; rows says how each is called.
+func PickCard(p crs.Prompt, cards []crs.Info) (d Text, rows []string) {
+	t := in(p.Lang)
+	d = t.dialog(p, "pick.title", "pick.before", "pick.self")
+	d.After = t.say("pick.after")
+	d = t.answers(d, "continue", "cancel", "terminal.number")
+	for _, card := range cards {
+		rows = append(rows, t.say("pick.card", "holder", t.holder(card),
+			"kind", literal(card.Kind, maxReader), "reader", literal(card.Reader, maxReader)))
+	}
+	return d, rows
+}
+
+// SharePersonalData asks whether the site may have the personal data on the card.
+func SharePersonalData(p crs.Prompt, card crs.Info) Text {
+	t := in(p.Lang)
+	d := t.dialog(p, "personal.title", "personal.before", "personal.before")
+	d.After = t.say("personal.after", "holder", t.holder(card))
+	return t.answers(d, "personal.yes", "personal.no", "terminal.yesno")
+}
+
+// PIN asks for the PIN.
+func PIN(p crs.PINPrompt) Text {
+	t := in(p.Lang)
+	d := t.dialog(p.Prompt, "pin.title", "pin.before", "")
+	d.After = t.say("pin.after", "holder", t.holder(p.Card)) + "\n\n" + t.digits(p.Card) + "\n\n" + t.tries(p)
+	if why := t.again(p.Last); why != "" {
+		d.Before = strings.TrimSpace(why + "\n\n" + d.Before)
+	}
+	return t.answers(d, "continue", "cancel", "terminal.pin")
+}
+
+// PINOrPUK asks whether the eight digits that were typed as a PIN are one.
+func PINOrPUK(p crs.PINPrompt) Text {
+	t := in(p.Lang)
+	d := t.dialog(p.Prompt, "puk.title", "", "")
+	d.Site = ""
+	d.After = t.say("puk.after")
+	return t.answers(d, "puk.yes", "puk.no", "terminal.yesno")
+}
+
+// LastTry asks whether to risk what may be the last try.
+func LastTry(p crs.PINPrompt) Text {
+	t := in(p.Lang)
+	d := t.dialog(p.Prompt, "last.title", "", "")
+	d.Site = ""
+	risk := "last.unknown"
+	if Tries(p) == 1 {
+		risk = "last.known"
+	}
+	d.After = t.say(risk) + "\n\n" + t.say("last.after", "holder", t.holder(p.Card))
+	return t.answers(d, "last.yes", "last.no", "terminal.yesno")
+}
+
+// Report says what went wrong and what to do.
+func Report(p crs.Prompt, problem error) Text {
+	t := in(p.Lang)
+	title := "report.title"
+	if errors.Is(problem, crs.ErrPINBlocked) {
+		title = "blocked.title"
+	}
+	d := t.dialog(p, title, "", "")
+	d.Site = ""
+	d.After = t.problem(problem)
+	return t.answers(d, "understood", "", "")
+}
+
+// dialog starts a dialog: before introduces the site that asks, self stands in its place when
+// the user acts on their own. Either may be "".
+func (t texts) dialog(p crs.Prompt, title, before, self string) Text {
+	d := Text{Title: t.say(title), Site: p.Origin.Host()}
+	if d.Site == "" {
+		before = self
+	}
+	if before != "" {
+		d.Before = t.say(before)
+	}
+	if p.Developer {
+		d.Before = strings.TrimSpace(t.say("developer") + "\n\n" + d.Before)
+	}
+	return d
+}
+
+// answers ends a dialog with the keys of its answers and of what the terminal asks, "" for none.
+func (t texts) answers(d Text, yes, no, prompt string) Text {
+	if yes != "" {
+		d.Yes = t.say(yes)
+	}
+	if no != "" {
+		d.No = t.say(no)
+	}
+	if prompt != "" {
+		d.Prompt = t.say(prompt, "yes", d.Yes, "no", d.No)
+	}
+	d.Again = t.say("terminal.again")
+	return d
+}
+
+func (t texts) holder(card crs.Info) string {
+	if name := literal(card.Holder, maxHolder); name != "" {
+		return name
+	}
+	return t.say("holder.unknown")
+}
+
+// digits says what the PIN of a card looks like.
+func (t texts) digits(card crs.Info) string {
+	f := card.PINFormat
+	switch {
+	case card.TwoPartPIN:
+		return t.say("pin.twoparts")
+	case f.Min == f.Max:
+		return t.say("pin.exact", "max", strconv.Itoa(f.Max))
+	}
+	return t.say("pin.range", "min", strconv.Itoa(f.Min), "max", strconv.Itoa(f.Max))
+}
+
+// Tries returns the tries left, as far as is known, else -1: the smaller of what the card said
+// just now and of what was kept.
+func Tries(p crs.PINPrompt) int {
+	n := p.Status.Retries
+	var pinErr *crs.PINError
+	if errors.As(p.Last, &pinErr) && pinErr.Retries >= 0 && (n < 0 || pinErr.Retries < n) {
+		n = pinErr.Retries
+	}
+	return n
+}
+
+func (t texts) tries(p crs.PINPrompt) string {
+	n := Tries(p)
+	switch {
+	case p.Status.Blocked || n == 0:
+		return t.say("tries.blocked")
+	case n < 0:
+		return t.say("tries.unknown")
+	case n == 1:
+		return t.say("tries.last")
+	}
+	return t.say("tries.known", "tries", strconv.Itoa(n))
+}
+
+// again says why the PIN is asked once more, "" the first time.
+func (t texts) again(last error) string {
+	var pinErr *crs.PINError
+	switch {
+	case last == nil:
+		return ""
+	case errors.As(last, &pinErr) && pinErr.Uncertain:
+		return t.say("pin.uncertain")
+	case errors.As(last, &pinErr):
+		return t.say("pin.wrong")
+	case errors.Is(last, errEmpty):
+		return t.say("pin.empty")
+	case errors.Is(last, errShort):
+		return t.say("pin.short")
+	case errors.Is(last, errLong):
+		return t.say("pin.long")
+	case errors.Is(last, errDigits):
+		return t.say("pin.digits")
+	case errors.Is(last, crs.ErrPINFormat):
+		return t.say("pin.form")
+	}
+	return t.problem(last)
+}
+
+// problem says what went wrong and what to do now.
+func (t texts) problem(err error) string {
+	var pinErr *crs.PINError
+	switch {
+	case errors.Is(err, crs.ErrPINBlocked):
+		return t.say("blocked")
+	case errors.As(err, &pinErr):
+		return t.again(err)
+	case errors.Is(err, crs.ErrPINFormat):
+		return t.say("pin.form")
+	case errors.Is(err, crs.ErrNoCNS):
+		return t.say("problem.nocns")
+	case errors.Is(err, crs.ErrCardMute):
+		return t.say("problem.mute")
+	case errors.Is(err, crs.ErrCardStuck):
+		return t.say("problem.stuck")
+	case errors.Is(err, crs.ErrCardInUse):
+		return t.say("problem.inuse")
+	case errors.Is(err, crs.ErrCardRemoved):
+		return t.say("problem.removed")
+	case errors.Is(err, crs.ErrCardReset):
+		return t.say("problem.reset")
+	}
+	switch crs.CodeOf(err) {
+	case crs.ErrCard, crs.ErrCardUnusable:
+		return t.say("problem.card")
+	case crs.ErrTimeout:
+		return t.say("problem.timeout")
+	case crs.ErrBusy:
+		return t.say("problem.busy")
+	}
+	return t.say("problem.other") + "\n\n" + t.say("problem.detail", "detail", literal(fmt.Sprint(err), maxDetail))
+}

@@ -1,0 +1,117 @@
+// Package dialog holds what is asked in a login, whatever it is asked on: UI implements
+// bridge.UI over a Screen, which is windows or the terminal.
+package dialog
+
+import (
+	"context"
+
+	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/catalog"
+)
+
+// A Screen shows one dialog. Its methods return crs.ErrCancelled when the user closes it and the
+// context's error, at once, when the context ends. Any other error means that nobody was asked.
+type Screen interface {
+	// Ask puts a question whose default is no.
+	Ask(ctx context.Context, t catalog.Text) (bool, error)
+	// Choose returns the index of one of the rows.
+	Choose(ctx context.Context, t catalog.Text, rows []string) (int, error)
+	// AskPIN returns what was typed, of whatever form.
+	AskPIN(ctx context.Context, t catalog.Text) (*crs.PIN, error)
+	// Tell returns when the text was read.
+	Tell(ctx context.Context, t catalog.Text) error
+	// Wait shows the text until the context ends.
+	Wait(ctx context.Context, t catalog.Text) error
+}
+
+// UI asks the user of a login.
+type UI struct {
+	// Screen returns where the next dialog is shown, or why there is nowhere.
+	Screen func() (Screen, error)
+}
+
+// AllowSite asks the first-time question.
+func (u UI) AllowSite(ctx context.Context, p crs.Prompt) (bool, error) {
+	return u.ask(ctx, catalog.AllowSite(p))
+}
+
+// SharePersonalData asks whether the site may have the personal data on the card.
+func (u UI) SharePersonalData(ctx context.Context, p crs.Prompt, card crs.Info) (bool, error) {
+	return u.ask(ctx, catalog.SharePersonalData(p, card))
+}
+
+// ConfirmLastTry asks whether to risk what may be the last try.
+func (u UI) ConfirmLastTry(ctx context.Context, p crs.PINPrompt) (bool, error) {
+	return u.ask(ctx, catalog.LastTry(p))
+}
+
+func (u UI) ask(ctx context.Context, t catalog.Text) (bool, error) {
+	s, err := u.Screen()
+	if err != nil {
+		return false, err
+	}
+	return s.Ask(ctx, t)
+}
+
+// InsertCard asks for a card until the context ends.
+func (u UI) InsertCard(ctx context.Context, p crs.Prompt, problem error) error {
+	s, err := u.Screen()
+	if err != nil {
+		return err
+	}
+	return s.Wait(ctx, catalog.InsertCard(p, problem))
+}
+
+// PickCard asks for one of several cards.
+func (u UI) PickCard(ctx context.Context, p crs.Prompt, cards []crs.Info) (int, error) {
+	s, err := u.Screen()
+	if err != nil {
+		return 0, err
+	}
+	t, rows := catalog.PickCard(p, cards)
+	return s.Choose(ctx, t, rows)
+}
+
+// Report says what went wrong and what to do.
+func (u UI) Report(ctx context.Context, p crs.Prompt, problem error) error {
+	s, err := u.Screen()
+	if err != nil {
+		return err
+	}
+	return s.Tell(ctx, catalog.Report(p, problem))
+}
+
+// AskPIN asks until the PIN has a form that the card can hold: another one would cost a try for
+// nothing. Eight digits are what a PUK looks like, and a PUK sent as a PIN costs a try too; but
+// a PIN may have eight, so the user is asked which it is.
+func (u UI) AskPIN(ctx context.Context, p crs.PINPrompt) (*crs.PIN, error) {
+	p.Status.Retries = catalog.Tries(p) // what p.Last says of them is not to be lost with it
+	for {
+		s, err := u.Screen()
+		if err != nil {
+			return nil, err
+		}
+		pin, err := s.AskPIN(ctx, catalog.PIN(p))
+		if err != nil {
+			return nil, err
+		}
+		format := p.Card.PINFormat
+		if err := catalog.CheckPIN(pin, format); err != nil {
+			pin.Wipe()
+			p.Last = err
+			continue
+		}
+		if pin.Len() != catalog.PUKLength || format.Min == catalog.PUKLength {
+			return pin, nil
+		}
+		isPIN, err := s.Ask(ctx, catalog.PINOrPUK(p))
+		if err != nil {
+			pin.Wipe()
+			return nil, err
+		}
+		if isPIN {
+			return pin, nil
+		}
+		pin.Wipe()
+	}
+}

@@ -1,0 +1,96 @@
+// Package tray shows what this software asks and tells as windows on the user's display.
+//
+// What the windows can and cannot do about other programs of the same user is limited: they
+// cannot keep themselves above others, and a screen can be recorded while they are open. What
+// tells a real PIN window from a picture in a web page is the holder's name, which no page knows
+// before the PIN was typed.
+package tray
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/catalog"
+)
+
+// Windows shows each dialog as a window of its own. The zero value is ready to use. It is a
+// dialog.Screen; each file of an operating system adds Usable, question, list, entry and message.
+type Windows struct {
+	zenity string // program, for tests; "" means where the system has it
+}
+
+// Ask puts a question whose default is no.
+func (w Windows) Ask(ctx context.Context, t catalog.Text) (yes bool, err error) {
+	err = deliberate(func() error {
+		yes, err = w.question(ctx, t)
+		return err
+	})
+	return yes, err
+}
+
+// Choose returns the index of one of the rows.
+func (w Windows) Choose(ctx context.Context, t catalog.Text, rows []string) (index int, err error) {
+	err = deliberate(func() error {
+		index, err = w.list(ctx, t, rows)
+		return err
+	})
+	return index, err
+}
+
+// AskPIN returns what was typed, of whatever form.
+func (w Windows) AskPIN(ctx context.Context, t catalog.Text) (pin *crs.PIN, err error) {
+	err = deliberate(func() error {
+		pin.Wipe()
+		pin, err = w.entry(ctx, t)
+		return err
+	})
+	if err != nil {
+		pin.Wipe()
+		return nil, err
+	}
+	return pin, nil
+}
+
+// Tell returns when the user closed the window.
+func (w Windows) Tell(ctx context.Context, t catalog.Text) error {
+	return deliberate(func() error {
+		if err := w.message(ctx, t, t.Yes, true); !errors.Is(err, crs.ErrCancelled) {
+			return err
+		}
+		return nil // closing it is how one has read it
+	})
+}
+
+// Wait keeps the window open until the context ends. Its only button cancels.
+func (w Windows) Wait(ctx context.Context, t catalog.Text) error {
+	return deliberate(func() error {
+		if err := w.message(ctx, t, t.No, false); err != nil {
+			return err
+		}
+		return crs.ErrCancelled
+	})
+}
+
+// tooSoon is how long after its start a dialog takes no answer: 400 ms, and 200 ms that a window
+// takes to appear. What comes earlier was typed or clicked for another window, by accident or
+// because a page made the user do it.
+const tooSoon = 600 * time.Millisecond
+
+// maxTooSoon bounds how often one dialog is shown again: a key that is held down may not keep
+// opening windows.
+const maxTooSoon = 8
+
+// deliberate shows a dialog, and shows it again when its answer came too soon.
+func deliberate(show func() error) error {
+	for range maxTooSoon {
+		start := time.Now()
+		err := show()
+		answered := err == nil || errors.Is(err, crs.ErrCancelled)
+		if !answered || time.Since(start) >= tooSoon {
+			return err
+		}
+	}
+	return errors.New("a window was answered again and again before anybody could read it")
+}

@@ -1,0 +1,232 @@
+package tray
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/catalog"
+)
+
+// zenityPath is the one program that may see a PIN being typed. It is not looked for in PATH,
+// which another program may have changed.
+const zenityPath = "/usr/bin/zenity"
+
+var errNoDisplay = errors.New("there is no display to open a window on: set DISPLAY or WAYLAND_DISPLAY, or add --ui terminal")
+
+// Usable returns nil when windows can be shown, else an error that names what helps.
+func (w Windows) Usable() error {
+	if os.Getenv("DISPLAY") == "" && os.Getenv("WAYLAND_DISPLAY") == "" {
+		return errNoDisplay
+	}
+	return trusted(w.program())
+}
+
+func (w Windows) program() string {
+	if w.zenity != "" {
+		return w.zenity
+	}
+	return zenityPath
+}
+
+// trusted returns nil when nobody but the administrator can have put the program there.
+func trusted(program string) error {
+	path, err := filepath.EvalSymlinks(program)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("windows need %s: install it (sudo apt install zenity), or add --ui terminal", program)
+	}
+	if err != nil {
+		return err
+	}
+	for ; ; path = filepath.Dir(path) {
+		info, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		if owner, ok := info.Sys().(*syscall.Stat_t); !ok || owner.Uid != 0 || info.Mode()&0o022 != 0 {
+			return fmt.Errorf("%s is not used for windows, because others than the administrator can change %s: mend its owner and mode, or add --ui terminal", program, path)
+		}
+		if path == "/" {
+			return nil
+		}
+	}
+}
+
+func (w Windows) question(ctx context.Context, t catalog.Text) (bool, error) {
+	_, err := w.run(ctx, "", "--question", "--default-cancel", "--no-wrap",
+		"--title="+t.Title, "--text="+markup(t), "--ok-label="+t.Yes, "--cancel-label="+t.No)
+	if errors.Is(err, errNo) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (w Windows) message(ctx context.Context, t catalog.Text, button string, problem bool) error {
+	kind := "--info"
+	if problem {
+		kind = "--warning"
+	}
+	_, err := w.run(ctx, "", kind, "--no-wrap", "--title="+t.Title, "--text="+markup(t), "--ok-label="+button)
+	return err
+}
+
+func (w Windows) list(ctx context.Context, t catalog.Text, rows []string) (int, error) {
+	var lines strings.Builder
+	for i, row := range rows {
+		fmt.Fprintf(&lines, "%d\n%s\n", i, row)
+	}
+	// The rows go in by stdin: as an argument one that begins with a hyphen would be an option.
+	args := []string{"--list", "--hide-header", "--column=0", "--column=1", "--hide-column=1", "--print-column=1",
+		"--title=" + t.Title, "--text=" + markup(t), "--ok-label=" + t.Yes, "--cancel-label=" + t.No,
+		"--width=480", "--height=360"}
+	for {
+		out, err := w.run(ctx, lines.String(), args...)
+		if errors.Is(err, errNo) {
+			err = crs.ErrCancelled
+		}
+		if err != nil {
+			return 0, err
+		}
+		if i, err := strconv.Atoi(string(out)); err == nil && i >= 0 && i < len(rows) {
+			return i, nil
+		} // else none was selected
+	}
+}
+
+func (w Windows) entry(ctx context.Context, t catalog.Text) (*crs.PIN, error) {
+	out, err := w.run(ctx, "", "--entry", "--hide-text",
+		"--title="+t.Title, "--text="+plain(t), "--ok-label="+t.Yes, "--cancel-label="+t.No)
+	if errors.Is(err, errNo) {
+		err = crs.ErrCancelled
+	}
+	if err != nil {
+		return nil, err
+	}
+	return crs.NewPIN(out), nil
+}
+
+// Exit codes that the environment makes zenity return, so that they are not taken for its 1,
+// which is also "no display".
+const (
+	exitNo     = 11
+	exitClosed = 12
+)
+
+var errNo = errors.New("answered no")
+
+// environment is all that zenity gets: the session, how it looks, and no way to load more code
+// into it (LD_PRELOAD, GTK_MODULES). Its arguments are UTF-8.
+func environment() []string {
+	env := []string{"LC_ALL=C.UTF-8", "ZENITY_CANCEL=" + strconv.Itoa(exitNo), "ZENITY_ESC=" + strconv.Itoa(exitClosed)}
+	for _, name := range []string{"DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "XDG_RUNTIME_DIR",
+		"XDG_CURRENT_DESKTOP", "DBUS_SESSION_BUS_ADDRESS", "HOME", "GTK_THEME", "GDK_SCALE", "GDK_DPI_SCALE"} {
+		if value := os.Getenv(name); value != "" {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
+}
+
+// maxAnswer is more than any PIN has.
+const maxAnswer = 256
+
+// run shows one window and returns what zenity printed, without the line break. It returns errNo
+// for the second button and crs.ErrCancelled for Esc and the closed window.
+func (w Windows) run(ctx context.Context, stdin string, args ...string) ([]byte, error) {
+	if err := w.Usable(); err != nil {
+		return nil, err
+	}
+	// The window is to go when this program is killed. The kernel takes the end of the thread
+	// that started the child for that, hence the lock.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+
+	cmd := exec.CommandContext(ctx, w.program(), args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.WaitDelay = time.Second
+	cmd.Env = environment()
+	cmd.Dir = "/"
+	cmd.Stdin = strings.NewReader(stdin)
+	var stderr tail
+	cmd.Stderr = &stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+
+	// Not io.ReadAll nor a bytes.Buffer: they leave copies of a PIN behind when they grow.
+	buf := make([]byte, maxAnswer)
+	n, _ := io.ReadFull(stdout, buf)
+	if n == maxAnswer {
+		cmd.Process.Kill() // an answer that cannot be one
+	}
+	err = cmd.Wait()
+
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		err = ctx.Err()
+	case err == nil || n == maxAnswer:
+		return bytes.TrimSuffix(buf[:n], []byte("\n")), nil
+	case errors.As(err, &exit) && exit.ExitCode() == exitNo:
+		err = errNo
+	case errors.As(err, &exit) && exit.ExitCode() == exitClosed:
+		err = crs.ErrCancelled
+	case strings.Contains(string(stderr), "cannot open display"):
+		err = errNoDisplay
+	default:
+		err = fmt.Errorf("the window of %s ended: %w (%q)", w.program(), err, string(stderr))
+	}
+	clear(buf)
+	return nil, err
+}
+
+// tail keeps the end of what a program complains about.
+type tail []byte
+
+func (t *tail) Write(p []byte) (int, error) {
+	const most = 300
+	*t = append(*t, p...)
+	if len(*t) > most {
+		*t = (*t)[len(*t)-most:]
+	}
+	return len(p), nil
+}
+
+// plain is the text of an entry: no markup, but zenity reads \n and the like, and an underscore
+// would underline the next letter.
+
+func plain(t catalog.Text) string {
+	return strings.NewReplacer(`\`, `\\`, "_", "__").Replace(t.String())
+}
+
+// markup is the text of the other dialogs: all of it literal, the site large.
+func markup(t catalog.Text) string {
+	literal := strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `\`, `\\`)
+	var parts []string
+	if t.Before != "" {
+		parts = append(parts, literal.Replace(catalog.Wrap(t.Before, catalog.Width)))
+	}
+	if t.Site != "" {
+		parts = append(parts, `<span size="x-large" weight="bold">`+literal.Replace(catalog.WrapHost(t.Site))+`</span>`)
+	}
+	if t.After != "" {
+		parts = append(parts, literal.Replace(catalog.Wrap(t.After, catalog.Width)))
+	}
+	return strings.Join(parts, "\n\n")
+}
