@@ -1,0 +1,83 @@
+package virtualcard
+
+import (
+	"context"
+	"encoding/binary"
+	"io"
+	"net"
+	"time"
+)
+
+// Control bytes of vpcd, the virtual reader of the vsmartcard project: a message of one byte is
+// one of these, a longer one a command APDU. A message is its length, two bytes big-endian, and
+// its content.
+const (
+	vpcdPowerOff = 0
+	vpcdPowerOn  = 1
+	vpcdReset    = 2
+	vpcdATR      = 4
+)
+
+// ServeVPCD inserts the card into the slot of vpcd that listens on addr. When pcscd is not
+// there, or is restarted, it tries again. It pulls the card and returns nil when the context
+// ends, and returns crs.ErrCardRemoved when a fault pulled it.
+func (c *Card) ServeVPCD(ctx context.Context, addr string) error {
+	c.insert()
+	const retry = 50 * time.Millisecond
+	for ctx.Err() == nil {
+		var d net.Dialer
+		conn, err := d.DialContext(ctx, "tcp", addr)
+		if err == nil {
+			stop := context.AfterFunc(ctx, func() { conn.Close() })
+			removed := c.serveVPCD(conn)
+			stop()
+			conn.Close()
+			if removed != nil {
+				return removed
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(retry):
+		}
+	}
+	return nil
+}
+
+// serveVPCD answers until the connection ends. Its error is that of a card that is gone.
+func (c *Card) serveVPCD(conn net.Conn) error {
+	defer c.Reset() // no power
+	for {
+		var length [2]byte
+		if _, err := io.ReadFull(conn, length[:]); err != nil {
+			return nil
+		}
+		message := make([]byte, binary.BigEndian.Uint16(length[:]))
+		if _, err := io.ReadFull(conn, message); err != nil {
+			return nil
+		}
+		// vpcd sends a command in two parts of TCP and would wait 40 ms for our kernel to
+		// acknowledge the first; the option does not last.
+		quickAck(conn)
+
+		var response []byte
+		if len(message) != 1 {
+			var err error
+			if response, err = c.Transmit(message); err != nil {
+				return err
+			}
+		} else {
+			switch message[0] {
+			case vpcdPowerOff, vpcdPowerOn, vpcdReset:
+				c.Reset()
+				continue
+			case vpcdATR:
+				response = c.ATR()
+			}
+		}
+		b := binary.BigEndian.AppendUint16(nil, uint16(len(response)))
+		if _, err := conn.Write(append(b, response...)); err != nil {
+			return nil
+		}
+	}
+}
