@@ -249,7 +249,7 @@ func (t texts) problem(err error) string {
 	case errors.Is(err, crs.ErrPINBlocked):
 		return t.say("blocked")
 	case errors.As(err, &pinErr):
-		return t.again(err)
+		return t.again(err) + "\n\n" + t.tries(crs.PINPrompt{Status: crs.PINStatus{Retries: -1}, Last: err})
 	case errors.Is(err, crs.ErrPINFormat):
 		return t.say("pin.form")
 	case errors.Is(err, crs.ErrNoCNS):

@@ -1,0 +1,323 @@
+package catalog
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/crs-bridge/crs"
+)
+
+// TestKeys: every language has every text, and the program uses every text.
+func TestKeys(t *testing.T) {
+	italian := languages()["it"]
+	for lang, texts := range languages() {
+		for key := range italian {
+			if _, ok := texts[key]; !ok {
+				t.Errorf("%s.txt lacks [%s]", lang, key)
+			}
+		}
+		for key := range texts {
+			if _, ok := italian[key]; !ok {
+				t.Errorf("%s.txt has [%s], it.txt has not", lang, key)
+			}
+		}
+	}
+
+	used := map[string]bool{}
+	sources, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	literals := regexp.MustCompile(`"[a-z.]+"`)
+	for _, name := range sources {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		source, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range literals.FindAllString(string(source), -1) {
+			key := strings.Trim(s, `"`)
+			used[key] = true
+			if _, ok := italian[key]; !ok && regexp.MustCompile(`^[a-z]+\.[a-z]+$`).MatchString(key) {
+				t.Errorf("%s uses [%s], which no language has", name, key)
+			}
+		}
+	}
+	for key := range italian {
+		if !used[key] {
+			t.Errorf("[%s] is used nowhere", key)
+		}
+	}
+}
+
+func TestPlaceholders(t *testing.T) {
+	placeholder := regexp.MustCompile(`\{[^}]*\}`)
+	find := func(s string) []string {
+		found := placeholder.FindAllString(s, -1)
+		slices.Sort(found)
+		return slices.Compact(found)
+	}
+	for key, text := range languages()["it"] {
+		for lang, texts := range languages() {
+			if got, want := find(texts[key]), find(text); !slices.Equal(got, want) {
+				t.Errorf("[%s]: %s.txt has %v, it.txt has %v", key, lang, got, want)
+			}
+		}
+	}
+}
+
+func TestParse(t *testing.T) {
+	got, err := parse("# a comment\n\n[a]\none\ntwo\n\nthree\n\n\n[b]\nfour # no comment\n")
+	if err != nil || len(got) != 2 || got["a"] != "one two\n\nthree" || got["b"] != "four # no comment" {
+		t.Errorf("parse = %q, %v", got, err)
+	}
+	for _, bad := range []string{"text\n[a]\nb", "[a]\nb\n[a]\nc", "[a]\n[b]\nc", "[a]\n\n"} {
+		if got, err := parse(bad); err == nil {
+			t.Errorf("parse(%q) = %q", bad, got)
+		}
+	}
+}
+
+func TestLocale(t *testing.T) {
+	for _, test := range []struct {
+		env  map[string]string
+		want string
+	}{
+		{nil, "it"},
+		{map[string]string{"LANG": "C"}, "it"},
+		{map[string]string{"LANG": "C.UTF-8"}, "it"},
+		{map[string]string{"LANG": "POSIX"}, "it"},
+		{map[string]string{"LANG": "it_IT.UTF-8"}, "it"},
+		{map[string]string{"LANG": "it_CH@euro"}, "it"},
+		{map[string]string{"LANG": "it"}, "it"},
+		{map[string]string{"LANG": "en_GB.UTF-8"}, "en"},
+		{map[string]string{"LANG": "de_IT.UTF-8"}, "en"},
+		{map[string]string{"LANG": "italian_is_not_a_code"}, "en"},
+		{map[string]string{"LANG": "it_IT", "LC_MESSAGES": "en_US"}, "en"},
+		{map[string]string{"LC_MESSAGES": "en_US", "LC_ALL": "it_IT"}, "it"},
+		{map[string]string{"LC_ALL": "en_US", "LANGUAGE": "de:it:en"}, "it"},
+		{map[string]string{"LC_ALL": "it_IT", "LANGUAGE": "de:fr"}, "en"},
+	} {
+		if got := locale(func(name string) string { return test.env[name] }); got != test.want {
+			t.Errorf("locale(%v) = %s, want %s", test.env, got, test.want)
+		}
+	}
+}
+
+// TestLangOfRequest: the language of a request wins over the session's.
+func TestLangOfRequest(t *testing.T) {
+	t.Setenv("LANGUAGE", "")
+	t.Setenv("LC_ALL", "it_IT.UTF-8")
+	titles := map[string]string{"it": "PIN della carta", "en": "PIN of the card", "": "PIN della carta", "xx": "PIN della carta"}
+	for lang, want := range titles {
+		if got := PIN(crs.PINPrompt{Prompt: crs.Prompt{Lang: lang}}).Title; got != want {
+			t.Errorf("lang %q: %q, want %q", lang, got, want)
+		}
+	}
+}
+
+func origin(t *testing.T, s string) crs.Origin {
+	t.Helper()
+	o, err := crs.ParseOrigin(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// longHost has 247 characters, the most that an https origin leaves.
+var longHost = strings.Repeat("a", 50) + "." + strings.Repeat("bb.", 40) + strings.Repeat("c", 63) + ".evil.example"
+
+var cards = []crs.Info{
+	{Reader: "Reader 00 00", Kind: "CNS", Holder: "MARIO ROSSI", PINFormat: crs.PINFormat{Min: 5, Max: 8, DigitsOnly: true}},
+	{Reader: "Reader 01 00", Kind: "CNS", Holder: "<b>Mario</b> & C. {host}", PINFormat: crs.PINFormat{Min: 5, Max: 8, DigitsOnly: true}, TwoPartPIN: true},
+	{Reader: "evil\x1b[2Jreader\n", Kind: "CNS", Holder: "\x1b]0;owned\x07" + strings.Repeat("W", 300) + "\u202e", PINFormat: crs.PINFormat{Min: 8, Max: 8, DigitsOnly: true}},
+	{Reader: "Reader 03 00", Kind: "CNS", PINFormat: crs.PINFormat{Min: 5, Max: 8, DigitsOnly: true}},
+}
+
+var problems = []error{
+	crs.ErrNoCNS, crs.ErrCardMute, crs.ErrCardStuck, crs.ErrCardInUse, crs.ErrCardRemoved, crs.ErrCardReset,
+	crs.ErrCard, crs.ErrCardUnusable, crs.ErrPINBlocked, crs.ErrTimeout, crs.ErrBusy, crs.ErrInternal,
+	crs.ErrPINFormat, errEmpty, errShort, errLong, errDigits,
+	&crs.PINError{Retries: 2, SW: 0x63c2}, &crs.PINError{Retries: 1}, &crs.PINError{Retries: 0}, &crs.PINError{Retries: -1, SW: 0x6300},
+	&crs.PINError{Retries: -1, Uncertain: true}, &crs.PINError{Blocked: true},
+	errors.New("evil \x1b[2J" + strings.Repeat("W", 1000)),
+}
+
+// everyDialog returns each dialog in each state, by name.
+func everyDialog(t *testing.T, p crs.Prompt) map[string]Text {
+	all := map[string]Text{
+		"allow":  AllowSite(p),
+		"insert": InsertCard(p, nil),
+	}
+	pick, rows := PickCard(p, cards)
+	pick.After += "\n\n" + strings.Join(rows, "\n")
+	all["pick"] = pick
+	for i, err := range problems {
+		all[fmt.Sprint("insert ", i)] = InsertCard(p, err)
+		all[fmt.Sprint("report ", i)] = Report(p, err)
+	}
+	for i, card := range cards {
+		all[fmt.Sprint("personal ", i)] = SharePersonalData(p, card)
+		for n := -1; n <= 3; n++ {
+			pin := crs.PINPrompt{Prompt: p, Card: card, Status: crs.PINStatus{Retries: n}}
+			all[fmt.Sprint("pin ", i, n)] = PIN(pin)
+			all[fmt.Sprint("puk ", i, n)] = PINOrPUK(pin)
+			all[fmt.Sprint("last ", i, n)] = LastTry(pin)
+			for j, err := range problems {
+				pin.Last = err
+				all[fmt.Sprint("pin ", i, n, j)] = PIN(pin)
+			}
+		}
+	}
+	return all
+}
+
+// TestEveryDialog: whatever the card, the site and the problem, a dialog is whole, literal and
+// not wider than it may be.
+func TestEveryDialog(t *testing.T) {
+	for _, lang := range []string{"it", "en"} {
+		for _, o := range []crs.Origin{{}, origin(t, "https://portale.example"), origin(t, "https://"+longHost), origin(t, "https://xn--crs-6la.example:8443")} {
+			for _, developer := range []bool{false, true} {
+				p := crs.Prompt{Origin: o, Lang: lang, Developer: developer}
+				for name, d := range everyDialog(t, p) {
+					check := func(ok bool, why string) {
+						t.Helper()
+						if !ok {
+							t.Errorf("%s, %s, developer %v, %q: %s:\n%+v", lang, name, developer, o, why, d)
+						}
+					}
+					text := d.String()
+					check(d.Title != "" && strings.TrimSpace(d.After) != "", "incomplete")
+					check(d.Yes+d.No != "", "no button")
+					check(!strings.Contains(strings.ReplaceAll(text, "{host}", ""), "{"), "a placeholder is left")
+					check(developer == strings.Contains(d.Before, languages()[lang]["developer"]), "developer mode")
+					check(d.Site == "" || strings.ReplaceAll(WrapHost(d.Site), "\n", "") == o.Host(), "host is not whole")
+					for _, line := range strings.Split(text, "\n") {
+						check(len([]rune(line)) <= Width, "line too long: "+line)
+					}
+					check(strings.Count(text, "\n") < 40, "too many lines")
+					for _, s := range []string{d.Title, text, d.Yes, d.No, d.Prompt} {
+						check(!strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\n' || r == 0x7f || r == '\u202e' }), "control character")
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestSiteNamed: the questions in which a site gets something name it, and no other text does.
+func TestSiteNamed(t *testing.T) {
+	p := crs.Prompt{Origin: origin(t, "https://portale.example"), Lang: "it"}
+	pick, _ := PickCard(p, cards)
+	for _, d := range []Text{AllowSite(p), InsertCard(p, nil), InsertCard(p, crs.ErrNoCNS), pick,
+		SharePersonalData(p, cards[0]), PIN(crs.PINPrompt{Prompt: p, Card: cards[0]})} {
+		if d.Site != "portale.example" || d.Before == "" {
+			t.Errorf("%+v", d)
+		}
+	}
+}
+
+func TestAllowSiteWarns(t *testing.T) {
+	for host, want := range map[string]string{
+		"portale.example":                                          "",
+		"xn--crs-6la.example":                                      "«xn--»",
+		"www.xn--crs-6la.example:8443":                             "«xn--»",
+		"notxn--crs.example":                                       "",
+		"www.agenzia.gov.it." + longHost[:100]:                     "", // ends with no known suffix
+		"accesso.servizi.agenzia.gov.it.evil.com":                  "", // one line
+		"accesso.servizi.agenziaentrate.gov.it.login.evil.com:444": "finisce: evil.com",
+	} {
+		host = strings.TrimSuffix(host, ".")
+		o, err := crs.ParseOrigin("https://" + host)
+		if err != nil {
+			t.Fatal(host, err)
+		}
+		got := AllowSite(crs.Prompt{Origin: o, Lang: "it"}).After
+		if want != "" && !strings.Contains(got, want) || want == "" && (strings.Contains(got, "«xn--»")) {
+			t.Errorf("%s: %s", host, got)
+		}
+	}
+}
+
+func TestTries(t *testing.T) {
+	wrong := func(n int) error { return &crs.PINError{Retries: n} }
+	for _, test := range []struct {
+		status crs.PINStatus
+		last   error
+		want   string
+	}{
+		{crs.PINStatus{Retries: -1}, nil, "Tentativi rimasti: non noti; tre PIN sbagliati bloccano la carta."},
+		{crs.PINStatus{Retries: -1}, wrong(-1), "Tentativi rimasti: non noti; tre PIN sbagliati bloccano la carta."},
+		{crs.PINStatus{Retries: 3}, nil, "Tentativi rimasti: 3."},
+		{crs.PINStatus{Retries: 3}, wrong(2), "Tentativi rimasti: 2."},
+		{crs.PINStatus{Retries: 2}, wrong(3), "Tentativi rimasti: 2."},
+		{crs.PINStatus{Retries: -1}, wrong(1), "Tentativi rimasti: 1. Se sbaglia, la carta si blocca."},
+		{crs.PINStatus{Retries: 1}, errShort, "Tentativi rimasti: 1. Se sbaglia, la carta si blocca."},
+		{crs.PINStatus{Retries: 0}, nil, "era bloccato"},
+		{crs.PINStatus{Retries: -1, Blocked: true}, nil, "era bloccato"},
+	} {
+		got := PIN(crs.PINPrompt{Prompt: crs.Prompt{Lang: "it"}, Card: cards[0], Status: test.status, Last: test.last}).After
+		if !strings.Contains(got, test.want) {
+			t.Errorf("%+v, %v: %q lacks %q", test.status, test.last, got, test.want)
+		}
+	}
+}
+
+func TestCheckPIN(t *testing.T) {
+	format := crs.PINFormat{Min: 5, Max: 8, DigitsOnly: true}
+	for typed, want := range map[string]error{
+		"12345": nil, "12345678": nil,
+		"": errEmpty, "1234": errShort, "123456789": errLong, "1234a": errDigits, "１２３４": errLong, "1234 ": errDigits,
+	} {
+		err := CheckPIN(crs.NewPIN([]byte(typed)), format)
+		if err != want || want != nil && !errors.Is(err, crs.ErrPINFormat) {
+			t.Errorf("CheckPIN(%q) = %v, want %v", typed, err, want)
+		}
+	}
+}
+
+func TestWrap(t *testing.T) {
+	for _, test := range []struct{ in, want string }{
+		{"", ""},
+		{"one two", "one two"},
+		{"one two three", "one two\nthree"},
+		{"onetwothree", "onetwoth\nree"},
+		{"onetwoth ree", "onetwoth\nree"},
+		{"è già lì per lì", "è già lì\nper lì"},
+		{"one\n\ntwo three", "one\n\ntwo\nthree"},
+	} {
+		if got := Wrap(test.in, 8); got != test.want {
+			t.Errorf("Wrap(%q) = %q, want %q", test.in, got, test.want)
+		}
+	}
+}
+
+func TestLiteral(t *testing.T) {
+	for in, want := range map[string]string{
+		"MARIO ROSSI":         "MARIO ROSSI",
+		" NICOLÒ D'ALÌ ":      "NICOLÒ D'ALÌ",
+		"\x1b[31mred":         "\uFFFD[31mred",
+		"a\nb\r\tc\x00":       "a\uFFFDb\uFFFD\uFFFDc\uFFFD",
+		"\u202eISSOR":         "\uFFFDISSOR",
+		"\u009b31m\u200b\xff": "\uFFFD31m\uFFFD\uFFFD",
+		"<b>&amp;\\n_x":       "<b>&amp;\\n_x",
+		"12345678901":         "1234567890…",
+	} {
+		most := 40
+		if strings.HasPrefix(in, "123") {
+			most = 10
+		}
+		if got := literal(in, most); got != want {
+			t.Errorf("literal(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
