@@ -1,0 +1,69 @@
+// The page of the demonstration: what a portal's own script does around crs.js. All texts are
+// in the page, as templates.
+
+import { login } from "/crs/crs.js";
+
+const [start, progress, status, error, reason] =
+  ["start", "progress", "status", "error", "reason"].map((id) => document.getElementById(id));
+
+let attempt; // aborts the login that runs
+
+async function logIn() {
+  attempt = new AbortController();
+  show(progress);
+  say("start");
+  try {
+    const { challenge } = await post("/crs/challenge");
+    const answer = await login({
+      challenge,
+      lang: document.documentElement.lang,
+      personalData: true,
+      signal: attempt.signal,
+      onProgress: say,
+    });
+    say("checking");
+    await post("/crs/login", answer);
+    location.replace("/");
+  } catch (failure) {
+    explain(failure.code);
+  }
+}
+
+// post throws the portal's refusal as login() throws the bridge's.
+async function post(path, body) {
+  const headers = { "Content-Type": "application/json" };
+  const reply = await fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
+  if (reply.status === 204) return null;
+  const answer = await reply.json();
+  if (!reply.ok) throw Object.assign(new Error(answer.error), { code: `portal_${answer.error}` });
+  return answer;
+}
+
+function show(part) {
+  for (const each of [start, progress, error]) each.hidden = each !== part;
+}
+
+// say tells what the citizen is to do now.
+function say(state) {
+  const text = document.querySelector(`template[data-state="${state}"]`);
+  if (!text) return;
+  status.replaceChildren(text.content.cloneNode(true));
+  for (const step of document.querySelectorAll(".steps li")) {
+    step.classList.toggle("now", step.dataset.states.split(" ").includes(state));
+  }
+}
+
+// explain tells what went wrong and what helps.
+function explain(code) {
+  const texts = [...document.querySelectorAll("template[data-error]")];
+  const text = texts.find((t) => t.dataset.error.split(" ").includes(code)) ??
+    texts.find((t) => t.dataset.error === (code?.startsWith("portal_") ? "portal" : "internal"));
+  reason.replaceChildren(text.content.cloneNode(true));
+  reason.dataset.code = code ?? "internal";
+  show(error);
+  reason.focus();
+}
+
+document.getElementById("login").addEventListener("click", logIn);
+document.getElementById("again").addEventListener("click", logIn);
+document.getElementById("cancel").addEventListener("click", () => attempt.abort());
