@@ -35,6 +35,12 @@ func (f *fakeReader) Connect() (Conn, error) {
 	return (*fakeConn)(f), nil
 }
 
+func (f *fakeReader) commands() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.sent)
+}
+
 type fakeConn fakeReader
 
 func (c *fakeConn) ATR() []byte   { return []byte{0x3B, 0x80, 0x80, 0x01, 0x01} }
@@ -113,12 +119,12 @@ func TestRule1SecretsHaveTheirOwnWay(t *testing.T) {
 				if _, err := s.transmit(command{ins: ins, data: []byte("secret")}); err == nil {
 					t.Errorf("INS %02X took the ordinary way", ins)
 				}
-				before := len(f.sent)
+				before := f.commands()
 				if _, err := s.transmitPIN(command{ins: ins, data: []byte("secret")}); err != nil {
 					t.Errorf("INS %02X: %v", ins, err)
 				}
-				if len(f.sent) != before+1 {
-					t.Errorf("INS %02X answered %X: %d commands", ins, answer, len(f.sent)-before)
+				if f.commands() != before+1 {
+					t.Errorf("INS %02X answered %X: %d commands", ins, answer, f.commands()-before)
 				}
 			}
 			return nil
@@ -207,8 +213,8 @@ func TestHangingCallIsAbandoned(t *testing.T) {
 				if took := time.Since(start); took != test.limit {
 					t.Errorf("took %v", took)
 				}
-				sent := len(f.sent)
-				if err := use(); !errors.Is(err, crs.ErrCardStuck) || len(f.sent) != sent {
+				sent := f.commands()
+				if err := use(); !errors.Is(err, crs.ErrCardStuck) || f.commands() != sent {
 					t.Errorf("the stuck reader was used: %v", err)
 				}
 				close(release)
