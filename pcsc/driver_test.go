@@ -63,11 +63,11 @@ func (c *fakeConn) Transmit(b []byte) ([]byte, error) {
 }
 func (c *fakeConn) End(reset bool) error {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.ends++
 	if reset {
 		c.resets++
 	}
+	c.mu.Unlock()
 	if c.end != nil {
 		return c.end(reset)
 	}
