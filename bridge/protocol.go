@@ -207,14 +207,19 @@ func checkShape(message []byte) error {
 	for {
 		token, err := d.ReadToken()
 		switch {
-		case err == io.EOF && d.StackDepth() == 0:
-			return nil
 		case err != nil:
 			return errParse
 		case token.Kind() == 'n' || token.Kind() == '[' || d.StackDepth() > 2:
 			return errRequest
 		}
+		if d.StackDepth() == 0 {
+			break
+		}
 	}
+	if _, err := d.ReadToken(); err != io.EOF {
+		return errParse
+	}
+	return nil
 }
 
 // parseID accepts an integer that JavaScript can hold or a short string, and returns it in the
@@ -246,8 +251,8 @@ func decode(params jsontext.Value, into any) error {
 type response struct {
 	Version string         `json:"jsonrpc"`
 	ID      jsontext.Value `json:"id"`
-	Result  any            `json:"result,omitempty"`
-	Error   *responseError `json:"error,omitempty"`
+	Result  any            `json:"result,omitzero"`
+	Error   *responseError `json:"error,omitzero"`
 }
 
 type responseError struct {

@@ -21,15 +21,9 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
-	"go.uber.org/goleak"
 
 	"github.com/crs-bridge/crs"
 )
-
-func TestMain(m *testing.M) {
-	runChild()
-	goleak.VerifyTestMain(m)
-}
 
 const (
 	testPIN    = "31415"

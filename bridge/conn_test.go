@@ -1,0 +1,248 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/crs-bridge/crs"
+)
+
+func TestDefaultLimits(t *testing.T) {
+	t.Parallel()
+	want := Limits{
+		MessageBytes: 65536, MessageRate: 10, MessageBurst: 50, MessageWait: time.Second,
+		OriginConnections: 4, Connections: 64,
+		Handshake: 5 * time.Second, Idle: 600 * time.Second, Ping: 30 * time.Second,
+		Login: 300 * time.Second, Input: 120 * time.Second,
+		Question: 60 * time.Second, Dismissals: 3, Mute: 600 * time.Second,
+	}
+	if got := (&Server{}).limits(); got != want {
+		t.Errorf("defaults %+v", got)
+	}
+	own := Limits{MessageBytes: 1, MessageRate: 2, MessageBurst: 3, MessageWait: 4, OriginConnections: 5,
+		Connections: 6, Handshake: 7, Idle: 8, Ping: 9, Login: 10, Input: 11, Question: 12, Dismissals: 13, Mute: 14}
+	if got := (&Server{Limits: own}).limits(); got != own {
+		t.Errorf("own limits became %+v", got)
+	}
+}
+
+// closeCode reads until the bridge closes the connection, and returns its code.
+func (c *client) closeCode() int {
+	c.ws.SetReadDeadline(time.Now().Add(20 * time.Second))
+	for {
+		_, _, err := c.ws.ReadMessage()
+		var closed *websocket.CloseError
+		switch {
+		case errors.As(err, &closed):
+			return closed.Code
+		case err != nil:
+			c.t.Errorf("no close frame: %v", err)
+			return 0
+		}
+	}
+}
+
+func TestT25TooLong(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	padded := func(size int) string {
+		const start, end = `{"jsonrpc":"2.0","id":1,"method":"hello","params":{"protocol":1,"client":"`, `"}}`
+		return start + strings.Repeat("x", size-len(start)-len(end)) + end
+	}
+	c := w.dial(portale)
+	c.send(padded(64 << 10))
+	if m := c.read(); m.code() != "" {
+		t.Errorf("64 KiB: %s", m.code())
+	}
+	c.send(padded(64<<10 + 1))
+	if code := c.closeCode(); code != 1009 {
+		t.Errorf("64 KiB + 1: closed with %d", code)
+	}
+
+	// In fragments, too.
+	c = w.dial(portale)
+	writer, err := c.ws.NextWriter(websocket.TextMessage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		writer.Write(make([]byte, 1<<10))
+	}
+	if code := c.closeCode(); code != 1009 {
+		t.Errorf("in fragments: closed with %d", code)
+	}
+}
+
+func TestT25Binary(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.dial(portale)
+	hello := []byte(`{"jsonrpc":"2.0","id":1,"method":"hello","params":{"client":"x","protocol":1}}`)
+	if err := c.ws.WriteMessage(websocket.BinaryMessage, hello); err != nil {
+		t.Fatal(err)
+	}
+	if code := c.closeCode(); code != 1003 {
+		t.Errorf("closed with %d", code)
+	}
+}
+
+func TestT25Flood(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.dial(portale)
+	answers := make(chan int)
+	go func() {
+		n := 0
+		c.ws.SetReadDeadline(time.Now().Add(20 * time.Second))
+		for {
+			_, _, err := c.ws.ReadMessage()
+			if err == nil {
+				n++
+				continue
+			}
+			if !websocket.IsCloseError(err, 1008) {
+				t.Errorf("closed with %v", err)
+			}
+			answers <- n
+			return
+		}
+	}()
+	for i := range 1000 {
+		message := fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"hello","params":{"client":"x","protocol":1}}`, i)
+		if c.ws.WriteMessage(websocket.TextMessage, []byte(message)) != nil {
+			break
+		}
+	}
+	// The burst, and what the rate allows within the second for which messages are held back.
+	if n := <-answers; n < 50 || n > 65 {
+		t.Errorf("%d of 1000 messages were answered", n)
+	}
+
+	pings := w.dial(portale)
+	go func() {
+		for pings.ws.WriteControl(websocket.PingMessage, nil, time.Now().Add(time.Second)) == nil {
+		}
+	}()
+	if code := pings.closeCode(); code != 1008 {
+		t.Errorf("pings: closed with %d", code)
+	}
+}
+
+func TestThrottle(t *testing.T) {
+	t.Parallel()
+	flow := throttle{rate: 10, burst: 50, most: time.Second}
+	now := time.Unix(1, 0)
+	take := func() time.Duration {
+		t.Helper()
+		wait, err := flow.take(now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		now = now.Add(wait)
+		return wait
+	}
+	for i := range 50 {
+		if wait := take(); wait != 0 {
+			t.Fatalf("message %d of the burst waits %v", i, wait)
+		}
+	}
+	for i := range 10 {
+		if wait := take(); wait != 100*time.Millisecond {
+			t.Fatalf("message %d after the burst waits %v", i, wait)
+		}
+	}
+	if _, err := flow.take(now); err != errFlood {
+		t.Errorf("after a second of waiting: %v", err)
+	}
+	now = now.Add(time.Hour)
+	for range 50 {
+		if take() != 0 {
+			t.Fatal("the burst does not come back")
+		}
+	}
+	for range 1000 { // for ever at the rate
+		now = now.Add(100 * time.Millisecond)
+		if take() != 0 {
+			t.Fatal("a client at the rate is held back")
+		}
+	}
+}
+
+func TestT25Idle(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(w *world) { w.Limits.Ping, w.Limits.Idle = 20*time.Millisecond, 100*time.Millisecond })
+	c := w.dial(portale)
+	pings := 0
+	answer := c.ws.PingHandler()
+	c.ws.SetPingHandler(func(data string) error { pings++; return answer(data) })
+	if code := c.closeCode(); code != websocket.CloseGoingAway {
+		t.Errorf("closed with %d", code)
+	}
+	if pings == 0 {
+		t.Error("no ping came")
+	}
+}
+
+// A peer that is gone without saying so is noticed by its missing pongs.
+func TestSilentPeer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(w *world) { w.Limits.Ping = 50 * time.Millisecond })
+	c := w.dial(portale)
+	c.ws.SetPingHandler(func(string) error { return nil })
+	c.ws.SetReadDeadline(time.Now().Add(20 * time.Second))
+	_, _, err := c.ws.ReadMessage()
+	var timeout net.Error
+	if err == nil || errors.As(err, &timeout) && timeout.Timeout() {
+		t.Errorf("still connected: %v", err)
+	}
+}
+
+// A client that does not read cannot hold a login, or the bridge's end, for ever.
+func TestClientThatDoesNotRead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(w *world) { w.Limits.MessageRate, w.Limits.MessageBurst = 1e6, 1e6 })
+	c := w.dial(portale)
+	c.ws.NetConn().(*net.TCPConn).SetReadBuffer(1 << 10)
+	c.ws.SetWriteDeadline(time.Now().Add(20 * time.Second))
+	for c.ws.WriteMessage(websocket.TextMessage, []byte(strings.Repeat("x", 40))) == nil {
+	}
+	if m, _ := w.dial(portale).login(""); m.code() != "" {
+		t.Errorf("another client's login: %s", m.code())
+	}
+}
+
+// The page can go at any moment; its dialog closes, and the next login works.
+func TestPageClosedWhilePINDialogIsOpen(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	closed := make(chan struct{})
+	w.ui.pin = func(ctx context.Context, _ crs.PINPrompt) (*crs.PIN, error) {
+		defer close(closed)
+		return nil, never(ctx)
+	}
+	c := w.dial(portale)
+	c.authenticate(1, "")
+	for c.read().Params.State != "pin" {
+	}
+	c.ws.Close()
+	select {
+	case <-closed:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the dialog stays open")
+	}
+	w.ui.pin = nil
+	until(t, "the next login works", func() bool { m, _ := w.dial(portale).login(""); return m.code() == "" })
+	if _, signs := w.card.used(); signs != 1 {
+		t.Errorf("%d calls of Sign", signs)
+	}
+	if !strings.Contains(w.logs.String(), "code=gone") {
+		t.Errorf("log:\n%s", w.logs)
+	}
+}
