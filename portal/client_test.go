@@ -114,7 +114,7 @@ func TestClient(t *testing.T) {
 		bridges[i] = portaltest.NewBridge(t)
 		addrs[i] = bridges[i].Addr
 	}
-	ctx := portaltest.NewBrowser(t, addrs)
+	ctx := portaltest.Browser{Ports: addrs, Hosts: map[string]string{"portal.example": "127.0.0.1"}}.Start(t)
 
 	// serve sets what the three ports do, and returns how often each was asked before.
 	serve := func(first, second, third func(*portaltest.Conn)) (asked [3]int) {
@@ -327,9 +327,7 @@ func TestClientPermission(t *testing.T) {
 	port := page(t)
 	url := "http://127.0.0.1:" + port
 	bridge := portaltest.NewBridge(t)
-	closed := portaltest.ClosedPort(t)
-	ctx := portaltest.NewBrowser(t, [3]string{closed, bridge.Addr, closed},
-		chromedp.Flag("ip-address-space-overrides", "127.0.0.1:"+port+"=public"))
+	ctx := portaltest.Browser{Ports: [3]string{"", bridge.Addr, ""}, Public: port}.Start(t)
 	decide := func(to browser.PermissionSetting) {
 		t.Helper()
 		err := chromedp.Run(ctx, chromedp.ActionFunc(func(ctx context.Context) error {

@@ -101,8 +101,7 @@ func TestDemonstration(t *testing.T) {
 	t.Parallel()
 	town := newTown(t)
 	bridge := portaltest.NewBridge(t)
-	closed := portaltest.ClosedPort(t)
-	ctx := portaltest.NewBrowser(t, [3]string{bridge.Addr, closed, closed})
+	ctx := portaltest.Browser{Ports: [3]string{bridge.Addr}}.Start(t)
 	var complaints []string
 	chromedp.ListenTarget(ctx, func(event any) {
 		if e, ok := event.(*network.EventResponseReceived); ok && e.Response.Status >= 500 {

@@ -15,7 +15,7 @@ type text struct {
 
 	// Start.
 	LoginTitle, LoginLead, CardHeading, CardText, LogIn, PersonalDataNotice, NoScript string
-	NeedsHeading                                                                      string
+	NeedsHeading, DemoHint                                                            string
 	Needs                                                                             []message
 	Steps                                                                             []step
 	Progress                                                                          []message

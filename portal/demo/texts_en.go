@@ -26,6 +26,7 @@ var english = text{
 		{Title: "A smart card reader", Text: "Connected to this computer."},
 		{Title: "The CRS software", Text: "Installed and running on this computer."},
 	},
+	DemoHint: "In the demonstration the software plays card and reader. The PIN is written in the window from which you started it.",
 	Steps: []step{
 		{"Card", "start permission consent card"},
 		{"PIN", "pin"},

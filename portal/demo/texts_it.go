@@ -26,6 +26,7 @@ var italian = text{
 		{Title: "Un lettore di smart card", Text: "Collegato a questo computer."},
 		{Title: "Il programma CRS", Text: "Installato e avviato su questo computer."},
 	},
+	DemoHint: "Nella dimostrazione tessera e lettore sono simulati dal programma. Il PIN è scritto nella finestra da cui lo hai avviato.",
 	Steps: []step{
 		{"Tessera", "start permission consent card"},
 		{"PIN", "pin"},

@@ -11,6 +11,7 @@ let attempt; // aborts the login that runs
 async function logIn() {
   attempt = new AbortController();
   show(progress);
+  progress.focus(); // the button that had the focus is gone
   say("start");
   try {
     const { challenge } = await post("/crs/challenge");

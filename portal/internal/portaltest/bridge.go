@@ -71,8 +71,8 @@ func (b *Bridge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	serve(&Conn{t: b.t, ws: ws, Origin: r.Header.Get("Origin")})
 }
 
-// ClosedPort returns an address of the loopback interface where nobody listens.
-func ClosedPort(t testing.TB) string {
+// closedPort returns an address of the loopback interface where nobody listens.
+func closedPort(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)

@@ -9,20 +9,41 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// NewBrowser starts a headless Chromium for the test, which has a minute. The bridge's
-// three ports, which are the same on every computer, lead to these addresses instead, and
-// portal.example is this computer.
-func NewBrowser(t testing.TB, ports [3]string, flags ...chromedp.ExecAllocatorOption) context.Context {
+// A Browser says how Chromium finds its way in a test.
+type Browser struct {
+	// Ports lead to these addresses: the bridge's three ports are the same on every computer,
+	// and tests run side by side.
+	Ports [3]string
+
+	// Hosts lead to these addresses, by "host" or "host:port".
+	Hosts map[string]string
+
+	// Public is the port of a page that counts as one of the internet, "" for none.
+	Public string
+}
+
+// Start starts a headless Chromium for the test, which has a minute.
+func (b Browser) Start(t testing.TB) context.Context {
 	t.Helper()
-	rules := []string{"MAP portal.example 127.0.0.1"}
-	for i, addr := range ports {
-		rules = append(rules, "MAP 127.0.0.1:"+[]string{"27770", "27771", "27772"}[i]+" "+addr)
+	var rules []string
+	for i, port := range []string{"27770", "27771", "27772"} {
+		if b.Ports[i] == "" {
+			b.Ports[i] = closedPort(t)
+		}
+		rules = append(rules, "MAP 127.0.0.1:"+port+" "+b.Ports[i])
+	}
+	for host, addr := range b.Hosts {
+		rules = append(rules, "MAP "+host+" "+addr)
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.NoSandbox, // tests may run as root
+		chromedp.IgnoreCertErrors,
 		chromedp.Flag("host-resolver-rules", strings.Join(rules, ",")),
 	)
-	ctx, cancel := chromedp.NewExecAllocator(context.Background(), append(options, flags...)...)
+	if b.Public != "" {
+		options = append(options, chromedp.Flag("ip-address-space-overrides", "127.0.0.1:"+b.Public+"=public"))
+	}
+	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, _ = chromedp.NewContext(ctx)
 	t.Cleanup(func() {
 		cancel()

@@ -1,0 +1,87 @@
+package portal_test
+
+import (
+	"crypto/elliptic"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+
+	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/portal"
+	"github.com/crs-bridge/crs/portal/internal/portaltest"
+)
+
+// quickstart is the server of the README's "portal integration": the lines between the
+// markers stand there, word for word. quickstart.html is its page.
+func quickstart(casPEM []byte) http.Handler {
+	mux := http.NewServeMux()
+	// README: begin
+	issuers := x509.NewCertPool() // the CAs whose cards you accept
+	issuers.AppendCertsFromPEM(casPEM)
+	origin, err := crs.ParseOrigin("https://portale.example")
+	if err != nil {
+		panic(err)
+	}
+	verifier := &portal.Verifier{Origin: origin, Issuers: issuers}
+	sessions := &portal.Sessions{}
+	mux.Handle("/crs/", &portal.Login{Verifier: verifier, OnLogin: sessions.Start})
+	mux.HandleFunc("/account", func(w http.ResponseWriter, r *http.Request) {
+		if citizen, ok := sessions.Citizen(r); ok {
+			fmt.Fprintln(w, "Buongiorno,", citizen.FullName(), citizen.CodiceFiscale)
+		}
+	})
+	// README: end
+	mux.HandleFunc("/{$}", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", "connect-src 'self' "+portal.ConnectSrc+"; frame-ancestors 'none'")
+		http.ServeFile(w, r, quickstartPage)
+	})
+	return mux
+}
+
+const quickstartPage = "testdata/quickstart.html"
+
+// The quick start works as it is written, in Chromium, over https.
+func TestQuickstart(t *testing.T) {
+	t.Parallel()
+	ca := portaltest.NewCA(t)
+	card := ca.NewCard(t, portaltest.EC(t, elliptic.P256()), nil)
+	server := httptest.NewTLSServer(quickstart(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.Certificate.Raw})))
+	t.Cleanup(server.Close)
+	bridge := portaltest.NewBridge(t)
+	bridge.Serve(func(c *portaltest.Conn) {
+		m, ok := c.Hello()
+		if !ok {
+			return
+		}
+		challenge, err := crs.ParseChallenge(m.Params["challenge"].(string))
+		if err != nil {
+			t.Error(err)
+		}
+		token := card.Token(t, portaltest.Origin(t, c.Origin), challenge)
+		c.Write(portaltest.Message{ID: m.ID, Result: map[string]any{"token": json.RawMessage(token)}})
+		c.Read()
+	})
+	ctx := portaltest.Browser{
+		Ports: [3]string{bridge.Addr},
+		Hosts: map[string]string{"portale.example:443": server.Listener.Addr().String()},
+	}.Start(t)
+	var page string
+	err := chromedp.Run(ctx,
+		chromedp.Navigate("https://portale.example/"),
+		chromedp.Click("button", chromedp.ByQuery),
+		chromedp.WaitVisible("pre", chromedp.ByQuery), // how Chromium shows plain text
+		chromedp.Text("body", &page, chromedp.ByQuery))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "Buongiorno, ADA ESEMPIO " + portaltest.CodiceFiscale; strings.TrimSpace(page) != want {
+		t.Errorf("the page says %q, want %q", page, want)
+	}
+}
