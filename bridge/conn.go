@@ -27,9 +27,9 @@ type socket struct {
 	message atomic.Int64 // when the last message came, in Unix nanoseconds
 }
 
-// converse answers a client until it leaves, misbehaves, or ctx ends. It returns when its
-// logins have ended too.
-func (s *Server) converse(ctx context.Context, ws *websocket.Conn, origin crs.Origin) {
+// converse answers a client until it leaves, misbehaves, or ctx ends. When it returns, a login
+// of the session may still be waiting for its card.
+func (s *Server) converse(ctx context.Context, ws *websocket.Conn, origin crs.Origin) *session {
 	service := ctx
 	ctx, hangUp := context.WithCancelCause(ctx)
 	c := &socket{ws: ws, limits: s.limits(), out: make(chan []byte)}
@@ -51,7 +51,7 @@ func (s *Server) converse(ctx context.Context, ws *websocket.Conn, origin crs.Or
 		linger(ws.NetConn())
 	}
 	ws.Close()
-	client.logins.Wait()
+	return client
 }
 
 // read hands on one message after the other. It returns the code with which to close the

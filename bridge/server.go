@@ -124,16 +124,18 @@ func (s *Server) serve(ctx context.Context, conn net.Conn, port int) {
 		refuse(conn)
 		return
 	}
-	defer leave()
 	ws, err := upgrade(conn, request)
 	if err != nil {
+		leave()
 		s.log().Debug("refused", "reason", err)
 		refuse(conn)
 		return
 	}
 	s.log().Debug("connected", "origin", origin.String())
-	s.converse(ctx, ws, origin)
+	client := s.converse(ctx, ws, origin)
+	leave()
 	s.log().Debug("disconnected", "origin", origin.String())
+	client.logins.Wait()
 }
 
 // admit decides whether a client may speak at all. Its errors are for the log: to the client

@@ -1,0 +1,555 @@
+package bridge
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/crs-bridge/crs"
+)
+
+// types returns a user who types these PINs one after the other, and then closes the dialog.
+func types(pins ...string) func(context.Context, crs.PINPrompt) (*crs.PIN, error) {
+	return func(context.Context, crs.PINPrompt) (*crs.PIN, error) {
+		if len(pins) == 0 {
+			return nil, crs.ErrCancelled
+		}
+		next := pins[0]
+		pins = pins[1:]
+		return crs.NewPIN([]byte(next)), nil
+	}
+}
+
+// What became of each typing, and what the user and the page saw of it.
+func TestPINs(t *testing.T) {
+	t.Parallel()
+	const wrong = "wrong PIN, tries left: 2 (SW 63C2)"
+	blocked := &crs.PINError{Blocked: true, SW: 0x6983}
+	uncertain := &crs.PINError{Uncertain: true, Retries: -1, SW: 0x6f00}
+	torn := &crs.PINError{Uncertain: true, Retries: -1, Err: crs.ErrCardRemoved}
+	for name, test := range map[string]struct {
+		change func(*offlineWorld)
+		code   crs.Code // "" is a login
+		signs  int
+		asked  string
+	}{
+		"wrong, then right": {func(w *offlineWorld) { w.ui.pin = types("00000", testPIN) }, "", 2,
+			"pin:<nil> pin:" + wrong},
+		"wrong, then closed": {func(w *offlineWorld) { w.ui.pin = types("00000") }, crs.ErrCancelled, 1,
+			"pin:<nil> pin:" + wrong},
+		"of the wrong form": {func(w *offlineWorld) { w.ui.pin = types("1234", "123456789", "1234a", "", testPIN) }, "", 1,
+			"pin:<nil>" + strings.Repeat(" pin:"+crs.ErrPINFormat.Error(), 4)},
+		"blocked": {func(w *offlineWorld) { w.card.failures = []error{blocked} }, crs.ErrPINBlocked, 1,
+			"pin:<nil> report:the PIN is blocked (SW 6983)"},
+		"uncertain, then right": {func(w *offlineWorld) { w.card.failures = []error{uncertain} }, "", 2,
+			"pin:<nil> pin:no clear answer to the PIN, the try is perhaps counted (SW 6F00)"},
+		"torn out in the middle": {func(w *offlineWorld) { w.card.failures = []error{torn} }, "", 2,
+			"pin:<nil> report:no clear answer to the PIN, the try is perhaps counted: the card was removed pin:<nil>"},
+		"removed before": {func(w *offlineWorld) { w.card.failures = []error{crs.ErrCardRemoved} }, "", 2,
+			"pin:<nil> pin:<nil>"},
+		"reset before": {func(w *offlineWorld) { w.card.failures = []error{crs.ErrCardReset} }, "", 2,
+			"pin:<nil> pin:<nil>"},
+		"in use": {func(w *offlineWorld) { w.card.failures = []error{crs.ErrCardInUse} }, crs.ErrCard, 1,
+			"pin:<nil> report:another program is using the card"},
+		"unusable": {func(w *offlineWorld) { w.card.failures = []error{crs.ErrNoCNS} }, crs.ErrCardUnusable, 1,
+			"pin:<nil> report:this card is not a CNS that can be used to log in"},
+		"unknown failure": {func(w *offlineWorld) { w.card.failures = []error{errors.New("?")} }, crs.ErrInternal, 1,
+			"pin:<nil>"},
+		"no PIN from the dialog": {func(w *offlineWorld) {
+			w.ui.pin = func(context.Context, crs.PINPrompt) (*crs.PIN, error) { return nil, nil }
+		}, crs.ErrInternal, 0, "pin:<nil>"},
+		"last try, yes": {func(w *offlineWorld) { w.card.status.Retries = 1 }, "", 1, "pin:<nil> confirm"},
+		"last try, no": {func(w *offlineWorld) {
+			w.card.status.Retries = 1
+			w.ui.confirm = func(context.Context) (bool, error) { return false, nil }
+		}, crs.ErrCancelled, 0, "pin:<nil> confirm"},
+		"last try, closed": {func(w *offlineWorld) {
+			w.card.status.Retries = 1
+			w.ui.confirm = func(context.Context) (bool, error) { return true, crs.ErrCancelled }
+		}, crs.ErrCancelled, 0, "pin:<nil> confirm"},
+		// It may have been unblocked elsewhere, and a blocked card compares nothing.
+		"was blocked": {func(w *offlineWorld) { w.card.status = crs.PINStatus{Blocked: true} }, "", 1,
+			"pin:<nil> confirm"},
+		"no user": {func(w *offlineWorld) {
+			w.ui.pin = func(context.Context, crs.PINPrompt) (*crs.PIN, error) { return nil, crs.ErrInternal }
+		}, crs.ErrInternal, 0, "pin:<nil>"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := offline(t)
+				test.change(w)
+				result, err := w.login(portale)
+				if code := crs.CodeOf(err); code != test.code {
+					t.Errorf("%q (%v), want %q", code, err, test.code)
+				}
+				if (err == nil) != (result.Token.Signature != nil) {
+					t.Error("token and error do not fit")
+				}
+				if asked := w.ui.log(); asked != test.asked {
+					t.Errorf("asked %q\n want %q", asked, test.asked)
+				}
+				if _, signs := w.card.used(); signs != test.signs {
+					t.Errorf("%d calls of Sign, want %d", signs, test.signs)
+				}
+				for _, pin := range w.card.pins {
+					if pin.Len() != 0 {
+						t.Error("a PIN was not wiped")
+					}
+				}
+			})
+		})
+	}
+}
+
+// Also a PIN that never reached the card is wiped.
+func TestT11PINIsWiped(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*offlineWorld, context.CancelFunc){
+		"used":        func(*offlineWorld, context.CancelFunc) {},
+		"wrong form":  func(w *offlineWorld, _ context.CancelFunc) { w.card.info.PINFormat = crs.PINFormat{Min: 8, Max: 8} },
+		"status gone": func(w *offlineWorld, _ context.CancelFunc) { w.card.failures = []error{errors.New("?")} },
+		"last try": func(w *offlineWorld, _ context.CancelFunc) {
+			w.card.status.Retries = 1
+			w.ui.confirm = func(context.Context) (bool, error) { return false, nil }
+		},
+		"page gone": func(w *offlineWorld, gone context.CancelFunc) {
+			inner := w.ui.pin
+			w.ui.pin = func(ctx context.Context, p crs.PINPrompt) (*crs.PIN, error) {
+				gone()
+				return inner(ctx, p)
+			}
+		},
+		"with an error": func(w *offlineWorld, _ context.CancelFunc) {
+			inner := w.ui.pin
+			w.ui.pin = func(ctx context.Context, p crs.PINPrompt) (*crs.PIN, error) {
+				pin, _ := inner(ctx, p)
+				return pin, crs.ErrCancelled
+			}
+		},
+		"panic": func(w *offlineWorld, _ context.CancelFunc) { w.card.entered = func() { panic("driver") } },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := offline(t)
+			var typed []*crs.PIN
+			w.ui.pin = func(context.Context, crs.PINPrompt) (*crs.PIN, error) {
+				if len(typed) > 0 {
+					return nil, crs.ErrCancelled
+				}
+				typed = append(typed, crs.NewPIN([]byte(testPIN)))
+				return typed[0], nil
+			}
+			ctx, cancel := context.WithCancel(w.ctx)
+			defer cancel()
+			w.ctx = ctx
+			change(w, cancel)
+			func() {
+				defer func() { recover() }()
+				w.login(portale)
+			}()
+			if len(typed) != 1 || typed[0].Len() != 0 {
+				t.Errorf("%d PINs, not wiped", len(typed))
+			}
+		})
+	}
+}
+
+// After a hundred logins the memory of the process holds no PIN.
+func TestT11NoPINInMemory(t *testing.T) {
+	// The PIN exists only inside of crs.PIN: mask and masked are its two halves.
+	var mask, masked [8]byte
+	for i := range mask {
+		mask[i] = byte(rand.IntN(256))
+		masked[i] = mask[i] ^ byte('0'+rand.IntN(10))
+	}
+	w := offline(t)
+	w.ui.pin = func(context.Context, crs.PINPrompt) (*crs.PIN, error) {
+		b := make([]byte, len(mask))
+		for i := range b {
+			b[i] = mask[i] ^ masked[i]
+		}
+		return crs.NewPIN(b), nil
+	}
+	for range 100 { // the card finds the PIN wrong: each login asks twice, and is closed
+		n, inner := 0, w.ui.pin
+		w.ui.pin = func(ctx context.Context, p crs.PINPrompt) (*crs.PIN, error) {
+			if n++; n > 2 {
+				return nil, crs.ErrCancelled
+			}
+			return inner(ctx, p)
+		}
+		w.login(portale)
+		w.ui.pin = inner
+		w.mutes = mutes{}
+	}
+	if _, signs := w.card.used(); signs != 200 {
+		t.Fatalf("%d calls of Sign", signs)
+	}
+	found := func() bool { return inMemory(t, mask[:], masked[:]) }
+	if found() {
+		t.Error("the memory holds the PIN")
+	}
+	pin, _ := w.ui.pin(w.ctx, crs.PINPrompt{})
+	if !found() {
+		t.Error("the search does not find a PIN that is there")
+	}
+	pin.Wipe()
+}
+
+// inMemory searches the writable memory of this process for what mask and masked hide.
+func inMemory(t *testing.T, mask, masked []byte) bool {
+	t.Helper()
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mem, err := os.Open("/proc/self/mem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mem.Close()
+	page := make([]byte, 64<<10)
+	defer func() { clear(page) }()
+	for line := range strings.Lines(string(maps)) {
+		var from, to int64
+		var access string
+		fmt.Sscanf(line, "%x-%x %s", &from, &to, &access)
+		if !strings.HasPrefix(access, "rw") {
+			continue
+		}
+		for at := from; at < to; {
+			n, err := mem.ReadAt(page[:min(int64(len(page)), to-at)], at)
+			if err != nil || n < len(mask) {
+				break
+			}
+		next:
+			for i := range n - len(mask) + 1 {
+				for j := range mask {
+					if page[i+j] != mask[j]^masked[j] {
+						continue next
+					}
+				}
+				return true
+			}
+			at += int64(max(n-len(mask)+1, 1))
+		}
+	}
+	return false
+}
+
+// A signature that does not fit leaves neither as a token nor as anything else.
+func TestForgedSignature(t *testing.T) {
+	t.Parallel()
+	for name, forge := range map[string]func(crs.Signature) crs.Signature{
+		"flipped bit":        func(s crs.Signature) crs.Signature { s.Bytes[10] ^= 1; return s },
+		"empty":              func(crs.Signature) crs.Signature { return crs.Signature{} },
+		"another algorithm":  func(s crs.Signature) crs.Signature { s.Algorithm = crs.ES256; return s },
+		"without a key name": func(s crs.Signature) crs.Signature { s.Certificate = nil; return s },
+	} {
+		w := offline(t)
+		w.sites.states = map[string]crs.SiteState{}
+		w.cards.set(crs.Reader{Card: forger{w.card, forge}})
+		result, err := w.login(portale)
+		if crs.CodeOf(err) != crs.ErrCard || result.Token.Signature != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if w.sites.states[portale] != crs.SiteUnknown {
+			t.Errorf("%s: the site is allowed", name)
+		}
+	}
+}
+
+type forger struct {
+	crs.Card
+	forge func(crs.Signature) crs.Signature
+}
+
+func (f forger) Sign(ctx context.Context, pin *crs.PIN, s crs.Statement) (crs.Signature, error) {
+	signature, err := f.Card.Sign(ctx, pin, s)
+	return f.forge(signature), err
+}
+
+// What a card does with a PIN that is on its way is waited for, and told to the user even if
+// nobody else is left to tell.
+func TestPageClosedDuringVerify(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		failure error
+		asked   string
+	}{
+		"right":   {nil, "pin:<nil>"},
+		"wrong":   {&crs.PINError{Retries: 1, SW: 0x63c1}, "pin:<nil> report:wrong PIN, tries left: 1 (SW 63C1)"},
+		"blocked": {&crs.PINError{Blocked: true, SW: 0x6983}, "pin:<nil> report:the PIN is blocked (SW 6983)"},
+		"unclear": {&crs.PINError{Uncertain: true, Retries: -1, SW: 0x6f00}, "pin:<nil> report:no clear answer to the PIN, the try is perhaps counted (SW 6F00)"},
+		"pulled":  {crs.ErrCardRemoved, "pin:<nil>"},
+	} {
+		w := newWorld(t)
+		inside, answer := make(chan struct{}), make(chan struct{})
+		w.card.entered = func() { close(inside); <-answer }
+		w.card.failures = []error{test.failure}
+		w.sites.states = map[string]crs.SiteState{}
+		w.ui.report = func(ctx context.Context, _ error) error {
+			if ctx.Err() != nil {
+				t.Errorf("%s: the report closes at once", name)
+			}
+			if _, bounded := ctx.Deadline(); !bounded {
+				t.Errorf("%s: the report may stay open for ever", name)
+			}
+			return nil
+		}
+		c := w.dial(portale)
+		c.authenticate(1, "")
+		<-inside
+		c.ws.Close()
+		until(t, "the bridge noticed", func() bool {
+			w.seats.mu.Lock()
+			defer w.seats.mu.Unlock()
+			return w.seats.all == 0
+		})
+		// The card is still at work: nobody else gets it.
+		if m, _ := w.dial("https://other.example").login(""); m.code() != crs.ErrBusy {
+			t.Errorf("%s: another login: %s", name, m.code())
+		}
+		close(answer)
+		until(t, "the login ended", func() bool { return strings.Contains(w.logs.String(), "code=gone") })
+		if asked := strings.TrimPrefix(w.ui.log(), "allow:portale.example "); asked != test.asked {
+			t.Errorf("%s: asked %q", name, asked)
+		}
+		if w.sites.states[portale] != crs.SiteUnknown {
+			t.Errorf("%s: the site is allowed by a login that nobody got", name)
+		}
+		w.stop()
+	}
+}
+
+// Cancelled while the card works: the page gets no token.
+func TestCancelDuringVerify(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	inside, answer := make(chan struct{}), make(chan struct{})
+	w.card.entered = func() { close(inside); <-answer }
+	c := w.dial(portale)
+	c.authenticate(1, "")
+	<-inside
+	c.send(`{"jsonrpc":"2.0","id":2,"method":"cancel","params":{"id":1}}`)
+	for string(c.read().ID) != "2" {
+	}
+	close(answer)
+	if m := c.read(); m.code() != crs.ErrCancelled {
+		t.Errorf("%+v", m)
+	}
+}
+
+// Cards come and go while the user is asked.
+func TestInsertAndPick(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := offline(t)
+		card := crs.Reader{Name: "a", Card: w.card}
+		other := newCard()
+		other.info.Reader, other.info.ID, other.info.Holder = "b", "another", "BICE ESEMPIO"
+		w.cards.set()
+		done := make(chan error)
+		go func() { _, err := w.login(portale); done <- err }()
+		step := func(readers ...crs.Reader) {
+			synctest.Wait()
+			time.Sleep(time.Second)
+			w.cards.set(readers...)
+		}
+		var picked []crs.Info
+		w.ui.pick = func(ctx context.Context, cards []crs.Info) (int, error) {
+			picked = cards
+			select {
+			case <-time.After(10 * time.Second):
+				return 1, nil
+			case <-ctx.Done():
+				return 0, ctx.Err()
+			}
+		}
+		step(crs.Reader{Name: "a"}) // an empty reader changes nothing
+		step(crs.Reader{Name: "a", Err: crs.ErrCardMute})
+		step(crs.Reader{Name: "a", Err: crs.ErrCardMute}, crs.Reader{Name: "b"})
+		step(crs.Reader{Name: "a", Reading: true})
+		step(crs.Reader{Name: "a", Reading: true}, crs.Reader{Name: "b"})
+		step()
+		step(card, crs.Reader{Name: "b", Reading: true})
+		step(card, crs.Reader{Name: "b", Card: other})
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		want := "insert:<nil> insert:" + crs.ErrCardMute.Error() + " insert:<nil> pick:2 pin:<nil>"
+		if asked := w.ui.log(); asked != want {
+			t.Errorf("asked %q\n want %q", asked, want)
+		}
+		if len(picked) != 2 || picked[0].Holder != testHolder || picked[1].Holder != "BICE ESEMPIO" {
+			t.Errorf("offered %v", picked)
+		}
+		if _, signs := other.used(); signs != 1 {
+			t.Error("not the picked card signed")
+		}
+	})
+}
+
+func TestPickedCardLeaves(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := offline(t)
+		second := newCard()
+		second.info.ID = "another"
+		w.cards.set(crs.Reader{Card: w.card}, crs.Reader{Card: second})
+		w.ui.pick = func(context.Context, []crs.Info) (int, error) {
+			w.cards.set(crs.Reader{Card: second})
+			synctest.Wait()
+			return 0, nil // at the same moment
+		}
+		if _, err := w.login(portale); err != nil {
+			t.Fatal(err)
+		}
+		if _, signs := w.card.used(); signs != 0 {
+			t.Error("a card that had left was used")
+		}
+
+		w.cards.set(crs.Reader{Card: w.card}, crs.Reader{Card: second})
+		w.ui.pick = func(context.Context, []crs.Info) (int, error) { return 2, nil }
+		if _, err := w.login(portale); crs.CodeOf(err) != crs.ErrInternal {
+			t.Errorf("a card that was not offered: %v", err)
+		}
+	})
+}
+
+// Who gives up in front of a card that cannot be used did not lack a card.
+func TestGiveUp(t *testing.T) {
+	t.Parallel()
+	for want, problem := range map[crs.Code]error{crs.ErrCancelled: nil, crs.ErrCardUnusable: crs.ErrNoCNS} {
+		w := newWorld(t)
+		w.cards.set(crs.Reader{Name: "a", Err: problem})
+		w.ui.insert = func(context.Context, error) error { return crs.ErrCancelled }
+		if m, states := w.dial(portale).login(""); m.code() != want || states != "card" {
+			t.Errorf("%v: %s after %s", problem, m.code(), states)
+		}
+		if len(w.mutes.dismissals["portale.example"]) != 1 {
+			t.Errorf("%v: not counted as dismissed", problem)
+		}
+	}
+}
+
+// A card that is pulled at the PIN dialog is asked for again; the personal data are those of
+// the card that signs.
+func TestCardPulledAtPIN(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := offline(t)
+		second := newCard()
+		second.data = []byte("second")
+		w.card.failures = []error{crs.ErrCardRemoved}
+		w.card.entered = func() {
+			w.cards.set()
+			go func() {
+				time.Sleep(10 * time.Second)
+				w.cards.set(crs.Reader{Card: second})
+			}()
+		}
+		o, _ := crs.ParseOrigin(portale)
+		var states []string
+		result, err := w.Server.login(w.ctx, loginRequest{
+			origin: o, challenge: challenge(), personalData: true, service: w.ctx,
+			progress: func(s state) { states = append(states, s.String()) },
+		})
+		if err != nil || string(result.PersonalData) != "second" {
+			t.Errorf("%q, %v", result.PersonalData, err)
+		}
+		if got := strings.Join(states, " "); got != "card pin signing" {
+			t.Errorf("the page can tell: %s", got)
+		}
+		if asked := w.ui.log(); asked != "share pin:<nil> insert:<nil> share pin:<nil>" {
+			t.Errorf("asked %q", asked)
+		}
+	})
+}
+
+// A card that is always "just removed" does not make the bridge spin.
+func TestNoSpinning(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := offline(t)
+		w.cards.set(crs.Reader{Card: gone{w.card}})
+		if _, err := w.login(portale); crs.CodeOf(err) != crs.ErrTimeout {
+			t.Error(err)
+		}
+		if n := w.cards.looked(); n > 310 {
+			t.Errorf("looked %d times in 5 minutes", n)
+		}
+	})
+}
+
+type gone struct{ crs.Card }
+
+func (gone) PINStatus(context.Context) (crs.PINStatus, error) {
+	return crs.PINStatus{}, crs.ErrCardRemoved
+}
+
+// Whole logins at debug level, of every outcome, leave nothing of the person, the card, the
+// secrets or the token in the log.
+func TestT24Canaries(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	canaries := []string{testPIN, testHolder, "ADA", "ESEMPIO", testCardID, testFile, "27182"}
+	c := w.dial(portale)
+	run := func(more string) {
+		canaries = append(canaries, c.authenticate(1, more))
+		m, _ := c.reply()
+		var result struct{ Token crs.Token }
+		if m.Result != nil {
+			if err := json.Unmarshal(m.Result, &result); err != nil {
+				t.Fatal(err)
+			}
+			text := string(m.Result)
+			for _, field := range []string{`"signature":"`, `"unverifiedCertificate":"`, `"personalData":"`} {
+				if _, value, ok := strings.Cut(text, field); ok {
+					canaries = append(canaries, value[:20])
+				}
+			}
+		}
+	}
+	run(`,"personalData":true`)
+	w.ui.pin = types("27182", testPIN)
+	run("")
+	w.ui.pin = nil
+	for _, err := range []error{
+		&crs.PINError{Blocked: true, SW: 0x6983, Err: errors.New("of " + testHolder)},
+		fmt.Errorf("card %s of %s: %w", testCardID, testHolder, crs.ErrCard),
+		fmt.Errorf("%w: %s", crs.ErrCardInUse, testHolder),
+		errors.New(testCardID + " " + testHolder),
+	} {
+		w.card.failures = []error{err}
+		run("")
+	}
+	w.ui.report = func(context.Context, error) error { return errors.New(testHolder) }
+	w.card.failures = []error{crs.ErrCardInUse}
+	run("")
+	c.send(`{"jsonrpc":"2.0","id":1,"method":"` + testHolder + `","params":{}}`)
+	c.read()
+	c.send(testHolder)
+	c.read()
+	w.stop()
+	text := w.logs.String()
+	for _, canary := range canaries {
+		if strings.Contains(text, canary) {
+			t.Errorf("the log holds %q", canary)
+		}
+	}
+	if len(canaries) < 18 || !strings.Contains(text, "level=DEBUG") {
+		t.Errorf("%d canaries", len(canaries))
+	}
+	for _, line := range []string{"code=ok", "code=pin_blocked", "code=card_error", "code=internal", "duration=", "origin=" + portale, "SW 6983", "kind=authenticate", "kind=unknown", "kind=malformed"} {
+		if !strings.Contains(text, line) {
+			t.Errorf("the log lacks %q:\n%s", line, text)
+		}
+	}
+}
