@@ -29,17 +29,17 @@ type terminal struct {
 	// lines carries what readLine returned. At most one readLine runs, because only the prompt
 	// whose turn it is starts one, and only when none is under way: a prompt whose context
 	// ended leaves its readLine, and so the line, to the next.
-	lines   chan answer
+	lines   chan typed
 	reading bool
 }
 
-type answer struct {
+type typed struct {
 	line []byte // to be wiped, it may be a PIN
 	err  error
 }
 
 func newTerminal(in *os.File, out io.Writer) *terminal {
-	return &terminal{in: in, out: out, turn: make(chan struct{}, 1), lines: make(chan answer, 1)}
+	return &terminal{in: in, out: out, turn: make(chan struct{}, 1), lines: make(chan typed, 1)}
 }
 
 // Ask implements dialog.Screen.
@@ -172,7 +172,7 @@ func (t *terminal) readAnswer(ctx context.Context) ([]byte, error) {
 		t.reading = true
 		go func() {
 			line, err := readLine(t.in)
-			t.lines <- answer{line, err}
+			t.lines <- typed{line, err}
 		}()
 	}
 	select {
