@@ -114,7 +114,7 @@ func policyExtension(policies []string, issuer string) ([]pkix.Extension, error)
 		}
 		p := policy{ID: oid}
 		if i == 0 {
-			text := issuer + ": certificate of an invented person, for authentication with an invented National Service Card (CNS). It proves nothing about anybody."
+			text := issuer + ": certificate of an invented person, for authentication with an invented National Service Card (CNS). It proves nothing about anybody, anywhere."
 			p.Qualifiers = []noticeQualifier{{asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 2, 2}, notice{text}}}
 		}
 		all = append(all, p)

@@ -14,7 +14,6 @@ type file struct {
 	parent   *file
 	children []*file
 	content  []byte // nil: a DF
-	needsPIN bool   // to be read
 
 	secrets map[byte]*secret // of a DF, by id
 }
@@ -52,7 +51,6 @@ func (c *Card) putCNS(mf *file) {
 	mf.put("1000/1002", padded([]byte("CHIP"), 54, 0x00))                      // EF_DatiProcessore
 	mf.put("1000/1003", []byte(c.person.CardID))                               // EF_IDCarta
 	mf.put("1100/1102", c.person.PersonalDataFile())                           // EF_DatiPersonali
-	mf.put("1200/1201", padded(nil, 64, 0x00)).needsPIN = true                 // EF_DatiPersonaliAggiuntivi
 	mf.dir("1400")                                                             // DF_DS, may be empty
 	mf.put(layout.certificate, padded(certificate, certificateSize, 0x00))
 	if layout.keyDir != "" {
@@ -183,24 +181,17 @@ func (f *file) self(id uint16) *file {
 // fci describes a file as the cards seen do: size, kind, id, life cycle, access conditions,
 // conditions of secure messaging (none).
 func (f *file) fci() []byte {
-	const (
-		always  = 0x00
-		never   = 0xFF
-		userPIN = 0x10
-	)
-	kind, access := []byte{0x38, 0x00, 0x00}, byte(always)
+	const always, never = 0x00, 0xFF
+	kind := []byte{0x38, 0x00, 0x00}
 	if f.content != nil {
 		kind = []byte{0x01, 0x00, 0x00}
-		if f.needsPIN {
-			access = userPIN
-		}
 	}
 	b := []byte{0x80, 0x02, byte(len(f.content) >> 8), byte(len(f.content))}
 	b = append(b, 0x82, byte(len(kind)))
 	b = append(b, kind...)
 	b = append(b, 0x83, 0x02, byte(f.id>>8), byte(f.id))
 	b = append(b, 0x85, 0x01, 0x01)
-	b = append(b, 0x86, 0x09, access) // read, then eight ways to change the file
+	b = append(b, 0x86, 0x09, always) // read, then eight ways to change the file
 	b = append(b, padded(nil, 8, never)...)
 	b = append(b, 0x8A, 0x01, 0x05)
 	b = append(b, 0xCB, 0x18)
@@ -217,8 +208,6 @@ func (c *Card) readBinary(cmd command) (data []byte, sw uint16) {
 		return nil, swParameters
 	case c.state.ef == nil:
 		return nil, swNoCurrentEF
-	case c.state.ef.needsPIN && !c.pin.verified:
-		return nil, swNotAllowed
 	}
 	offset := int(cmd.p1)<<8 | int(cmd.p2)
 	content := c.state.ef.content

@@ -49,16 +49,13 @@ func (c *Card) serveVPCD(conn net.Conn) error {
 	defer c.Reset() // no power
 	for {
 		var length [2]byte
-		if _, err := io.ReadFull(conn, length[:]); err != nil {
+		if err := readQuick(conn, length[:]); err != nil {
 			return nil
 		}
 		message := make([]byte, binary.BigEndian.Uint16(length[:]))
-		if _, err := io.ReadFull(conn, message); err != nil {
+		if err := readQuick(conn, message); err != nil {
 			return nil
 		}
-		// vpcd sends a command in two parts of TCP and would wait 40 ms for our kernel to
-		// acknowledge the first; the option does not last.
-		quickAck(conn)
 
 		var response []byte
 		if len(message) != 1 {
@@ -80,4 +77,13 @@ func (c *Card) serveVPCD(conn net.Conn) error {
 			return nil
 		}
 	}
+}
+
+// readQuick fills b. vpcd sends length and content apart, and its kernel holds the second back
+// until ours has acknowledged the first, which it would put off for 40 ms. Asking it not to
+// does not last: it is asked after each read.
+func readQuick(conn net.Conn, b []byte) error {
+	_, err := io.ReadFull(conn, b)
+	quickAck(conn)
+	return err
 }
