@@ -1,0 +1,184 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/crs-bridge/crs"
+)
+
+// Sites is the user's list of sites, in the file sites.json of Dir. It is safe for concurrent
+// use, by several programs too, and implements bridge.Sites.
+//
+// When the file is damaged every method says so and none changes it: an empty list in its
+// place would forget which sites are blocked.
+type Sites struct {
+	Dir string
+
+	mu   sync.Mutex
+	seen fs.FileInfo // of the file that list was read from
+	list map[crs.Origin]crs.SiteState
+}
+
+// Site is one entry of the list.
+type Site struct {
+	Origin crs.Origin
+	State  crs.SiteState
+}
+
+const maxSites = 10_000
+
+// sitesFile is the content of sites.json.
+type sitesFile struct {
+	Version int                      `json:"version"`
+	Sites   map[string]crs.SiteState `json:"sites"`
+}
+
+// State returns what the user decided about a site.
+func (s *Sites) State(o crs.Origin) (crs.SiteState, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.refresh(); err != nil {
+		return "", err
+	}
+	return s.list[o], nil
+}
+
+// List returns the sites that the user decided about, in alphabetical order.
+func (s *Sites) List() ([]Site, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.refresh(); err != nil {
+		return nil, err
+	}
+	list := make([]Site, 0, len(s.list))
+	for o, state := range s.list {
+		list = append(list, Site{o, state})
+	}
+	slices.SortFunc(list, func(a, b Site) int { return strings.Compare(a.Origin.String(), b.Origin.String()) })
+	return list, nil
+}
+
+// Allow records that a site may ask. It is an error if the user blocked it: a login that was
+// under way then does not undo that, only Forget does.
+func (s *Sites) Allow(o crs.Origin) error { return s.set(o, crs.SiteAllowed) }
+
+// Block records that a site may not connect.
+func (s *Sites) Block(o crs.Origin) error { return s.set(o, crs.SiteBlocked) }
+
+// Forget makes a site unknown again.
+func (s *Sites) Forget(o crs.Origin) error { return s.set(o, crs.SiteUnknown) }
+
+func (s *Sites) file() file { return file{s.Dir, "sites.json"} }
+
+// refresh reads the file again if it is another one than was read last.
+func (s *Sites) refresh() error {
+	info, err := os.Stat(s.file().path())
+	if err == nil && s.seen != nil && os.SameFile(info, s.seen) &&
+		info.ModTime().Equal(s.seen.ModTime()) && info.Size() == s.seen.Size() {
+		return nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return s.read()
+}
+
+func (s *Sites) read() error {
+	s.seen, s.list = nil, nil
+	b, info, err := s.file().read()
+	if err != nil {
+		return err
+	}
+	list := map[crs.Origin]crs.SiteState{}
+	if info != nil {
+		if list, err = parseSites(b); err != nil {
+			return fmt.Errorf("%s is damaged: %w; repair it, or delete it to start with an empty list", s.file().path(), err)
+		}
+	}
+	s.seen, s.list = info, list
+	return nil
+}
+
+func (s *Sites) set(o crs.Origin, now crs.SiteState) error {
+	if o.IsZero() {
+		return errors.New("no site")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.file().change(func() error {
+		if err := s.read(); err != nil {
+			return err
+		}
+		was := s.list[o]
+		switch {
+		case now == was:
+			return nil
+		case now == crs.SiteAllowed && was == crs.SiteBlocked:
+			return fmt.Errorf("%s is blocked: `crs sites forget %s` undoes that", o, o)
+		case now == crs.SiteUnknown:
+			delete(s.list, o)
+		case len(s.list) >= maxSites && was == crs.SiteUnknown:
+			return fmt.Errorf("the list holds %d sites already", len(s.list))
+		default:
+			s.list[o] = now
+		}
+		err := s.file().write(encodeSites(s.list))
+		s.seen = nil // read again what is there now
+		return err
+	})
+}
+
+// parseSites accepts what encodeSites writes, in any layout. Names that occur twice are an
+// error: one of the two might say that a site is blocked.
+func parseSites(b []byte) (map[crs.Origin]crs.SiteState, error) {
+	var f sitesFile
+	if err := json.Unmarshal(b, &f, json.RejectUnknownMembers(true)); err != nil {
+		return nil, errors.New("it is not JSON of the right shape")
+	}
+	if f.Version != 1 || f.Sites == nil {
+		return nil, fmt.Errorf("it has no sites of version 1")
+	}
+	if len(f.Sites) > maxSites {
+		return nil, fmt.Errorf("it holds %d sites, at most %d fit", len(f.Sites), maxSites)
+	}
+	list := make(map[crs.Origin]crs.SiteState, len(f.Sites))
+	for name, state := range f.Sites {
+		o, err := parseOrigin(name)
+		if err != nil {
+			return nil, err
+		}
+		if state != crs.SiteAllowed && state != crs.SiteBlocked {
+			return nil, fmt.Errorf("%q is neither allowed nor blocked", name)
+		}
+		list[o] = state
+	}
+	return list, nil
+}
+
+func encodeSites(list map[crs.Origin]crs.SiteState) []byte {
+	f := sitesFile{Version: 1, Sites: map[string]crs.SiteState{}}
+	for o, state := range list {
+		f.Sites[o.String()] = state
+	}
+	return encode(f)
+}
+
+// parseOrigin also accepts the pages of a developer, on whatever port: whether they may ask is
+// decided elsewhere.
+func parseOrigin(s string) (crs.Origin, error) {
+	port := 0
+	if local, ok := strings.CutPrefix(s, "http://"); ok {
+		_, digits, _ := strings.Cut(local, ":")
+		port, _ = strconv.Atoi(digits)
+	}
+	return crs.ParseDeveloperOrigin(s, port)
+}
