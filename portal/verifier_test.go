@@ -2,13 +2,18 @@ package portal
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/elliptic"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -83,6 +88,14 @@ func commonName(cn string) func(*login) {
 	return reissue(func(c *x509.Certificate) { c.Subject.ExtraNames[0].Value = cn })
 }
 
+// publicKey is a key that nobody can sign with.
+type publicKey struct{ *rsa.PublicKey }
+
+func (k publicKey) Public() crypto.PublicKey { return k.PublicKey }
+func (k publicKey) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	return nil, errors.New("no private key")
+}
+
 // accepted is the empty reason.
 const accepted Reason = ""
 
@@ -150,6 +163,17 @@ func TestVerify(t *testing.T) {
 
 		{"RSA-1024", func(l *login) { l.card.Key = portaltest.RSA(t, 1024); l.reissue(nil) }, ReasonKey},
 		{"RSA-2047", func(l *login) { l.card.Key = portaltest.RSA(t, 2047); l.reissue(nil) }, ReasonKey},
+		{"RSA-8193", func(l *login) {
+			n := new(big.Int).Lsh(big.NewInt(1), 8192)
+			huge := publicKey{&rsa.PublicKey{N: n.SetBit(n, 0, 1), E: 65537}}
+			set("unverifiedCertificate", l.ca.NewCard(t, huge, nil).Certificate.Raw)(l)
+		}, ReasonKey},
+		{"RSA-1023 allowed", func(l *login) {
+			l.verifier.AllowLegacyRSA = true
+			n := new(big.Int).Lsh(big.NewInt(1), 1022)
+			small := publicKey{&rsa.PublicKey{N: n.SetBit(n, 0, 1), E: 65537}}
+			set("unverifiedCertificate", l.ca.NewCard(t, small, nil).Certificate.Raw)(l)
+		}, ReasonKey},
 		{"RSA-1024 allowed", func(l *login) {
 			l.verifier.AllowLegacyRSA = true
 			l.card.Key = portaltest.RSA(t, 1024)
@@ -159,9 +183,12 @@ func TestVerify(t *testing.T) {
 		{"other challenge", func(l *login) { l.verify(); l.challenge = portaltest.Challenge(t) }, ReasonSignature},
 		{"signature bit flipped", func(l *login) {
 			l.editToken(func(m map[string]any) {
-				s := []byte(m["signature"].(string))
-				s[5] ^= 1
-				m["signature"] = string(s)
+				b, err := base64.StdEncoding.DecodeString(m["signature"].(string))
+				if err != nil {
+					l.t.Fatal(err)
+				}
+				b[5] ^= 1
+				m["signature"] = b
 			})
 		}, ReasonSignature},
 		{"somebody else's certificate", func(l *login) {
@@ -191,6 +218,16 @@ func TestVerify(t *testing.T) {
 		}), ReasonCriticalExtension},
 
 		{"foreign issuer", func(l *login) { l.ca = portaltest.NewCA(t); l.reissue(nil) }, ReasonIssuer},
+		{"issuer of servers", func(l *login) {
+			l.ca = portaltest.NewCA(t, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })
+			l.verifier.Issuers = l.ca.Pool()
+			l.reissue(nil)
+		}, ReasonIssuer},
+		{"issuer that is none", func(l *login) {
+			l.ca = portaltest.NewCA(t, func(c *x509.Certificate) { c.IsCA = false; c.KeyUsage = x509.KeyUsageDigitalSignature })
+			l.verifier.Issuers = l.ca.Pool()
+			l.reissue(nil)
+		}, ReasonIssuer},
 		{"issuer expired", func(l *login) {
 			l.reissue(func(c *x509.Certificate) { c.NotAfter = time.Now().Add(72 * time.Hour) })
 			l.verifier.Now = func() time.Time { return time.Now().Add(48 * time.Hour) }

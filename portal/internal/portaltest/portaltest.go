@@ -35,8 +35,9 @@ type CA struct {
 	key         crypto.Signer
 }
 
-// NewCA makes a CA whose certificate is valid for a day around now.
-func NewCA(t testing.TB) *CA {
+// NewCA makes a CA whose certificate is valid for a day around now, after the edits changed
+// what is signed.
+func NewCA(t testing.TB, edits ...func(*x509.Certificate)) *CA {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
@@ -48,6 +49,9 @@ func NewCA(t testing.TB) *CA {
 		IsCA:                  true,
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+	}
+	for _, edit := range edits {
+		edit(template)
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	must(t, err)
