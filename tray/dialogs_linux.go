@@ -90,7 +90,7 @@ func (w Windows) list(ctx context.Context, t catalog.Text, rows []string) (int, 
 	// The rows go in by stdin: as an argument one that begins with a hyphen would be an option.
 	args := []string{"--list", "--hide-header", "--column=0", "--column=1", "--hide-column=1", "--print-column=1",
 		"--title=" + t.Title, "--text=" + markup(t), "--ok-label=" + t.Yes, "--cancel-label=" + t.No,
-		"--width=480", "--height=360"}
+		"--width=520", "--height=480"}
 	for {
 		out, err := w.run(ctx, lines.String(), args...)
 		if errors.Is(err, errNo) {
@@ -105,6 +105,9 @@ func (w Windows) list(ctx context.Context, t catalog.Text, rows []string) (int, 
 	}
 }
 
+// entry is the window for a PIN. Enter continues in it even while "cancel" has the keyboard
+// (zenity 3 does not make that button receive it); Esc and the space bar cancel, and the button's
+// label names Esc. --forms would heed the button, but Enter does nothing in its field.
 func (w Windows) entry(ctx context.Context, t catalog.Text) (*crs.PIN, error) {
 	out, err := w.run(ctx, "", "--entry", "--hide-text",
 		"--title="+t.Title, "--text="+plain(t), "--ok-label="+t.Yes, "--cancel-label="+t.No)
@@ -223,7 +226,11 @@ func markup(t catalog.Text) string {
 		parts = append(parts, literal.Replace(catalog.Wrap(t.Before, catalog.Width)))
 	}
 	if t.Site != "" {
-		parts = append(parts, `<span size="x-large" weight="bold">`+literal.Replace(catalog.WrapHost(t.Site))+`</span>`)
+		size := "x-large"
+		if len(t.Site) > catalog.SiteWidth {
+			size = "large" // whoever has chosen such a name gets no bigger a window for it
+		}
+		parts = append(parts, `<span size="`+size+`" weight="bold">`+literal.Replace(catalog.WrapHost(t.Site))+`</span>`)
 	}
 	if t.After != "" {
 		parts = append(parts, literal.Replace(catalog.Wrap(t.After, catalog.Width)))

@@ -14,7 +14,7 @@ import (
 // Longest strings from outside, in characters.
 const (
 	maxHolder = 60
-	maxReader = 60
+	maxReader = 40
 	maxDetail = 200
 )
 
@@ -106,7 +106,7 @@ func PIN(p crs.PINPrompt) Text {
 	if why := t.again(p.Last); why != "" {
 		d.Before = strings.TrimSpace(why + "\n\n" + d.Before)
 	}
-	return t.answers(d, "continue", "cancel", "terminal.pin")
+	return t.answers(d, "continue", "pin.cancel", "terminal.pin")
 }
 
 // PINOrPUK asks whether the eight digits that were typed as a PIN are one.

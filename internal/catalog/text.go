@@ -25,7 +25,7 @@ type Text struct {
 
 // Widths in characters. A site is wrapped earlier, because it is shown larger.
 const (
-	Width     = 60
+	Width     = 66
 	SiteWidth = 40
 )
 

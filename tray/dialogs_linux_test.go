@@ -1,0 +1,484 @@
+package tray
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/catalog"
+)
+
+var pictures = flag.String("pictures", "", "directory that TestWindowsFit writes a picture of each dialog to")
+
+// openDisplay starts an X server with a window manager and makes it the display of this
+// process. It returns the server's process.
+func openDisplay(t *testing.T) *os.Process {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	server := exec.Command("Xvfb", "-displayfd", "3", "-screen", "0", "1024x768x24", "-nolisten", "tcp", "-noreset")
+	server.ExtraFiles = []*os.File{w}
+	start(t, server)
+	w.Close()
+	number, err := bufio.NewReader(r).ReadString('\n')
+	if err != nil {
+		t.Fatal("Xvfb names no display: ", err)
+	}
+	t.Setenv("DISPLAY", ":"+strings.TrimSpace(number))
+	t.Setenv("WAYLAND_DISPLAY", "")
+	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "disabled:") // or GTK would start a bus of its own
+	t.Setenv("HOME", t.TempDir())
+	start(t, exec.Command("openbox"))
+	for end := time.Now().Add(20 * time.Second); exec.Command("xdotool", "getactivewindow").Run() != nil; {
+		// Without a window there is no active one; with openbox at work the question is
+		// answered.
+		if out, _ := exec.Command("xprop", "-root", "_NET_SUPPORTING_WM_CHECK").Output(); strings.Contains(string(out), "window id") {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("openbox does not start")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return server.Process
+}
+
+// start runs a program until the test ends.
+func start(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("%v; scripts/bootstrap test installs what the tests need", err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+}
+
+func xdotool(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := exec.Command("xdotool", args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("xdotool %q: %v: %s", args, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// awaitWindow returns the number of the window with this title once it has the keyboard.
+func awaitWindow(t *testing.T, title string) string {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		out, _ := exec.Command("xdotool", "getactivewindow", "getwindowname").Output()
+		if strings.TrimSpace(string(out)) == title {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("no window %q", title)
+		}
+	}
+	return xdotool(t, "getactivewindow")
+}
+
+// awaitAnswerable is awaitWindow for a window that is to be answered.
+func awaitAnswerable(t *testing.T, title string) string {
+	t.Helper()
+	window := awaitWindow(t, title)
+	time.Sleep(tooSoon)
+	return window
+}
+
+// inTime runs a dialog in the background and returns what tells how it ended.
+func inTime(t *testing.T, dialog func() error) (ended func() error) {
+	done := make(chan error, 1)
+	go func() { done <- dialog() }()
+	return func() error {
+		t.Helper()
+		select {
+		case err := <-done:
+			return err
+		case <-time.After(20 * time.Second):
+			t.Fatal("the dialog is still open")
+			return nil
+		}
+	}
+}
+
+var (
+	question = catalog.Text{Title: "A question", Site: "portale.example", After: "Yes or no?", Yes: "Yes", No: "No"}
+	rows     = []string{"--version", "<b>Mario</b> &amp; C.", "BIANCA VERDI"}
+)
+
+// TestKeyboardAlone: each dialog can be answered without a mouse, Enter alone agrees to nothing,
+// and Esc cancels.
+func TestKeyboardAlone(t *testing.T) {
+	openDisplay(t)
+	var w Windows
+	var got any
+	ask := func() (err error) { got, err = w.Ask(t.Context(), question); return }
+	choose := func() (err error) { got, err = w.Choose(t.Context(), question, rows); return }
+	pin := func() error {
+		pin, err := w.AskPIN(t.Context(), question)
+		if err == nil {
+			digits, _ := pin.Spend()
+			got = string(digits)
+		}
+		return err
+	}
+	tell := func() error { got = nil; return w.Tell(t.Context(), question) }
+	wait := func() error { return w.Wait(t.Context(), question) }
+
+	for _, test := range []struct {
+		name   string
+		dialog func() error
+		keys   []string
+		want   any
+		err    error
+	}{
+		{"question", ask, []string{"Return"}, false, nil},
+		{"question", ask, []string{"Tab", "Return"}, true, nil},
+		{"question", ask, []string{"Escape"}, nil, crs.ErrCancelled},
+		{"PIN", pin, []string{"1", "3", "5", "7", "9", "Return"}, "13579", nil},
+		{"PIN", pin, []string{"1", "2", "BackSpace", "3", "Tab", "Tab", "Return"}, "13", nil},
+		{"PIN", pin, []string{"Return"}, "", nil},
+		{"PIN", pin, []string{"1", "3", "5", "7", "9", "Escape"}, nil, crs.ErrCancelled},
+		{"PIN", pin, []string{"1", "3", "5", "7", "9", "Tab", "space"}, nil, crs.ErrCancelled},
+		{"list", choose, []string{"Down", "Return"}, 1, nil},
+		{"list", choose, []string{"Down", "Down", "Return"}, 2, nil},
+		{"list", choose, []string{"Escape"}, nil, crs.ErrCancelled},
+		{"report", tell, []string{"Return"}, nil, nil},
+		{"report", tell, []string{"Escape"}, nil, nil},
+		{"waiting", wait, []string{"Escape"}, nil, crs.ErrCancelled},
+		{"waiting", wait, []string{"Return"}, nil, crs.ErrCancelled},
+	} {
+		got = nil
+		ended := inTime(t, test.dialog)
+		awaitAnswerable(t, question.Title)
+		xdotool(t, append([]string{"key", "--clearmodifiers"}, test.keys...)...)
+		err := ended()
+		if !errors.Is(err, test.err) || err == nil && got != test.want {
+			t.Errorf("%s, keys %v: %v, %v, want %v, %v", test.name, test.keys, got, err, test.want, test.err)
+		}
+	}
+}
+
+// TestT14TooSoon: what comes before a window can have been read is no answer; the window is
+// shown again, but not for ever.
+func TestT14TooSoon(t *testing.T) {
+	for _, first := range []error{nil, crs.ErrCancelled} {
+		synctest.Test(t, func(t *testing.T) {
+			shown := 0
+			err := deliberate(func() error {
+				if shown++; shown < 3 {
+					time.Sleep(400 * time.Millisecond)
+					return first
+				}
+				time.Sleep(time.Second)
+				return crs.ErrCancelled
+			})
+			if shown != 3 || err != crs.ErrCancelled {
+				t.Errorf("after %v too soon: shown %d times, %v", first, shown, err)
+			}
+		})
+	}
+	broken := errors.New("broken")
+	if err := deliberate(func() error { return broken }); err != broken {
+		t.Errorf("deliberate = %v", err)
+	}
+
+	// Every dialog heeds it: this program answers all of them at once.
+	t.Setenv("DISPLAY", ":0")
+	w := Windows{zenity: "/usr/bin/true"}
+	_, err1 := w.Ask(t.Context(), question)
+	pin, err2 := w.AskPIN(t.Context(), question)
+	err3 := w.Tell(t.Context(), question)
+	err4 := w.Wait(t.Context(), question)
+	for i, err := range []error{err1, err2, err3, err4} {
+		if err == nil || crs.CodeOf(err) != crs.ErrInternal || pin != nil {
+			t.Errorf("dialog %d: %v", i+1, err)
+		}
+	}
+}
+
+// TestContextClosesWindow: the page is gone, so are window and process.
+func TestContextClosesWindow(t *testing.T) {
+	openDisplay(t)
+	var w Windows
+	for _, dialog := range []func(context.Context) error{
+		func(ctx context.Context) error { _, err := w.AskPIN(ctx, question); return err },
+		func(ctx context.Context) error { return w.Wait(ctx, question) },
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := inTime(t, func() error { return dialog(ctx) })
+		awaitWindow(t, question.Title)
+		cancel()
+		if err := ended(); !errors.Is(err, context.Canceled) {
+			t.Errorf("the dialog ended with %v", err)
+		}
+		awaitNoWindow(t)
+	}
+}
+
+func awaitNoWindow(t *testing.T) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); exec.Command("xdotool", "search", "--onlyvisible", "--name", question.Title).Run() == nil; {
+		if time.Now().After(end) {
+			t.Fatal("the window is still there")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// TestFailuresAreNoCancellation: only the user cancels. A login that nobody could be asked about
+// ends with another code, and the error names what helps.
+func TestFailuresAreNoCancellation(t *testing.T) {
+	server := openDisplay(t)
+	ask := func(w Windows) error { _, err := w.AskPIN(t.Context(), question); return err }
+	check := func(name string, err error, want string) {
+		t.Helper()
+		if err == nil || crs.CodeOf(err) != crs.ErrInternal || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", name, err, want)
+		}
+	}
+
+	ended := inTime(t, func() error { return ask(Windows{}) })
+	window := awaitWindow(t, question.Title)
+	pid, err := strconv.Atoi(xdotool(t, "getwindowpid", window))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	check("killed", ended(), "killed")
+
+	ended = inTime(t, func() error { return ask(Windows{}) })
+	awaitWindow(t, question.Title)
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	check("the display goes away", ended(), "zenity ended")
+	check("a display that is not there", ask(Windows{}), "--ui terminal")
+	t.Setenv("DISPLAY", "")
+	check("no display", ask(Windows{}), "--ui terminal")
+	t.Setenv("WAYLAND_DISPLAY", "wayland-none")
+	check("no zenity", ask(Windows{zenity: "/usr/bin/no-such-zenity"}), "apt install zenity")
+}
+
+// TestOnlyTheAdministratorsZenity: a program that another could have put there is not run.
+func TestOnlyTheAdministratorsZenity(t *testing.T) {
+	t.Setenv("DISPLAY", ":0")
+	dir := t.TempDir()
+	fake := filepath.Join(dir, "zenity")
+	if err := os.WriteFile(fake, []byte("#!/bin/sh\ntouch "+dir+"/ran\necho 13579\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink(fake, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, program := range []string{fake, link} {
+		w := Windows{zenity: program}
+		if err := w.Usable(); err == nil || !strings.Contains(err.Error(), "--ui terminal") {
+			t.Errorf("Usable with %s = %v", program, err)
+		}
+		if pin, err := w.AskPIN(t.Context(), question); err == nil {
+			t.Errorf("AskPIN with %s = %v", program, pin)
+		}
+	}
+	if _, err := os.Stat(dir + "/ran"); err == nil {
+		t.Error("the program ran")
+	}
+	if err := (Windows{}).Usable(); err != nil {
+		t.Errorf("%v; scripts/bootstrap test installs what the tests need", err)
+	}
+}
+
+// TestT24Process: neither arguments nor environment of the window's process hold more than the
+// dialog needs.
+func TestT24Process(t *testing.T) {
+	openDisplay(t)
+	t.Setenv("CRS_TEST_SECRET", "97531")
+	t.Setenv("GTK_MODULES", "crs-test")
+	ended := inTime(t, func() error { _, err := Windows{}.AskPIN(t.Context(), question); return err })
+	window := awaitAnswerable(t, question.Title)
+	xdotool(t, "type", "97531")
+	proc := "/proc/" + xdotool(t, "getwindowpid", window)
+	env, err := os.ReadFile(proc + "/environ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []string{"97531", "GTK_MODULES", "LD_", "PATH="} {
+		if strings.Contains(string(env), s) {
+			t.Errorf("the environment holds %s: %q", s, env)
+		}
+	}
+	args, err := os.ReadFile(proc + "/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(args), "97531") {
+		t.Errorf("the arguments hold the PIN: %q", args)
+	}
+	xdotool(t, "key", "Escape")
+	if err := ended(); !errors.Is(err, crs.ErrCancelled) {
+		t.Error(err)
+	}
+}
+
+// TestKilledProgramLeavesNoWindow: a PIN window whose program was killed asks for nobody.
+func TestKilledProgramLeavesNoWindow(t *testing.T) {
+	const child = "CRS_TEST_DIALOG"
+	if os.Getenv(child) != "" {
+		Windows{}.AskPIN(t.Context(), question)
+		return
+	}
+	openDisplay(t)
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+	cmd.Env = append(os.Environ(), child+"=1")
+	start(t, cmd)
+	awaitWindow(t, question.Title)
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	awaitNoWindow(t)
+}
+
+// TestLiteralText: what zenity would read as markup, escapes or mnemonics is shown as it is.
+func TestLiteralText(t *testing.T) {
+	text := catalog.Text{Before: `<b>Mario</b> & C.`, Site: "a_b.example", After: `one\ntwo &amp; __`}
+	want := `&lt;b&gt;Mario&lt;/b&gt; &amp; C.` + "\n\n" + `<span size="x-large" weight="bold">a_b.example</span>` + "\n\n" + `one\\ntwo &amp;amp; __`
+	if got := markup(text); got != want {
+		t.Errorf("markup = %q, want %q", got, want)
+	}
+	want = `<b>Mario</b> & C.` + "\n\n" + `    a__b.example` + "\n\n" + `one\\ntwo &amp; ____`
+	if got := plain(text); got != want {
+		t.Errorf("plain = %q, want %q", got, want)
+	}
+}
+
+// TestWindowsFit opens every dialog, in its worst case too, and measures it.
+func TestWindowsFit(t *testing.T) {
+	openDisplay(t)
+	for _, lang := range []string{"it", "en"} {
+		for _, d := range everyDialog(t, lang) {
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := inTime(t, func() error { return d.show(ctx) })
+			window := awaitWindow(t, d.text.Title)
+			if *pictures != "" {
+				time.Sleep(200 * time.Millisecond) // for it to be drawn
+				file := filepath.Join(*pictures, lang+"-"+d.name+".png")
+				if out, err := exec.Command("import", "-window", "root", file).CombinedOutput(); err != nil {
+					t.Errorf("import: %v: %s", err, out)
+				}
+			}
+			var x, y, width, height int
+			for _, line := range strings.Fields(xdotool(t, "getwindowgeometry", "--shell", window)) {
+				name, value, _ := strings.Cut(line, "=")
+				n, _ := strconv.Atoi(value)
+				switch name {
+				case "X":
+					x = n
+				case "Y":
+					y = n
+				case "WIDTH":
+					width = n
+				case "HEIGHT":
+					height = n
+				}
+			}
+			if width < 100 || height < 50 || x < 0 || y < 0 || x+width > 1024 || y+height > 768 {
+				t.Errorf("%s, %s: %dx%d at %d,%d does not fit the screen", lang, d.name, width, height, x, y)
+			}
+			cancel()
+			if err := ended(); !errors.Is(err, context.Canceled) {
+				t.Errorf("%s, %s: %v", lang, d.name, err)
+			}
+			if t.Failed() {
+				return
+			}
+		}
+	}
+}
+
+type shownDialog struct {
+	name string
+	text catalog.Text
+	show func(context.Context) error
+}
+
+func everyDialog(t *testing.T, lang string) (all []shownDialog) {
+	var w Windows
+	prompt := func(host string) crs.Prompt {
+		o, err := crs.ParseOrigin("https://" + host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return crs.Prompt{Origin: o, Lang: lang}
+	}
+	add := func(name string, text catalog.Text, show func(context.Context, catalog.Text) error) {
+		all = append(all, shownDialog{name, text, func(ctx context.Context) error { return show(ctx, text) }})
+	}
+	ask := func(ctx context.Context, text catalog.Text) error { _, err := w.Ask(ctx, text); return err }
+	enter := func(ctx context.Context, text catalog.Text) error { _, err := w.AskPIN(ctx, text); return err }
+
+	site := prompt("accesso.comune.example")
+	// The longest host of an origin, beginning with another site's name.
+	long := prompt("www.agenziaentrate.example." + strings.Repeat("accesso-sicuro.", 9) + strings.Repeat("w", 62) + ".xn--comne-nva.com:8443")
+	develop := long
+	develop.Developer = true
+	format := crs.PINFormat{Min: 5, Max: 8, DigitsOnly: true}
+	rossi := crs.Info{Reader: "Bit4id miniLector EVO 00 00", Kind: "CNS", Holder: "MARIO ROSSI", PINFormat: format, TwoPartPIN: true}
+	odd := crs.Info{Reader: "Reader_1 00 00", Kind: "CNS", Holder: `<b>Mario</b> & C. &amp; \n_x`, PINFormat: format}
+	wide := crs.Info{Reader: strings.Repeat("W", 200), Kind: "CNS", Holder: strings.Repeat("WIDE ", 50), PINFormat: format}
+	pin := func(p crs.Prompt, card crs.Info, retries int, last error) crs.PINPrompt {
+		return crs.PINPrompt{Prompt: p, Card: card, Status: crs.PINStatus{Retries: retries}, Last: last}
+	}
+
+	add("allow", catalog.AllowSite(site), ask)
+	add("allow-punycode", catalog.AllowSite(prompt("xn--comne-nva.example")), ask)
+	add("allow-long", catalog.AllowSite(develop), ask)
+	add("insert", catalog.InsertCard(site, nil), w.Wait)
+	add("insert-long", catalog.InsertCard(develop, crs.ErrCardMute), w.Wait)
+	for name, problem := range map[string]error{"nocns": crs.ErrNoCNS, "stuck": crs.ErrCardStuck, "inuse": crs.ErrCardInUse} {
+		add("insert-"+name, catalog.InsertCard(site, problem), w.Wait)
+	}
+	pick := func(p crs.Prompt) (catalog.Text, func(context.Context, catalog.Text) error) {
+		text, rows := catalog.PickCard(p, []crs.Info{rossi, odd, wide, {Reader: "Reader_2", Kind: "CNS"}})
+		return text, func(ctx context.Context, text catalog.Text) error { _, err := w.Choose(ctx, text, rows); return err }
+	}
+	text, show := pick(site)
+	add("pick", text, show)
+	text, show = pick(develop)
+	add("pick-long", text, show)
+	add("personal", catalog.SharePersonalData(site, rossi), ask)
+	add("personal-long", catalog.SharePersonalData(develop, wide), ask)
+	add("pin", catalog.PIN(pin(site, rossi, -1, nil)), enter)
+	add("pin-literal", catalog.PIN(pin(prompt("a_b.example"), odd, 3, nil)), enter)
+	add("pin-wrong", catalog.PIN(pin(site, rossi, -1, &crs.PINError{Retries: 2})), enter)
+	add("pin-last", catalog.PIN(pin(site, rossi, 1, &crs.PINError{Retries: 1})), enter)
+	add("pin-uncertain", catalog.PIN(pin(site, rossi, -1, &crs.PINError{Retries: -1, Uncertain: true})), enter)
+	add("pin-long", catalog.PIN(pin(develop, wide, -1, catalog.CheckPIN(crs.NewPIN([]byte("1234a")), format))), enter)
+	add("puk", catalog.PINOrPUK(pin(site, rossi, -1, nil)), ask)
+	add("last", catalog.LastTry(pin(site, rossi, 1, nil)), ask)
+	add("last-unknown", catalog.LastTry(pin(develop, wide, -1, nil)), ask)
+	add("blocked", catalog.Report(site, &crs.PINError{Blocked: true}), w.Tell)
+	add("report-literal", catalog.Report(site, errors.New(`<b>bold</b> & &amp; \n _x`)), w.Tell)
+	add("report-long", catalog.Report(develop, errors.New(strings.Repeat("W", 500))), w.Tell)
+	slices.SortFunc(all, func(a, b shownDialog) int { return strings.Compare(a.name, b.name) })
+	return all
+}
