@@ -5,15 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
-	"os"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
-	"golang.org/x/sys/unix"
 
 	"github.com/crs-bridge/crs"
 )
@@ -205,31 +201,6 @@ func TestSilentPeer(t *testing.T) {
 	var timeout net.Error
 	if err == nil || errors.As(err, &timeout) && timeout.Timeout() {
 		t.Errorf("still connected: %v", err)
-	}
-}
-
-// A client that does not read cannot hold a login, or the bridge's end, for ever.
-func TestClientThatDoesNotRead(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, func(w *world) { w.Limits.MessageRate, w.Limits.MessageBurst = 1e6, 1e6 })
-	small := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
-		return c.Control(func(fd uintptr) { unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 4<<10) })
-	}}
-	dialer := websocket.Dialer{NetDialContext: small.DialContext}
-	ws, _, err := dialer.Dial("ws://"+w.addr+"/v1", http.Header{"Origin": {portale}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ws.Close()
-	ws.SetWriteDeadline(time.Now().Add(time.Minute))
-	for err == nil {
-		err = ws.WriteMessage(websocket.TextMessage, []byte("x"))
-	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Error("the bridge waits for the client to read")
-	}
-	if m, _ := w.dial(portale).login(""); m.code() != "" {
-		t.Errorf("another client's login: %s", m.code())
 	}
 }
 

@@ -14,12 +14,11 @@ import (
 // checkPeer returns an error unless the other end of a loopback connection belongs to the user
 // who runs this program. Who cannot be told is refused.
 func checkPeer(conn net.Conn) error {
-	local, ok1 := conn.LocalAddr().(*net.TCPAddr)
-	remote, ok2 := conn.RemoteAddr().(*net.TCPAddr)
-	if !ok1 || !ok2 {
-		return errors.New("not a TCP connection")
+	local, remote, err := ends(conn)
+	if err != nil {
+		return err
 	}
-	uid, err := socketOwner(remote.AddrPort(), local.AddrPort())
+	uid, err := socketOwner(remote, local)
 	if err != nil {
 		return fmt.Errorf("the user of the peer is not known: %w", err)
 	}
@@ -57,7 +56,7 @@ func socketOwner(local, remote netip.AddrPort) (uint32, error) {
 	binary.NativeEndian.PutUint16(request[6:], unix.NLM_F_REQUEST) // no dump: one socket
 	body := request[unix.NLMSG_HDRLEN:]
 	body[0] = unix.AF_INET6
-	if local.Addr().Unmap().Is4() {
+	if local.Addr().Is4() {
 		body[0] = unix.AF_INET
 	}
 	body[1] = unix.IPPROTO_TCP
@@ -103,8 +102,8 @@ func diagAddrs(local, remote netip.AddrPort, v4 bool) []byte {
 	binary.BigEndian.PutUint16(b[0:], local.Port())
 	binary.BigEndian.PutUint16(b[2:], remote.Port())
 	if v4 {
-		copy(b[4:], local.Addr().Unmap().AsSlice())
-		copy(b[20:], remote.Addr().Unmap().AsSlice())
+		copy(b[4:], local.Addr().AsSlice())
+		copy(b[20:], remote.Addr().AsSlice())
 		return b
 	}
 	l, r := local.Addr().As16(), remote.Addr().As16()

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"github.com/crs-bridge/crs"
@@ -37,7 +36,12 @@ func child(what, dir string) {
 	}
 	switch what {
 	case "crash sites", "crash tries":
-		testOnlyBeforeRename = func() { syscall.Kill(os.Getpid(), syscall.SIGKILL) }
+		testOnlyBeforeRename = func() {
+			self, err := os.FindProcess(os.Getpid())
+			check(err)
+			self.Kill()
+			select {} // until it takes effect
+		}
 		check((&Sites{Dir: dir}).Allow(origin("https://new.example")))
 		check((&Tries{Dir: dir}).Store("new", crs.PINStatus{Retries: 1}))
 	default:
@@ -136,7 +140,7 @@ func TestSites(t *testing.T) {
 // private checks that nobody else can read anything in a directory.
 func private(t *testing.T, dir string) {
 	t.Helper()
-	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	filepath.WalkDir(dir, func(path string, _ fs.DirEntry, _ error) error {
 		info, err := os.Lstat(path)
 		if err != nil {
 			t.Error(err)

@@ -1,0 +1,39 @@
+package bridge
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"golang.org/x/sys/unix"
+)
+
+// A client that does not read cannot hold a login, or the bridge's end, for ever.
+func TestClientThatDoesNotRead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(w *world) { w.Limits.MessageRate, w.Limits.MessageBurst = 1e6, 1e6 })
+	small := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
+		return c.Control(func(fd uintptr) { unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 4<<10) })
+	}}
+	dialer := websocket.Dialer{NetDialContext: small.DialContext}
+	ws, _, err := dialer.Dial("ws://"+w.addr+"/v1", http.Header{"Origin": {portale}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ws.Close()
+	ws.SetWriteDeadline(time.Now().Add(time.Minute))
+	for err == nil {
+		err = ws.WriteMessage(websocket.TextMessage, []byte("x"))
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the bridge waits for the client to read")
+	}
+	if m, _ := w.dial(portale).login(""); m.code() != "" {
+		t.Errorf("another client's login: %s", m.code())
+	}
+}

@@ -1,0 +1,96 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/crs-bridge/crs"
+)
+
+// After a hundred logins the memory of the process holds no PIN.
+func TestT11NoPINInMemory(t *testing.T) {
+	// The PIN exists only inside of crs.PIN: mask and masked are its two halves.
+	var mask, masked [8]byte
+	for i := range mask {
+		mask[i] = byte(rand.IntN(256))
+		masked[i] = mask[i] ^ byte('0'+rand.IntN(10))
+	}
+	w := offline(t)
+	w.ui.pin = func(context.Context, crs.PINPrompt) (*crs.PIN, error) {
+		b := make([]byte, len(mask))
+		for i := range b {
+			b[i] = mask[i] ^ masked[i]
+		}
+		return crs.NewPIN(b), nil
+	}
+	for range 100 { // the card finds the PIN wrong: each login asks twice, and is closed
+		n, inner := 0, w.ui.pin
+		w.ui.pin = func(ctx context.Context, p crs.PINPrompt) (*crs.PIN, error) {
+			if n++; n > 2 {
+				return nil, crs.ErrCancelled
+			}
+			return inner(ctx, p)
+		}
+		w.login(portale)
+		w.ui.pin = inner
+		w.mutes = mutes{}
+	}
+	if _, signs := w.card.used(); signs != 200 {
+		t.Fatalf("%d calls of Sign", signs)
+	}
+	found := func() bool { return inMemory(t, mask[:], masked[:]) }
+	if found() {
+		t.Error("the memory holds the PIN")
+	}
+	pin, _ := w.ui.pin(w.ctx, crs.PINPrompt{})
+	if !found() {
+		t.Error("the search does not find a PIN that is there")
+	}
+	pin.Wipe()
+}
+
+// inMemory searches this process for what mask and masked hide, from 0xc000000000 to
+// 0xe000000000: where Go keeps heap and stacks.
+func inMemory(t *testing.T, mask, masked []byte) bool {
+	t.Helper()
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mem, err := os.Open("/proc/self/mem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mem.Close()
+	page := make([]byte, 64<<10)
+	defer func() { clear(page) }()
+	for line := range strings.Lines(string(maps)) {
+		var from, to int64
+		var access string
+		fmt.Sscanf(line, "%x-%x %s", &from, &to, &access)
+		if !strings.HasPrefix(access, "rw") || from>>32 < 0xc0 || from>>32 >= 0xe0 {
+			continue
+		}
+		for at := from; at < to; {
+			n, err := mem.ReadAt(page[:min(int64(len(page)), to-at)], at)
+			if err != nil || n < len(mask) {
+				break
+			}
+		next:
+			for i := range n - len(mask) + 1 {
+				for j := range mask {
+					if page[i+j] != mask[j]^masked[j] {
+						continue next
+					}
+				}
+				return true
+			}
+			at += int64(max(n-len(mask)+1, 1))
+		}
+	}
+	return false
+}
