@@ -85,15 +85,17 @@ type Card struct {
 
 	io sync.Mutex // held while a command is on its way, also while it hangs
 
-	mu     sync.Mutex // guards what follows
-	mf     *file
-	pin    *secret
-	puk    *secret
-	decoy  *secret // nil: none
-	state  volatile
-	gone   bool // pulled by a fault
-	faults []*armedFault
-	log    []*Exchange
+	mu    sync.Mutex // guards what follows
+	mf    *file
+	pin   *secret
+	puk   *secret
+	decoy *secret // nil: none
+	state volatile
+	gone  bool // pulled by a fault
+	// resetMeanwhile says that Reset was called while a command was on its way.
+	resetMeanwhile bool
+	faults         []*armedFault
+	log            []*Exchange
 }
 
 // volatile is what a reset clears.
@@ -169,6 +171,7 @@ func (c *Card) DecoyTries() int {
 func (c *Card) Reset() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.resetMeanwhile = true
 	c.reset()
 }
 
@@ -238,7 +241,7 @@ func (c *Card) delay(command, response []byte) {
 	if carriesSecret(command) {
 		d += l.Verify
 	}
-	if len(command) > 1 && command[1] == insPerformSecurity {
+	if len(command) > 1 && command[0] != claChained && command[1] == insPerformSecurity {
 		d += l.Sign
 	}
 	time.Sleep(d)

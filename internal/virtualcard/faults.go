@@ -6,12 +6,12 @@ import (
 	"github.com/crs-bridge/crs"
 )
 
-// Fault is something that goes wrong once.
+// Fault is something that goes wrong.
 type Fault struct {
 	INS byte // of the command; 0: of any
 	At  int  // the nth such command from Inject on, the first is 1; 0: each of them
 
-	// After lets the card process the command first: what was counted stays counted.
+	// After lets the card process the command first: a wrong PIN is counted.
 	After bool
 
 	Remove  bool            // the card is pulled, and stays so until it is inserted again
@@ -63,6 +63,7 @@ func (c *Card) arrive(command []byte) (x *Exchange, f Fault, err error) {
 	if c.gone {
 		return nil, Fault{}, crs.ErrCardRemoved
 	}
+	c.resetMeanwhile = false
 	x = &Exchange{Sent: len(command), Secret: carriesSecret(command)}
 	if len(command) >= 4 {
 		x.CLA, x.INS, x.P1, x.P2 = command[0], command[1], command[2], command[3]
@@ -79,10 +80,13 @@ func (c *Card) arrive(command []byte) (x *Exchange, f Fault, err error) {
 	return x, f, nil
 }
 
-// leave logs the response.
+// leave logs the response. A reader resets a card only when the command on its way is done.
 func (c *Card) leave(x *Exchange, response []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.resetMeanwhile {
+		c.reset()
+	}
 	if x.Received = len(response); x.Received >= 2 {
 		x.SW = uint16(response[x.Received-2])<<8 | uint16(response[x.Received-1])
 	}

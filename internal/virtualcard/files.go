@@ -202,7 +202,7 @@ func (f *file) fci() []byte {
 // readBinary is READ BINARY of the current EF, at an offset of 15 bits.
 func (c *Card) readBinary(cmd command) (data []byte, sw uint16) {
 	switch {
-	case cmd.data != nil:
+	case cmd.data != nil || cmd.le == 0:
 		return nil, swLength
 	case cmd.p1&0x80 != 0: // by short file identifier
 		return nil, swParameters

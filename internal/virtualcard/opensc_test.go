@@ -7,13 +7,16 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/testns"
+	"github.com/ebfe/scard"
 )
 
 // OpenSC 0.23 judges these profiles. It does not know the others: idemia, whose paths are not
@@ -27,7 +30,7 @@ func TestOpenSCAcceptsTheCard(t *testing.T) {
 			c := New(Config{Profile: profile})
 			o := insert(t, c)
 
-			dump := o.run("pkcs15-tool", "--wait", "--dump")
+			dump := o.run("pkcs15-tool", "--dump")
 			for _, want := range []string{"[ADA ESEMPIO]", "Serial number  : " + c.Person().CardID, "[PIN CNS0", "X.509 Certificate"} {
 				if !bytes.Contains(dump, []byte(want)) {
 					t.Errorf("pkcs15-tool --dump lacks %q:\n%s", want, dump)
@@ -82,10 +85,12 @@ func insert(t *testing.T, c *Card) *opensc {
 	go func() { served <- c.ServeVPCD(ctx, testns.FirstSlot) }()
 	t.Cleanup(func() {
 		pull()
-		if err := <-served; err != nil {
+		if err := <-served; err != nil && !errors.Is(err, crs.ErrCardRemoved) {
 			t.Errorf("ServeVPCD: %v", err)
 		}
+		await(t, scard.StateEmpty)
 	})
+	await(t, scard.StatePresent)
 	o := &opensc{t, c, t.TempDir()}
 	// Otherwise OpenSC believes that vpcd takes no extended command, and caches in the home.
 	const conf = `app default {
@@ -96,6 +101,28 @@ func insert(t *testing.T, c *Card) *opensc {
 		t.Fatal(err)
 	}
 	return o
+}
+
+// await waits until pcscd says this of the first slot, and returns the answer to reset.
+func await(t *testing.T, want scard.StateFlag) []byte {
+	t.Helper()
+	ctx, err := scard.EstablishContext()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ctx.Release()
+	state := []scard.ReaderState{{Reader: testns.FirstReader}}
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+		if err := ctx.GetStatusChange(state, time.Second); err != nil && err != scard.ErrTimeout {
+			t.Fatal(err)
+		}
+		if state[0].EventState&want != 0 {
+			return state[0].Atr
+		}
+		state[0].CurrentState = state[0].EventState
+	}
+	t.Fatalf("the slot does not become %v: %v", want, state[0].EventState)
+	return nil
 }
 
 func (o *opensc) path(name string) string { return filepath.Join(o.dir, name) }

@@ -7,7 +7,7 @@ const (
 	searchUpwards = 0x80
 	reservedBits  = 0x60
 	pinID         = 0x10
-	pukID         = pinID + 1
+	pukID         = 0x11
 	signaturePIN  = 0x1A
 )
 
@@ -44,29 +44,26 @@ func (c *Card) placeSecrets() {
 	}
 }
 
-// reference finds the secret that P2 names, of the id it names plus plus. A foreign card
-// answers to both kinds of reference, a CNS to one.
-func (c *Card) reference(p2 byte, plus byte) (*secret, uint16) {
+// reference finds the PIN or PUK that P2 names, and what unblocks it: the next id in the same
+// DF, nil if there is none. A foreign card answers to both kinds of reference, a CNS to one.
+func (c *Card) reference(p2 byte) (named, puk *secret, sw uint16) {
 	if p2&reservedBits != 0 {
-		return nil, swParameters
+		return nil, nil, swParameters
 	}
 	upwards := p2&searchUpwards != 0
 	if c.config.Foreign == NotForeign && upwards != (c.config.PINReference&searchUpwards != 0) {
-		return nil, c.config.WrongReference
+		return nil, nil, c.config.WrongReference
 	}
-	id := p2&^searchUpwards + plus
-	if !upwards {
-		if s := c.mf.secrets[id]; s != nil {
-			return s, swOK
-		}
-		return nil, swReferenceNotFound
+	dir, id := c.mf, p2&^searchUpwards
+	if upwards {
+		dir = c.state.dir
 	}
-	for dir := c.state.dir; dir != nil; dir = dir.parent {
+	for ; dir != nil; dir = dir.parent {
 		if s := dir.secrets[id]; s != nil {
-			return s, swOK
+			return s, dir.secrets[id+1], swOK
 		}
 	}
-	return nil, swReferenceNotFound
+	return nil, nil, swReferenceNotFound
 }
 
 // compare is one try.
@@ -102,7 +99,7 @@ func (c *Card) verify(cmd command) uint16 {
 	if cmd.p1 != 0x00 {
 		return swParameters
 	}
-	s, sw := c.reference(cmd.p2, 0)
+	s, _, sw := c.reference(cmd.p2)
 	if s == nil {
 		return sw
 	}
@@ -128,7 +125,7 @@ func (c *Card) verify(cmd command) uint16 {
 // changeReferenceData is CHANGE REFERENCE DATA: old and new PIN (P1 00), or the new one alone
 // after a VERIFY (01).
 func (c *Card) changeReferenceData(cmd command) uint16 {
-	s, sw := c.reference(cmd.p2, 0)
+	s, _, sw := c.reference(cmd.p2)
 	if s == nil {
 		return sw
 	}
@@ -153,13 +150,12 @@ func (c *Card) changeReferenceData(cmd command) uint16 {
 // nothing after a VERIFY of the PUK (03). The form 02 of ISO/IEC 7816-4 does not exist on these
 // cards (CIE functional specification 2.0, page 63).
 func (c *Card) resetRetryCounter(cmd command) uint16 {
-	pin, sw := c.reference(cmd.p2, 0)
+	pin, puk, sw := c.reference(cmd.p2)
 	if pin == nil {
 		return sw
 	}
-	puk, sw := c.reference(cmd.p2, pukID-pinID)
 	if puk == nil {
-		return sw
+		return swReferenceNotFound
 	}
 	if cmd.p1 != 0x00 && cmd.p1 != 0x01 && cmd.p1 != 0x03 {
 		return swParameters

@@ -1,0 +1,75 @@
+//go:build linux
+
+package virtualcard
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/testns"
+	"github.com/ebfe/scard"
+)
+
+func TestServeVPCDOutlivesPcscd(t *testing.T) {
+	c := New(Config{})
+	insert(t, c)
+	for _, end := range []func() error{testns.Pcscd.Stop, testns.Pcscd.Kill} {
+		transmit(t, c, "0020001008"+right)
+		if err := end(); err != nil {
+			t.Fatal(err)
+		}
+		if err := testns.Pcscd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if atr := await(t, scard.StatePresent); !bytes.Equal(atr, c.ATR()) {
+			t.Errorf("answer to reset % X, want % X", atr, c.ATR())
+		}
+		if got := transmit(t, c, "00200010"); got != "63C3" {
+			t.Errorf("the PIN is still verified after pcscd was restarted: %s", got)
+		}
+	}
+}
+
+func TestServeVPCDPullsTheCard(t *testing.T) {
+	c := New(Config{})
+	ctx, pull := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	serve := func() { served <- c.ServeVPCD(ctx, testns.FirstSlot) }
+
+	// By a fault, in the middle of a command.
+	go serve()
+	await(t, scard.StatePresent)
+	c.Inject(Fault{INS: 0xB0, Remove: true})
+	pc, err := scard.EstablishContext()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pc.Release()
+	card, err := pc.Connect(testns.FirstReader, scard.ShareShared, scard.ProtocolAny)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := card.Transmit(selectMF); err != nil || !bytes.Equal(r, []byte{0x90, 0x00}) {
+		t.Errorf("SELECT: % X, %v", r, err)
+	}
+	if r, err := card.Transmit([]byte{0x00, 0xB0, 0x00, 0x00, 0x00}); err == nil && len(r) > 0 {
+		t.Errorf("a card that was pulled answered % X", r)
+	}
+	if err := <-served; !errors.Is(err, crs.ErrCardRemoved) {
+		t.Errorf("ServeVPCD: %v", err)
+	}
+	await(t, scard.StateEmpty)
+
+	// By its context, while it waits for a command.
+	c.Inject()
+	go serve()
+	await(t, scard.StatePresent)
+	pull()
+	if err := <-served; err != nil {
+		t.Errorf("ServeVPCD: %v", err)
+	}
+	await(t, scard.StateEmpty)
+}
