@@ -21,7 +21,12 @@ func (r pcscReader) Connect() (Conn, error) {
 	if err != nil {
 		return nil, scardError(err)
 	}
-	card, err := ctx.Connect(string(r), scard.ShareShared, scard.ProtocolT0|scard.ProtocolT1)
+	// Readers of contactless cards offer both protocols, and T=1 is the one that fits; every
+	// known CNS has T=1. Another program may have chosen T=0 already.
+	card, err := ctx.Connect(string(r), scard.ShareShared, scard.ProtocolT1)
+	if err == scard.ErrProtoMismatch {
+		card, err = ctx.Connect(string(r), scard.ShareShared, scard.ProtocolT0|scard.ProtocolT1)
+	}
 	if err != nil {
 		ctx.Release()
 		return nil, scardError(err)

@@ -1,0 +1,450 @@
+package pcsc
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/cardtest"
+	"github.com/crs-bridge/crs/internal/testns"
+	"github.com/crs-bridge/crs/internal/virtualcard"
+	"github.com/ebfe/scard"
+)
+
+// These tests run on a real pcscd, in which the virtual card sits through vpcd. They share its
+// one slot, so none of them is parallel.
+
+// insert puts a card into the first slot of pcscd; the returned function pulls it.
+func insert(t testing.TB, card *virtualcard.Card) (pull func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- card.ServeVPCD(ctx, testns.FirstSlot) }()
+	pulled := false
+	pull = func() {
+		if pulled {
+			return
+		}
+		pulled = true
+		cancel()
+		if err := <-done; err != nil && !errors.Is(err, crs.ErrCardRemoved) {
+			t.Error(err)
+		}
+	}
+	t.Cleanup(pull)
+	return pull
+}
+
+// openInPCSCD waits until pcscd sees the card and opens it.
+func openInPCSCD(t testing.TB, d *Driver) crs.Card {
+	t.Helper()
+	var last error
+	for range 200 {
+		card, err := d.Open(context.Background(), pcscReader(testns.FirstReader))
+		if err == nil {
+			return card
+		}
+		if crs.CodeOf(err) != crs.ErrCard && !errors.Is(err, crs.ErrCardMute) {
+			t.Fatal(err)
+		}
+		last = err
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Fatalf("pcscd does not show the card: %v", last)
+	return nil
+}
+
+// unnoticed is longer than pcscd's look-out for cards, every 400 ms. No hand swaps cards faster,
+// but a test does, and pcscd takes the second for the first.
+const unnoticed = 500 * time.Millisecond
+
+func TestConformanceInPCSCD(t *testing.T) {
+	for _, profile := range virtualcard.Profiles {
+		t.Run(profile.Name, func(t *testing.T) {
+			time.Sleep(unnoticed) // else the ATR is that of the profile before
+			cardtest.Run(t, func(t *testing.T) cardtest.Subject {
+				v := newVirtual(virtualcard.Config{Profile: profile.Name})
+				insert(t, v.Card)
+				card := openInPCSCD(t, v.driver)
+				v.Forget()
+				s := v.subject(card, true)
+				s.Secrets = func() int { return compared(v) }
+				return s
+			})
+		})
+	}
+}
+
+// The budget, through pcscd: what pcscd adds is not the driver's, and it adds nothing.
+func TestBudgetInPCSCD(t *testing.T) {
+	v := newVirtual(virtualcard.Config{})
+	insert(t, v.Card)
+	card := openInPCSCD(t, v.driver)
+	insertion, insertionBytes := len(v.Log()), v.Bytes()
+	v.Forget()
+	if err := v.login(t, card, rightPIN); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("insertion %d APDUs, %d bytes; login %d APDUs, %d bytes", insertion, insertionBytes, len(v.Log()), v.Bytes())
+	if len(v.Log()) > 6 || v.Bytes() > 600 || insertion+len(v.Log()) > 13 || insertionBytes+v.Bytes() > 2200 {
+		t.Error("over the budget")
+	}
+}
+
+// A second program on the same card, through pcscd.
+func TestRule8NoStateIsLeftInPCSCD(t *testing.T) {
+	v := newVirtual(virtualcard.Config{})
+	insert(t, v.Card)
+	card := openInPCSCD(t, v.driver)
+	second, err := pcscReader(testns.FirstReader).Connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	for _, pin := range []string{rightPIN, wrongPIN, rightPIN} {
+		v.login(t, card, pin)
+		// It was connected all the time, and is told of the reset once.
+		if err := second.Begin(); !errors.Is(err, crs.ErrCardReset) {
+			t.Errorf("second program: %v", err)
+		}
+		if err := second.Begin(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := second.Transmit([]byte{0x00, 0x22, 0xF3, 0x03, 0x00}); err != nil {
+			t.Error(err)
+		}
+		if _, err := second.Transmit([]byte{0x00, 0x22, 0xF1, 0xB8, 0x03, 0x83, 0x01, 0x01}); err != nil {
+			t.Error(err)
+		}
+		command := append([]byte{0x00, 0x2A, 0x80, 0x86, 0x00, 0x01, 0x01, 0x00}, make([]byte, 256)...)
+		answer, err := second.Transmit(append(command, 0x00, 0x00))
+		if err != nil || !bytes.Equal(answer, []byte{0x69, 0x82}) {
+			t.Errorf("second program signs: %X %v", answer, err)
+		}
+		if err := second.End(false); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// victim is what TestSIGKILL runs as a process of its own: a login that is killed.
+func TestVictim(t *testing.T) {
+	if os.Getenv(victimVariable) == "" {
+		return // only TestSIGKILL runs it
+	}
+	d := &Driver{Timeouts: Timeouts{PIN: time.Minute, Sign: time.Minute}}
+	card := openInPCSCD(t, d)
+	_, err := card.Sign(context.Background(), cardtest.PIN(rightPIN), cardtest.NewStatement(t))
+	t.Log("the victim survived:", err)
+}
+
+// A login that is killed within VERIFY or between VERIFY and PSO leaves no PIN state: a second
+// program gets 6982, and the next login works.
+func TestRule8SIGKILL(t *testing.T) {
+	for _, ins := range []byte{insVerify, insPSO} {
+		t.Run(fmt.Sprintf("%02X", ins), func(t *testing.T) {
+			hang := make(chan struct{})
+			v := newVirtual(virtualcard.Config{})
+			v.Inject(virtualcard.Fault{INS: ins, At: 1, Hang: hang, After: ins == insVerify})
+			insert(t, v.Card)
+			openInPCSCD(t, v.driver)
+			victim := exec.Command("/proc/self/exe", "-test.run=^TestVictim$", "-test.v")
+			victim.Env = append(os.Environ(), victimVariable+"=1")
+			var out bytes.Buffer
+			victim.Stdout, victim.Stderr = &out, &out
+			if err := victim.Start(); err != nil {
+				t.Fatal(err)
+			}
+			for i := 0; v.Count(ins) == 0; i++ {
+				if i == 500 {
+					victim.Process.Kill()
+					victim.Wait()
+					t.Fatalf("the victim sends no INS %02X: %s", ins, out.String())
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+			victim.Process.Signal(syscall.SIGKILL)
+			victim.Wait()
+			close(hang)
+			if got := signWithoutPIN(t, pcscReader(testns.FirstReader)); got != 0x6982 {
+				t.Errorf("a second program got %v", got)
+			}
+			if v.Secrets() != 1 {
+				t.Errorf("%d secrets", v.Secrets())
+			}
+			if err := v.login(t, openInPCSCD(t, v.driver), rightPIN); err != nil {
+				t.Errorf("the next login: %v", err)
+			}
+		})
+	}
+}
+
+// startMonitor runs a monitor until the test ends, and waits then until it is gone.
+func startMonitor(t *testing.T) *Monitor {
+	t.Helper()
+	m := &Monitor{Driver: &Driver{}}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { m.Run(ctx); close(done) }()
+	t.Cleanup(func() {
+		cancel()
+		select {
+		case <-done:
+		case <-time.After(20 * time.Second):
+			t.Error("the monitor does not end")
+		}
+	})
+	return m
+}
+
+// await waits until the readers are as wanted.
+func await(t *testing.T, m *Monitor, what string, wanted func([]crs.Reader) bool) []crs.Reader {
+	t.Helper()
+	limit := time.After(20 * time.Second)
+	for {
+		readers, changed := m.Readers()
+		if wanted(readers) {
+			return readers
+		}
+		select {
+		case <-changed:
+		case <-limit:
+			t.Fatalf("%s: %+v", what, readers)
+		}
+	}
+}
+
+func firstHas(card bool) func([]crs.Reader) bool {
+	return func(readers []crs.Reader) bool {
+		return len(readers) == 2 && !readers[0].Reading && (readers[0].Card != nil) == card && readers[0].Err == nil
+	}
+}
+
+func TestMonitor(t *testing.T) {
+	m := startMonitor(t)
+	await(t, m, "two empty readers", firstHas(false))
+
+	v := newVirtual(virtualcard.Config{})
+	pull := insert(t, v.Card)
+	card := await(t, m, "card inserted", firstHas(true))[0].Card
+	if v.Secrets() != 0 {
+		t.Error("the monitor sent a secret")
+	}
+	read := len(v.Log())
+	for range 3 {
+		if err := v.login(t, card, rightPIN); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if again := await(t, m, "same card", firstHas(true))[0].Card; again != card {
+		t.Error("a login made the monitor read the card again")
+	}
+	if n := len(v.Log()) - read; n != 3*6 {
+		t.Errorf("three logins took %d APDUs", n)
+	}
+
+	pull()
+	await(t, m, "card pulled", firstHas(false))
+	if err := v.login(t, card, rightPIN); !errors.Is(err, crs.ErrCardRemoved) {
+		t.Errorf("the pulled card: %v", err)
+	}
+	if _, err := card.Certificate(context.Background()); !errors.Is(err, crs.ErrCardRemoved) {
+		t.Errorf("certificate of the pulled card: %v", err)
+	}
+
+	foreign := newVirtual(virtualcard.Config{Foreign: virtualcard.ForeignIAS})
+	pull = insert(t, foreign.Card)
+	await(t, m, "foreign card", func(r []crs.Reader) bool { return len(r) == 2 && errors.Is(r[0].Err, crs.ErrNoCNS) })
+	pull()
+	await(t, m, "foreign card pulled", firstHas(false))
+
+	v.Forget()
+	insert(t, v.Card)
+	again := await(t, m, "card inserted again", firstHas(true))[0].Card
+	if again == card {
+		t.Error("what was read of an earlier insertion is used")
+	}
+	if err := v.login(t, again, rightPIN); err != nil {
+		t.Error(err)
+	}
+}
+
+// pcscd is killed and restarted while a card is in: the card is gone, and comes back.
+func TestMonitorOutlivesPCSCD(t *testing.T) {
+	m := startMonitor(t)
+	v := newVirtual(virtualcard.Config{})
+	insert(t, v.Card)
+	card := await(t, m, "card", firstHas(true))[0].Card
+	none := func(r []crs.Reader) bool { return len(r) == 0 }
+	for _, end := range []func() error{testns.Pcscd.Kill, testns.Pcscd.Stop} {
+		if err := end(); err != nil {
+			t.Fatal(err)
+		}
+		await(t, m, "no pcscd", none)
+		if err := v.login(t, card, rightPIN); crs.CodeOf(err) != crs.ErrCard {
+			t.Errorf("without pcscd: %v", err)
+		}
+		// Long enough that no retry is left: only the socket's directory tells of the return.
+		time.Sleep(4 * time.Second)
+		if err := testns.Pcscd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		card = await(t, m, "card again", firstHas(true))[0].Card
+		if err := v.login(t, card, rightPIN); err != nil {
+			t.Errorf("after the restart: %v", err)
+		}
+	}
+}
+
+func TestMonitorWithoutPCSCDAtStart(t *testing.T) {
+	if err := testns.Pcscd.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	m := startMonitor(t)
+	time.Sleep(100 * time.Millisecond)
+	if readers, _ := m.Readers(); len(readers) != 0 {
+		t.Errorf("readers without pcscd: %+v", readers)
+	}
+	if _, err := (&Driver{}).Readers(context.Background()); !errors.Is(err, crs.ErrNoService) {
+		t.Errorf("readers once: %v", err)
+	}
+	if err := testns.Pcscd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, m, "readers", firstHas(false))
+}
+
+// pcscd dies within a login, at the VERIFY and at the PSO: an error, one VERIFY, and the next
+// login works.
+func TestPCSCDKilledWithinALogin(t *testing.T) {
+	for _, ins := range []byte{insVerify, insPSO} {
+		hang := make(chan struct{})
+		v := newVirtual(virtualcard.Config{})
+		v.Inject(virtualcard.Fault{INS: ins, At: 1, Hang: hang})
+		pull := insert(t, v.Card)
+		card := openInPCSCD(t, v.driver)
+		done := make(chan error, 1)
+		go func() { done <- v.login(t, card, rightPIN) }()
+		for v.Count(ins) == 0 {
+			time.Sleep(5 * time.Millisecond)
+		}
+		if err := testns.Pcscd.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; crs.CodeOf(err) != crs.ErrCard {
+			t.Errorf("INS %02X: %v", ins, err)
+		}
+		close(hang)
+		if v.Secrets() != 1 {
+			t.Errorf("INS %02X: %d secrets", ins, v.Secrets())
+		}
+		if err := testns.Pcscd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if err := v.login(t, openInPCSCD(t, v.driver), rightPIN); err != nil {
+			t.Errorf("INS %02X, the next login: %v", ins, err)
+		}
+		pull()
+	}
+}
+
+// The card is pulled at every APDU of a login, in a real pcscd: what a pull looks like there is
+// not what it looks like in memory.
+func TestT19PulledAtEveryAPDUInPCSCD(t *testing.T) {
+	for at := 1; at <= 6; at++ {
+		v := newVirtual(virtualcard.Config{})
+		pull := insert(t, v.Card)
+		card := openInPCSCD(t, v.driver)
+		v.Forget()
+		v.Inject(virtualcard.Fault{At: at, Remove: true, After: true})
+		if err := v.login(t, card, rightPIN); crs.CodeOf(err) != crs.ErrCard {
+			t.Errorf("pulled at %d: %v", at, err)
+		}
+		if v.Secrets() > 1 {
+			t.Errorf("pulled at %d: %d secrets", at, v.Secrets())
+		}
+		pull()
+		time.Sleep(unnoticed) // else it is taken for the card that failed
+		v.Inject()
+		pull = insert(t, v.Card)
+		if err := v.login(t, openInPCSCD(t, v.driver), rightPIN); err != nil {
+			t.Errorf("after the pull at %d: %v", at, err)
+		}
+		pull()
+	}
+}
+
+// Every login gives its context back: pcscd has 200 for all programs of the PC.
+func TestContextsAreReleased(t *testing.T) {
+	v := newVirtual(virtualcard.Config{})
+	insert(t, v.Card)
+	card := openInPCSCD(t, v.driver)
+	for i := range 250 {
+		pin := rightPIN
+		if i%2 == 1 {
+			pin = "1" // refused before anything is sent
+		}
+		if err := v.login(t, card, pin); err != nil && !errors.Is(err, crs.ErrPINFormat) {
+			t.Fatalf("login %d: %v", i, err)
+		}
+		if i%2 == 1 {
+			if _, err := v.driver.Open(context.Background(), pcscReader("no such reader")); !errors.Is(err, crs.ErrCardRemoved) {
+				t.Fatalf("login %d: %v", i, err)
+			}
+		}
+	}
+}
+
+func TestExclusiveUseByAnotherProgram(t *testing.T) {
+	v := newVirtual(virtualcard.Config{})
+	insert(t, v.Card)
+	card := openInPCSCD(t, v.driver)
+	ctx, err := scard.EstablishContext()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ctx.Release()
+	other, err := ctx.Connect(testns.FirstReader, scard.ShareExclusive, scard.ProtocolAny)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v.login(t, card, rightPIN); !errors.Is(err, crs.ErrCardInUse) {
+		t.Errorf("error %v", err)
+	}
+	if err := other.Disconnect(scard.LeaveCard); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.login(t, card, rightPIN); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSCardErrors(t *testing.T) {
+	for code, want := range map[scard.Error]error{
+		scard.ErrNoSmartcard: crs.ErrCardRemoved, scard.ErrRemovedCard: crs.ErrCardRemoved,
+		scard.ErrUnknownReader: crs.ErrCardRemoved, scard.ErrReaderUnavailable: crs.ErrCardRemoved,
+		scard.ErrResetCard: crs.ErrCardReset, scard.ErrSharingViolation: crs.ErrCardInUse,
+		scard.ErrUnresponsiveCard: crs.ErrCardMute, scard.ErrUnpoweredCard: crs.ErrCardMute,
+		scard.ErrProtoMismatch: crs.ErrCardMute, scard.ErrUnsupportedCard: crs.ErrCardMute,
+		scard.ErrNoService: crs.ErrNoService, scard.ErrCommError: crs.ErrNoService,
+		scard.ErrServiceStopped: crs.ErrNoService, scard.ErrInvalidHandle: crs.ErrNoService,
+		scard.ErrNoReadersAvailable: crs.ErrNoService,
+		scard.ErrNotTransacted:      crs.ErrCard, scard.ErrInsufficientBuffer: crs.ErrCard, scard.ErrUnexpected: crs.ErrCard,
+	} {
+		if err := scardError(code); !errors.Is(err, want) || !strings.Contains(err.Error(), strconv.FormatUint(uint64(code), 16)[:4]) {
+			t.Errorf("%08X: %v", uint32(code), err)
+		}
+	}
+	if err := scardError(errors.New("anything")); !errors.Is(err, crs.ErrCard) {
+		t.Error(err)
+	}
+}
