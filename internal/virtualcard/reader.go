@@ -39,12 +39,12 @@ func (r *Reader) Name() string { return r.name }
 
 // Insert puts a card in. If there was one, it is taken out first.
 func (r *Reader) Insert(card *Card) {
-	card.insert()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.remove()
+	card.insert()
 	r.card = card
 	r.epoch++
-	r.changed.Broadcast()
 }
 
 // Remove takes the card out. It does not wait for a command that is on its way: its answer is

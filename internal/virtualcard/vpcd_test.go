@@ -67,9 +67,13 @@ func TestServeVPCDPullsTheCard(t *testing.T) {
 	c.Inject()
 	go serve()
 	await(t, scard.StatePresent)
+	transmit(t, c, "0020001008"+right)
 	pull()
 	if err := <-served; err != nil {
 		t.Errorf("ServeVPCD: %v", err)
+	}
+	if got := transmit(t, c, "00200010"); got != "63C3" {
+		t.Errorf("the PIN is still verified after the card was pulled: %s", got)
 	}
 	await(t, scard.StateEmpty)
 }
