@@ -32,11 +32,15 @@ func (w Windows) Ask(ctx context.Context, t catalog.Text) (yes bool, err error) 
 
 // Choose returns the index of one of the rows.
 func (w Windows) Choose(ctx context.Context, t catalog.Text, rows []string) (index int, err error) {
-	err = deliberate(func() error {
-		index, err = w.list(ctx, t, rows)
-		return err
-	})
-	return index, err
+	for {
+		err = deliberate(func() error {
+			index, err = w.list(ctx, t, rows)
+			return err
+		})
+		if err != nil || index >= 0 {
+			return index, err
+		}
+	}
 }
 
 // AskPIN returns what was typed, of whatever form.

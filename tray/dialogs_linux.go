@@ -82,27 +82,27 @@ func (w Windows) message(ctx context.Context, t catalog.Text, button string, pro
 	return err
 }
 
+// list returns -1 when no row was selected.
 func (w Windows) list(ctx context.Context, t catalog.Text, rows []string) (int, error) {
 	var lines strings.Builder
 	for i, row := range rows {
 		fmt.Fprintf(&lines, "%d\n%s\n", i, row)
 	}
 	// The rows go in by stdin: as an argument one that begins with a hyphen would be an option.
-	args := []string{"--list", "--hide-header", "--column=0", "--column=1", "--hide-column=1", "--print-column=1",
-		"--title=" + t.Title, "--text=" + markup(t), "--ok-label=" + t.Yes, "--cancel-label=" + t.No,
-		"--width=520", "--height=480"}
-	for {
-		out, err := w.run(ctx, lines.String(), args...)
-		if errors.Is(err, errNo) {
-			err = crs.ErrCancelled
-		}
-		if err != nil {
-			return 0, err
-		}
-		if i, err := strconv.Atoi(string(out)); err == nil && i >= 0 && i < len(rows) {
-			return i, nil
-		} // else none was selected
+	out, err := w.run(ctx, lines.String(),
+		"--list", "--hide-header", "--column=0", "--column=1", "--hide-column=1", "--print-column=1",
+		"--title="+t.Title, "--text="+markup(t), "--ok-label="+t.Yes, "--cancel-label="+t.No,
+		"--width=520", "--height=480")
+	if errors.Is(err, errNo) {
+		err = crs.ErrCancelled
 	}
+	if err != nil {
+		return 0, err
+	}
+	if i, err := strconv.Atoi(string(out)); err == nil && i >= 0 && i < len(rows) {
+		return i, nil
+	}
+	return -1, nil
 }
 
 // entry is the window for a PIN. Enter continues in it even while "cancel" has the keyboard
@@ -146,7 +146,9 @@ func environment() []string {
 const maxAnswer = 256
 
 // run shows one window and returns what zenity printed, without the line break. It returns errNo
-// for the second button and crs.ErrCancelled for Esc and the closed window.
+// for the second button and crs.ErrCancelled for Esc and the closed window. Other users of the
+// computer can read the arguments: host and holder's name are in them, a codice fiscale and what
+// is typed never.
 func (w Windows) run(ctx context.Context, stdin string, args ...string) ([]byte, error) {
 	if err := w.Usable(); err != nil {
 		return nil, err

@@ -207,7 +207,8 @@ func TestT14TooSoon(t *testing.T) {
 	pin, err2 := w.AskPIN(t.Context(), question)
 	err3 := w.Tell(t.Context(), question)
 	err4 := w.Wait(t.Context(), question)
-	for i, err := range []error{err1, err2, err3, err4} {
+	_, err5 := w.Choose(t.Context(), question, rows)
+	for i, err := range []error{err1, err2, err3, err4, err5} {
 		if err == nil || crs.CodeOf(err) != crs.ErrInternal || pin != nil {
 			t.Errorf("dialog %d: %v", i+1, err)
 		}
