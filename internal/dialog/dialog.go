@@ -113,5 +113,6 @@ func (u UI) AskPIN(ctx context.Context, p crs.PINPrompt) (*crs.PIN, error) {
 			return pin, nil
 		}
 		pin.Wipe()
+		p.Last = nil // it was about an earlier typing
 	}
 }

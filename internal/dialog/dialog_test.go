@@ -79,3 +79,16 @@ func TestTriesSurviveTypingErrors(t *testing.T) {
 		t.Errorf("the second time: %q, want %q", s.texts[len(s.texts)-1].After, want)
 	}
 }
+
+// TestOldComplaintIsForgotten: after "no, this is the PUK" nothing is said of the typing before it.
+func TestOldComplaintIsForgotten(t *testing.T) {
+	s := &typist{types: []string{"1", "12345678"}}
+	ui := UI{Screen: func() (Screen, error) { return s, nil }}
+	p := crs.PINPrompt{Card: crs.Info{PINFormat: crs.PINFormat{Min: 5, Max: 8, DigitsOnly: true}}}
+	if _, err := ui.AskPIN(t.Context(), p); !errors.Is(err, crs.ErrCancelled) {
+		t.Fatal(err)
+	}
+	if len(s.texts) != 3 || s.texts[1].Before == s.texts[0].Before || s.texts[2].Before != s.texts[0].Before {
+		t.Errorf("%+v", s.texts)
+	}
+}
