@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/cdp"
@@ -46,20 +47,29 @@ func page(t *testing.T) (port string) {
 
 // outcome is what a page saw of a login.
 type outcome struct {
-	Result map[string]any
-	Code   string
-	States []string
+	Result  map[string]any
+	Code    string
+	States  []string
+	Sockets int // connections that the page tried to make
 }
 
 // try logs in on a page; options are further members of login's argument, before runs first.
-// Timers run a hundred times as fast as on a citizen's page.
+// Timers run a hundred times as fast as on a citizen's page. The function opened, if before
+// defines it, hears of every connection.
 func try(t *testing.T, ctx context.Context, url, options, before string) outcome {
 	t.Helper()
 	script := fmt.Sprintf(`(async () => {
 		const later = window.setTimeout;
 		window.setTimeout = (f, ms) => later(f, ms / 100);
 		const { login, CRSError } = await import("/crs/crs.js");
-		const seen = { States: [] };
+		const seen = { States: [], Sockets: 0 };
+		let opened = () => {};
+		window.WebSocket = class extends WebSocket {
+			constructor(url) {
+				super(url);
+				opened(++seen.Sockets);
+			}
+		};
 		const onProgress = (state) => seen.States.push(state);
 		try {
 			%s;
@@ -272,13 +282,26 @@ func TestClient(t *testing.T) {
 		}, succeed, nil)
 		got := try(t, ctx, url, `signal: stop.signal, onProgress: (s) => { if (s === "pin") stop.abort(); }`, "const stop = new AbortController()")
 		expect(t, got, "user_cancelled")
-		if !<-closed {
+		select {
+		case ok := <-closed:
+			if !ok {
+				t.Error("the client went on after its cancel")
+			}
+		case <-time.After(10 * time.Second):
 			t.Error("the connection stayed open")
 		}
 		serve(succeed, succeed, succeed)
 		expect(t, try(t, ctx, url, `signal: AbortSignal.abort()`, ""), "user_cancelled")
 		if asked := serve(nil, nil, nil); asked != [3]int{} {
 			t.Errorf("connections %v after a cancel", asked)
+		}
+		for port := range 3 {
+			got := try(t, ctx, url, `signal: stop.signal`, fmt.Sprintf(
+				"const stop = new AbortController(); opened = (n) => n === %d && queueMicrotask(() => stop.abort())", port+1))
+			expect(t, got, "user_cancelled")
+			if got.Sockets != port+1 {
+				t.Errorf("%d connections, cancelled at the %dth", got.Sockets, port+1)
+			}
 		}
 	})
 
@@ -345,7 +368,7 @@ func TestClientPermission(t *testing.T) {
 		t.Errorf("blocked when asked: %+v", got)
 	}
 	got = try(t, ctx, url, "", "")
-	if got.Code != "permission_denied" || len(got.States) != 0 {
+	if got.Code != "permission_denied" || len(got.States) != 0 || got.Sockets != 0 {
 		t.Errorf("blocked before: %+v", got)
 	}
 	if asked := bridge.Serve(succeed); asked != 0 {

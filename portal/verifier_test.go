@@ -342,6 +342,18 @@ func TestSignedBytesByOpenSSL(t *testing.T) {
 	}
 }
 
+// A portal that imports this package gets the package and crs, nothing from elsewhere, no C.
+func TestImports(t *testing.T) {
+	t.Parallel()
+	out, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{.CgoFiles}}{{end}}", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := string(out), "github.com/crs-bridge/crs[]\ngithub.com/crs-bridge/crs/portal[]\n"; got != want {
+		t.Errorf("imports:\n%swant:\n%s", got, want)
+	}
+}
+
 func TestVerifierIsSafeForConcurrentUse(t *testing.T) {
 	t.Parallel()
 	l := newLogin(t)

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
@@ -74,7 +75,7 @@ func (town *town) logIn(t *testing.T) func(*portaltest.Conn) {
 	}
 }
 
-// text returns what an element shows.
+// visible returns the text that an element shows.
 func visible(t *testing.T, ctx context.Context, selector string) string {
 	t.Helper()
 	var s string
@@ -184,8 +185,13 @@ func TestDemonstration(t *testing.T) {
 		}
 	})
 	run(t, ctx, chromedp.Click("#again", chromedp.ByQuery), chromedp.WaitVisible("#status h2", chromedp.ByQuery), chromedp.Click("#cancel", chromedp.ByQuery))
-	if m := <-cancelled; m.Method != "cancel" {
-		t.Errorf("the bridge got %+v", m)
+	select {
+	case m := <-cancelled:
+		if m.Method != "cancel" {
+			t.Errorf("the bridge got %+v", m)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the bridge got no cancel")
 	}
 	errorCode("user_cancelled")
 
