@@ -30,24 +30,28 @@ func TestKeys(t *testing.T) {
 	}
 
 	used := map[string]bool{}
-	sources, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	literals := regexp.MustCompile(`"[a-z.]+"`)
-	for _, name := range sources {
-		if strings.HasSuffix(name, "_test.go") {
-			continue
+	literal := regexp.MustCompile(`"[a-z.]+"`)
+	said := regexp.MustCompile(`\b[sS]ay\("([a-z.]+)"`)
+	for _, dir := range []string{".", "../../cmd/crs", "../../tray"} {
+		sources, err := filepath.Glob(dir + "/*.go")
+		if err != nil || len(sources) == 0 {
+			t.Fatalf("%s: %d sources, %v", dir, len(sources), err)
 		}
-		source, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, s := range literals.FindAllString(string(source), -1) {
-			key := strings.Trim(s, `"`)
-			used[key] = true
-			if _, ok := italian[key]; !ok && regexp.MustCompile(`^[a-z]+\.[a-z]+$`).MatchString(key) {
-				t.Errorf("%s uses [%s], which no language has", name, key)
+		for _, name := range sources {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			source, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range literal.FindAllString(string(source), -1) {
+				used[strings.Trim(s, `"`)] = true
+			}
+			for _, m := range said.FindAllStringSubmatch(string(source), -1) {
+				if _, ok := italian[m[1]]; !ok {
+					t.Errorf("%s says [%s], which no language has", name, m[1])
+				}
 			}
 		}
 	}
