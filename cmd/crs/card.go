@@ -1,0 +1,268 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/catalog"
+)
+
+// card shows what is in the readers. Nothing of it needs a PIN.
+func card(ctx context.Context, args []string) error {
+	f := flags("card")
+	all := f.Bool("all", false, "list empty readers and cards that cannot be used, too")
+	reader := f.String("reader", "", "part of the name of a reader")
+	asJSON := f.Bool("json", false, "for programs")
+	rest, err := parse(f, args, 1, 1)
+	if err != nil {
+		return err
+	}
+	show, ok := map[string]func(context.Context, crs.Card, bool) error{
+		"info": showInfo, "certificate": showCertificate, "personal-data": showPersonalData,
+	}[rest[0]]
+	if !ok && rest[0] != "list" {
+		return usagef("crs card: %s", catalog.Say("cli.unknown", "word", rest[0]))
+	}
+	readers, err := findReaders(ctx, *reader)
+	if err != nil {
+		return err
+	}
+	if rest[0] == "list" {
+		return listCards(readers, *all, *asJSON)
+	}
+	c, err := theCard(readers)
+	if err != nil {
+		return err
+	}
+	return show(ctx, c, *asJSON)
+}
+
+// findReaders opens the cards in the readers whose name contains a word.
+func findReaders(ctx context.Context, word string) ([]crs.Reader, error) {
+	driver, err := newDriver(slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	all, err := driver.Readers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var found []crs.Reader
+	for _, r := range all {
+		if strings.Contains(strings.ToLower(r.Name), strings.ToLower(word)) {
+			found = append(found, r)
+		}
+	}
+	if len(all) == 0 {
+		return nil, told("card.noreader")
+	}
+	if len(found) == 0 {
+		return nil, told("card.nosuchreader", "word", word, "readers", names(all))
+	}
+	return found, nil
+}
+
+// theCard returns the one card that can be used.
+func theCard(readers []crs.Reader) (crs.Card, error) {
+	var usable []crs.Reader
+	var problem error
+	for _, r := range readers {
+		if r.Card != nil {
+			usable = append(usable, r)
+		}
+		if r.Err != nil {
+			problem = r.Err
+		}
+	}
+	switch {
+	case len(usable) == 1:
+		return usable[0].Card, nil
+	case len(usable) > 1:
+		return nil, told("card.several", "readers", names(usable))
+	case problem != nil:
+		return nil, problem
+	}
+	return nil, told("card.none")
+}
+
+func names(readers []crs.Reader) string {
+	var b strings.Builder
+	for _, r := range readers {
+		b.WriteString("\n  " + catalog.Literal(r.Name))
+	}
+	return b.String()
+}
+
+// listed is a row of `crs card list --json`.
+type listed struct {
+	Reader string   `json:"reader"`
+	Kind   string   `json:"kind,omitempty"`
+	Model  string   `json:"model,omitempty"`
+	Holder string   `json:"holder,omitempty"`
+	ID     string   `json:"id,omitempty"`
+	Error  crs.Code `json:"error,omitempty"`
+	Reason string   `json:"reason,omitempty"`
+}
+
+func listCards(readers []crs.Reader, all, asJSON bool) error {
+	rows := []listed{}
+	for _, r := range readers {
+		row := listed{Reader: r.Name}
+		switch {
+		case r.Card != nil:
+			i := r.Card.Info()
+			row.Kind, row.Model, row.Holder, row.ID = i.Kind, i.Model, i.Holder, i.ID
+		case !all:
+			continue
+		case r.Err != nil:
+			row.Error, row.Reason = crs.CodeOf(r.Err), r.Err.Error()
+		}
+		rows = append(rows, row)
+	}
+	if asJSON {
+		return printJSON(rows)
+	}
+	for _, row := range rows {
+		what := catalog.Say("card.empty")
+		switch {
+		case row.Kind != "":
+			what = row.Kind + "  " + catalog.Literal(row.Holder) + "  " + row.ID
+		case row.Error != "":
+			what = row.Reason
+		}
+		fmt.Printf("%s: %s\n", catalog.Literal(row.Reader), what)
+	}
+	if len(rows) == 0 {
+		return told("card.none")
+	}
+	return nil
+}
+
+func showInfo(ctx context.Context, c crs.Card, asJSON bool) error {
+	i := c.Info()
+	cert, err := c.Certificate(ctx)
+	if err != nil {
+		return err
+	}
+	status, err := c.PINStatus(ctx)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return printJSON(struct {
+			listed
+			Expires    string `json:"expires"`
+			Issuer     string `json:"issuer"`
+			KeyBits    int    `json:"keyBits"`
+			Retries    int    `json:"retries"` // -1: not known
+			PINBlocked bool   `json:"pinBlocked"`
+		}{listed{Reader: i.Reader, Kind: i.Kind, Model: i.Model, Holder: i.Holder, ID: i.ID},
+			cert.NotAfter.UTC().Format("2006-01-02"), cert.Issuer.CommonName, keyBits(cert), status.Retries, status.Blocked})
+	}
+	printFields([][2]string{
+		{catalog.Say("field.reader"), i.Reader},
+		{catalog.Say("field.kind"), i.Kind + " (" + i.Model + ")"},
+		{catalog.Say("field.holder"), i.Holder},
+		{catalog.Say("field.id"), i.ID},
+		{catalog.Say("field.issuer"), cert.Issuer.CommonName},
+		{catalog.Say("field.expires"), cert.NotAfter.Format("02/01/2006")},
+		{catalog.Say("field.key"), fmt.Sprintf("RSA %d", keyBits(cert))},
+		{catalog.Say("field.pin"), catalog.PINStatus(status)},
+	})
+	return nil
+}
+
+func keyBits(cert *x509.Certificate) int {
+	if key, ok := cert.PublicKey.(interface{ Size() int }); ok {
+		return key.Size() * 8
+	}
+	return 0
+}
+
+func showCertificate(ctx context.Context, c crs.Card, asJSON bool) error {
+	cert, err := c.Certificate(ctx)
+	if err != nil {
+		return err
+	}
+	block := &pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}
+	if asJSON {
+		return printJSON(map[string]string{"certificate": string(pem.EncodeToMemory(block))})
+	}
+	return pem.Encode(os.Stdout, block)
+}
+
+func showPersonalData(ctx context.Context, c crs.Card, asJSON bool) error {
+	reader, ok := c.(crs.PersonalDataReader)
+	if !ok {
+		return told("card.nodata")
+	}
+	b, err := reader.PersonalData(ctx)
+	if errors.Is(err, crs.ErrNoPersonalData) {
+		return told("card.nodata")
+	}
+	if err != nil {
+		return err
+	}
+	p, err := crs.ParsePersonalData(b)
+	if err != nil {
+		return told("card.baddata", "detail", err.Error())
+	}
+	if asJSON {
+		return printJSON(p)
+	}
+	printFields([][2]string{
+		{catalog.Say("field.surname"), p.Surname},
+		{catalog.Say("field.name"), p.Name},
+		{catalog.Say("field.sex"), p.Sex},
+		{catalog.Say("field.born"), date(p.BirthDate)},
+		{catalog.Say("field.birthplace"), p.BirthMunicipality},
+		{catalog.Say("field.birthcountry"), p.BirthCountry},
+		{catalog.Say("field.birthact"), p.BirthAct},
+		{catalog.Say("field.height"), p.Height},
+		{catalog.Say("field.cf"), p.CodiceFiscale},
+		{catalog.Say("field.citizenship"), p.Citizenship},
+		{catalog.Say("field.municipality"), p.ResidenceMunicipality},
+		{catalog.Say("field.address"), p.ResidenceAddress},
+		{catalog.Say("field.issuercode"), p.IssuerCode},
+		{catalog.Say("field.issued"), date(p.IssueDate)},
+		{catalog.Say("field.expires"), date(p.ExpiryDate)},
+		{catalog.Say("field.expatriation"), p.ExpatriationNote},
+	})
+	return nil
+}
+
+// date writes DDMMYYYY as DD/MM/YYYY, and anything else as it is.
+func date(s string) string {
+	if len(s) != 8 {
+		return s
+	}
+	return s[:2] + "/" + s[2:4] + "/" + s[4:]
+}
+
+// printFields prints what has a value, the values in one column.
+func printFields(fields [][2]string) {
+	width := 0
+	for _, f := range fields {
+		width = max(width, len([]rune(f[0])))
+	}
+	for _, f := range fields {
+		if f[1] != "" {
+			fmt.Printf("%-*s  %s\n", width, f[0], catalog.Literal(f[1]))
+		}
+	}
+}
+
+func printJSON(v any) error {
+	e := json.NewEncoder(os.Stdout)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}

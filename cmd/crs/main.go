@@ -1,0 +1,116 @@
+// Command crs lets a citizen log in to public portals with a health card. main.go finds the
+// command; each command is a file of this directory.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/catalog"
+)
+
+// commands are the words after crs. A command returns errUsage for wrong arguments; any other
+// error was, or is, told to the user, and makes the exit code 1.
+var commands = map[string]func(ctx context.Context, args []string) error{
+	"serve":        serve,
+	"demo":         demo,
+	"card":         card,
+	"pin":          pin,
+	"sites":        sites,
+	"virtual-card": virtualCard,
+	"version":      version,
+}
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+func run(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if len(args) == 0 || args[0] == "help" || args[0] == "-h" || args[0] == "--help" {
+		fmt.Print(catalog.Usage())
+		return 0
+	}
+	command, ok := commands[args[0]]
+	if !ok {
+		fmt.Fprintln(os.Stderr, "crs:", catalog.Say("cli.unknown", "word", args[0]))
+		return 2
+	}
+	err := command(ctx, args[1:])
+	var wrong usageError
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return 0
+	case errors.As(err, &wrong):
+		fmt.Fprintln(os.Stderr, "crs:", err)
+		fmt.Fprintln(os.Stderr, "crs:", catalog.Say("cli.help"))
+		return 2
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		return 1 // Ctrl-C: whoever pressed it knows
+	}
+	fmt.Fprintln(os.Stderr, "crs:", explain(err))
+	return 1
+}
+
+// explain says what an error means and what to do. Errors that only this program can have are
+// sentences of the catalogue already.
+func explain(err error) string {
+	var told toldError
+	if errors.As(err, &told) {
+		return told.Error()
+	}
+	return catalog.Report(crs.Prompt{}, err).String()
+}
+
+// usageError is a mistake in the arguments.
+type usageError struct{ error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// toldError is a failure that is explained in a sentence of the catalogue.
+type toldError struct{ error }
+
+func told(key string, pairs ...string) error {
+	return toldError{errors.New(catalog.Say(key, pairs...))}
+}
+
+// flags is a flag set that reports mistakes as usageError and shows help on request.
+func flags(name string) *flag.FlagSet {
+	f := flag.NewFlagSet("crs "+name, flag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	return f
+}
+
+// parse reads flags that may stand before, between and after the other arguments, and returns
+// those: at least and at most so many.
+func parse(f *flag.FlagSet, args []string, least, most int) ([]string, error) {
+	var rest []string
+	for {
+		if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
+			f.SetOutput(os.Stdout)
+			fmt.Printf("%s\n", f.Name())
+			f.PrintDefaults()
+			return nil, err
+		} else if err != nil {
+			return nil, usagef("%s: %w", f.Name(), err)
+		}
+		if args = f.Args(); len(args) == 0 {
+			break
+		}
+		rest, args = append(rest, args[0]), args[1:]
+	}
+	if len(rest) < least {
+		return nil, usagef("%s: %s", f.Name(), catalog.Say("cli.missing"))
+	}
+	if len(rest) > most {
+		return nil, usagef("%s: %s", f.Name(), catalog.Say("cli.extra", "word", strings.Join(rest[most:], " ")))
+	}
+	return rest, nil
+}

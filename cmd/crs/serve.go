@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/crs-bridge/crs/bridge"
+	"github.com/crs-bridge/crs/internal/catalog"
+	"github.com/crs-bridge/crs/internal/state"
+	"github.com/crs-bridge/crs/pcsc"
+)
+
+// serve is the service: it watches the readers and answers portals until it is told to end.
+func serve(ctx context.Context, args []string) error {
+	f := flags("serve")
+	uiMode := f.String("ui", "auto", "auto, window, terminal or none")
+	listen := f.String("listen", "", "127.0.0.1:PORT or [::1]:PORT instead of the usual ports")
+	level := f.String("log", "info", "debug, info, warn or error")
+	developer := f.Int("developer", 0, "also accept pages of http://localhost:PORT")
+	if _, err := parse(f, args, 0, 0); err != nil {
+		return err
+	}
+	log, err := newLog(*level)
+	if err != nil {
+		return usageError{err}
+	}
+	if *developer < 0 || *developer > 65535 {
+		return usagef("--developer %d: %s", *developer, catalog.Say("cli.port"))
+	}
+	ui, err := newUI(*uiMode)
+	if err != nil {
+		return usageError{err}
+	}
+	unlock, err := state.LockService()
+	if errors.Is(err, state.ErrServiceRuns) {
+		return told("serve.running")
+	} else if err != nil {
+		return err
+	}
+	defer unlock()
+	driver, err := newDriver(log)
+	if err != nil {
+		return err
+	}
+	stateDir, err := state.Dir()
+	if err != nil {
+		return err
+	}
+	listener, err := bridge.Listen(*listen)
+	if err != nil {
+		return told("serve.port", "detail", err.Error())
+	}
+	log.Info("listening", "address", listener.Addr(), "version", versionString())
+	if *developer != 0 {
+		log.Warn("developer mode: pages of this computer may ask too", "port", *developer)
+	}
+
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	driver.GiveUp = func() { // whoever supervises this service starts it anew
+		stop(errStuck)
+		time.AfterFunc(5*time.Second, func() { os.Exit(1) })
+	}
+	monitor := &pcsc.Monitor{Driver: driver}
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		monitor.Run(ctx)
+	}()
+	server := &bridge.Server{
+		Cards:      monitor,
+		UI:         ui,
+		Sites:      &state.Sites{Dir: stateDir},
+		Developer:  *developer,
+		AppVersion: appVersion(),
+		Log:        log,
+	}
+	err = server.Serve(ctx, listener)
+	stop(nil)
+	<-watched
+	log.Info("stopped")
+	if cause := context.Cause(ctx); errors.Is(cause, errStuck) {
+		return told("serve.stuck")
+	}
+	return err
+}
+
+var errStuck = errors.New("too many calls to readers never returned")
+
+// newDriver returns a driver that keeps retry counters where all programs of this user do.
+func newDriver(log *slog.Logger) (*pcsc.Driver, error) {
+	dir, err := state.Dir()
+	if err != nil {
+		return nil, err
+	}
+	return &pcsc.Driver{Tries: &state.Tries{Dir: dir}, Log: log}, nil
+}
+
+func newLog(level string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, errors.New("--log " + level + ": debug, info, warn, error")
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: l})), nil
+}
