@@ -51,6 +51,8 @@ type outcome struct {
 	Code    string
 	States  []string
 	Sockets int // connections that the page tried to make
+	Open    int // and those that it left open
+	Late    int // timers that ran out
 }
 
 // try logs in on a page; options are further members of login's argument, before runs first.
@@ -60,14 +62,15 @@ func try(t *testing.T, ctx context.Context, url, options, before string) outcome
 	t.Helper()
 	script := fmt.Sprintf(`(async () => {
 		const later = window.setTimeout;
-		window.setTimeout = (f, ms) => later(f, ms / 100);
+		const seen = { States: [], Late: 0 };
+		window.setTimeout = (f, ms) => later(() => { seen.Late++; f(); }, ms / 100);
 		const { login, CRSError } = await import("/crs/crs.js");
-		const seen = { States: [], Sockets: 0 };
 		let opened = () => {};
+		const sockets = [];
 		window.WebSocket = class extends WebSocket {
 			constructor(url) {
 				super(url);
-				opened(++seen.Sockets);
+				opened(sockets.push(this));
 			}
 		};
 		const onProgress = (state) => seen.States.push(state);
@@ -77,6 +80,8 @@ func try(t *testing.T, ctx context.Context, url, options, before string) outcome
 		} catch (error) {
 			seen.Code = error instanceof CRSError && error.message ? error.code : String(error);
 		}
+		seen.Sockets = sockets.length;
+		seen.Open = sockets.filter((s) => s.readyState <= WebSocket.OPEN).length;
 		return JSON.stringify(seen);
 	})()`, before, options)
 	var seen outcome
@@ -87,6 +92,9 @@ func try(t *testing.T, ctx context.Context, url, options, before string) outcome
 	}
 	if err := json.Unmarshal([]byte(text), &seen); err != nil {
 		t.Fatal(err)
+	}
+	if seen.Open > 0 {
+		t.Errorf("%d connections of %d were left open", seen.Open, seen.Sockets)
 	}
 	return seen
 }
@@ -262,6 +270,10 @@ func TestClient(t *testing.T) {
 			},
 			func(c *portaltest.Conn, m portaltest.Message) { c.WriteText(`{"id":2,"result":{"token":{}}}`) },
 			func(c *portaltest.Conn, m portaltest.Message) { c.WriteText("[]") },
+			func(c *portaltest.Conn, m portaltest.Message) {
+				c.Progress(m.ID+1, "pin")
+				c.Refuse(m.ID, "busy")
+			},
 		} {
 			serve(answer(wrong), nil, nil)
 			expect(t, try(t, ctx, url, "", ""), "internal")
@@ -307,7 +319,11 @@ func TestClient(t *testing.T) {
 
 	t.Run("policy of the page forbids it", func(t *testing.T) {
 		serve(succeed, nil, nil)
-		expect(t, try(t, ctx, url+"/policy", "", ""), "bridge_unavailable")
+		got := try(t, ctx, url+"/policy", "", "")
+		expect(t, got, "bridge_unavailable")
+		if got.Late > 0 {
+			t.Error("it was noticed only when time was up")
+		}
 	})
 
 	t.Run("insecure page", func(t *testing.T) {
