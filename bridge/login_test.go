@@ -236,6 +236,9 @@ func TestAllowedSiteTakesPrecedence(t *testing.T) {
 	unknown.authenticate(1, "")
 	for unknown.read().Params.State != "consent" {
 	}
+	if m, _ := w.dial("https://third.example").login(""); m.code() != crs.ErrBusy || open.Load() != 1 {
+		t.Errorf("another unknown site: %s, %d questions open", m.code(), open.Load())
+	}
 	if m, _ := w.dial(portale).login(""); m.code() != "" {
 		t.Errorf("allowed site: %s", m.code())
 	}
