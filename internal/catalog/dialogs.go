@@ -124,7 +124,7 @@ func LastTry(p crs.PINPrompt) Text {
 	d := t.dialog(p.Prompt, "last.title", "", "")
 	d.Site = ""
 	risk := "last.unknown"
-	if Tries(p) == 1 {
+	if Tries(p) == 1 && !p.Status.Doubtful {
 		risk = "last.known"
 	}
 	d.After = t.say(risk) + "\n\n" + t.say("last.after", "holder", t.holder(p.Card))
@@ -208,10 +208,14 @@ func Tries(p crs.PINPrompt) int {
 func (t texts) tries(p crs.PINPrompt) string {
 	n := Tries(p)
 	switch {
-	case p.Status.Blocked || n == 0:
+	case p.Status.Blocked || n == 0 && !p.Status.Doubtful:
 		return t.say("tries.blocked")
 	case n < 0:
 		return t.say("tries.unknown")
+	case n == 0: // counted by this software, and the card did not say that it is blocked
+		return t.say("tries.doubtful")
+	case p.Status.Doubtful:
+		return t.say("tries.atmost", "tries", strconv.Itoa(n))
 	case n == 1:
 		return t.say("tries.last")
 	}
@@ -254,6 +258,10 @@ func (t texts) problem(err error) string {
 		return t.say("pin.form")
 	case errors.Is(err, crs.ErrNoCNS):
 		return t.say("problem.nocns")
+	case errors.Is(err, crs.ErrPINUnusable):
+		return t.say("problem.pinunusable")
+	case errors.Is(err, crs.ErrNoService):
+		return t.say("problem.service")
 	case errors.Is(err, crs.ErrCardMute):
 		return t.say("problem.mute")
 	case errors.Is(err, crs.ErrCardStuck):

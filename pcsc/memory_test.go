@@ -2,24 +2,12 @@ package pcsc
 
 import (
 	"context"
-	"os"
 	"testing"
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/cardtest"
-	"github.com/crs-bridge/crs/internal/testns"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
-
-// The tests of this package have a pcscd of their own; the victim of TestRule8SIGKILL shares it.
-func TestMain(m *testing.M) {
-	if os.Getenv(victimVariable) != "" {
-		os.Exit(m.Run())
-	}
-	testns.Main(m)
-}
-
-const victimVariable = "CRS_TEST_VICTIM"
 
 // memoryReader is a reader in memory as this package wants one.
 type memoryReader struct{ *virtualcard.Reader }
