@@ -46,8 +46,12 @@ func (b Browser) Start(t testing.TB) context.Context {
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, _ = chromedp.NewContext(ctx)
 	t.Cleanup(func() {
+		// Closed and not killed: the processes of a killed Chromium outlive it for a moment,
+		// and write into its profile after that was removed.
+		if err := chromedp.Cancel(ctx); err != nil {
+			t.Error(err)
+		}
 		cancel()
-		chromedp.FromContext(ctx).Allocator.Wait()
 	})
 	if err := chromedp.Run(ctx); err != nil {
 		t.Fatal(err)
