@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 
@@ -84,4 +85,29 @@ func TestQuickstart(t *testing.T) {
 	if want := "Buongiorno, ADA ESEMPIO " + portaltest.CodiceFiscale; strings.TrimSpace(page) != want {
 		t.Errorf("the page says %q, want %q", page, want)
 	}
+}
+
+// The README shows the page and the server of this test, word for word, and both are short.
+func TestREADMEShowsTheQuickstart(t *testing.T) {
+	readme, page, source := read(t, "../README.md"), read(t, quickstartPage), read(t, "quickstart_test.go")
+	_, server, _ := strings.Cut(source, "// README: begin\n")
+	server, _, _ = strings.Cut(server, "\t// README: end")
+	server = strings.ReplaceAll("\n"+server, "\n\t", "\n")[1:]
+	for name, snippet := range map[string]string{"page": page, "server": server} {
+		if lines := strings.Count(snippet, "\n"); lines < 5 || lines > 15 {
+			t.Errorf("the %s has %d lines", name, lines)
+		}
+		if !strings.Contains(readme, "\n"+snippet+"```") {
+			t.Errorf("README.md does not show the %s as it is", name)
+		}
+	}
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }
