@@ -1,0 +1,19 @@
+package main
+
+import (
+	"cmp"
+	"os"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/crs-bridge/crs/internal/testns"
+)
+
+// TestMain runs the tests in a world of their own, with a pcscd and with every port free. In it
+// the command crs is this test binary, so that it is tested with the race detector too.
+func TestMain(m *testing.M) {
+	// Otherwise a program that is built with the race detector waits for a second at its end.
+	os.Setenv("GORACE", cmp.Or(os.Getenv("GORACE"), "atexit_sleep_ms=10"))
+	testscript.Main(testns.World{Tests: m}, map[string]func(){"crs": main})
+}

@@ -1,0 +1,345 @@
+package main
+
+import (
+	"crypto/sha256"
+	"crypto/x509"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/testns"
+	"github.com/crs-bridge/crs/internal/virtualcard"
+	webportal "github.com/crs-bridge/crs/portal"
+)
+
+const (
+	portale  = "https://portale.example"
+	testPIN  = "7391465" // no other number that a test writes contains it
+	wrongPIN = "4826193"
+
+	insertPrompt = "Quando la carta viene riconosciuta" // wrapped, so only the beginning of a line
+	pinAsked     = "PIN (non si vede mentre lo scrive; solo Invio = annulla): "
+	siteAsked    = "s = Sì, è il sito giusto; n = No; solo Invio = annulla: "
+	cardReady    = `msg="card ready"`
+)
+
+// openssl says whether a token is what it claims to be, by the formula of the protocol.
+func openssl(t *testing.T, l login) {
+	t.Helper()
+	dir := t.TempDir()
+	origin, challenge := sha256.Sum256([]byte(l.origin.String())), sha256.Sum256([]byte(l.challenge.String()))
+	for name, content := range map[string][]byte{
+		"signed": append(origin[:], challenge[:]...), "signature": l.token.Signature, "certificate": l.token.UnverifiedCertificate,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, args := range []string{
+		"x509 -inform der -in certificate -pubkey -noout -out key",
+		"dgst -sha256 -verify key -signature signature signed",
+	} {
+		cmd := exec.Command("openssl", strings.Fields(args)...)
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("openssl %s: %v\n%s", args, err, out)
+		}
+	}
+}
+
+// verify is what the portal does with a token.
+func verify(l login, ca *virtualcard.CA) (webportal.Identity, error) {
+	issuers := x509.NewCertPool()
+	issuers.AddCert(ca.Certificate)
+	return (&webportal.Verifier{Origin: l.origin, Issuers: issuers}).Verify(l.tokenJSON, l.challenge)
+}
+
+// TestLogin is the job of this program: a citizen logs in, on a real reader stack.
+func TestLogin(t *testing.T) {
+	h := newHome(t)
+	serve := h.serve(t)
+	card := insert(t, virtualcard.Config{PIN: testPIN})
+	serve.next(cardReady)
+	insertion, bytes := len(card.Log()), card.Bytes()
+
+	site := open(t, portale)
+	for i, answers := range [][]string{{"s", testPIN}, {testPIN}, {testPIN}} {
+		card.Forget()
+		serve.answer(answers...)
+		l := site.mustLogIn()
+		openssl(t, l)
+		id, err := verify(l, card.Person().CA)
+		if err != nil || id.FullName() != "ADA ESEMPIO" || id.CodiceFiscale != card.Person().Data.CodiceFiscale {
+			t.Errorf("login %d: the portal takes it for %q: %v", i, id.FullName(), err)
+		}
+		if n := len(card.Log()); n > 6 || card.Bytes() > 600 || card.Secrets() != 1 {
+			t.Errorf("login %d: %d APDUs, %d bytes, %d PINs", i, n, card.Bytes(), card.Secrets())
+		}
+		if i == 0 {
+			insertion, bytes = insertion+len(card.Log()), bytes+card.Bytes()
+		}
+	}
+	if insertion > 13 || bytes > 2200 {
+		t.Errorf("insertion and first login: %d APDUs, %d bytes", insertion, bytes)
+	}
+
+	// A site that the user allowed needs the PIN alone from the start; it is a site of its own.
+	h.run(t, "sites", "allow", "https://altro.example")
+	serve.answer(testPIN)
+	other := open(t, "https://altro.example")
+	l := other.mustLogIn()
+	openssl(t, l)
+	l.origin = site.origin
+	if _, err := verify(l, card.Person().CA); err == nil {
+		t.Error("a token for one site is good for another")
+	}
+
+	// A site that the user blocked gets no word, at its next handshake and on its open one.
+	h.run(t, "sites", "block", portale)
+	if _, err := tryOpen(t, portale); err == nil || !strings.Contains(err.Error(), "403 Forbidden") {
+		t.Errorf("handshake of a blocked site: %v", err)
+	}
+	site.refused(crs.ErrOriginDenied)
+	h.run(t, "sites", "forget", portale)
+	serve.answer("s", testPIN)
+	site.mustLogIn()
+}
+
+// TestSecondService: the service of a user runs once; that of another user of the same files
+// may come when it is gone.
+func TestSecondService(t *testing.T) {
+	h := newHome(t)
+	for _, s := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
+		first := h.serve(t)
+		second := h.start(t, "crs", "serve", "--ui", "terminal")
+		select {
+		case <-second.ended:
+			if second.code != 1 || !strings.Contains(second.stderr.String(), "già in funzione") {
+				t.Errorf("the second service ended with %d:\n%s", second.code, second.stderr)
+			}
+		case <-time.After(patience):
+			t.Error("two services run")
+		}
+		if code := first.stop(s); code != 0 {
+			t.Errorf("ended by %v, the service returns %d", s, code)
+		}
+	}
+}
+
+// TestStopWhileAsking: the service ends although a dialog is open and a page is connected.
+func TestStopWhileAsking(t *testing.T) {
+	serve := newHome(t).serve(t)
+	insert(t, virtualcard.Config{})
+	serve.next(cardReady)
+	site := open(t, portale)
+	done := make(chan error, 1)
+	go func() {
+		_, err := site.login(false)
+		done <- err
+	}()
+	serve.next(siteAsked)
+	if code := serve.stop(syscall.SIGTERM); code != 0 {
+		t.Errorf("the service returns %d", code)
+	}
+	if err := <-done; err == nil {
+		t.Error("the login succeeded")
+	}
+}
+
+func TestWrongPIN(t *testing.T) {
+	h := newHome(t)
+	serve := h.serve(t)
+	card := insert(t, virtualcard.Config{PIN: testPIN})
+	serve.next(cardReady)
+	site := open(t, portale)
+	card.Forget()
+
+	// What cannot be the PIN is not sent.
+	serve.answer("s", "1234", "123456789", "12a45", wrongPIN, testPIN)
+	site.mustLogIn()
+	for _, text := range []string{"troppo corto", "troppo lungo", "solo di cifre", "Il PIN era sbagliato", "Tentativi rimasti: 2."} {
+		serve.next(text)
+	}
+	if pin, _ := card.Tries(); card.Secrets() != 2 || pin != 3 {
+		t.Errorf("%d PINs were sent, %d tries are left", card.Secrets(), pin)
+	}
+
+	// An empty line cancels; the last try takes a second yes, and its default is no.
+	serve.answer("")
+	site.refused(crs.ErrCancelled)
+	serve.answer(wrongPIN, wrongPIN, testPIN, "n")
+	site.refused(crs.ErrCancelled)
+	serve.next("ltimo tentativo")
+	if pin, _ := card.Tries(); pin != 1 || card.Secrets() != 4 {
+		t.Errorf("%d PINs were sent, %d tries are left", card.Secrets(), pin)
+	}
+	// The tries are known to the next login, and to other commands of this user.
+	if out := h.run(t, "card", "info"); !strings.Contains(out, "tentativi rimasti: 1") {
+		t.Errorf("crs card info:\n%s", out)
+	}
+	serve.answer(testPIN, "s")
+	site.mustLogIn()
+
+	// A third dismissal within ten minutes would mute the site; another one blocks the PIN.
+	h.run(t, "sites", "allow", "https://altro.example")
+	serve.answer(wrongPIN, wrongPIN, wrongPIN, "s")
+	open(t, "https://altro.example").refused(crs.ErrPINBlocked)
+	serve.next("Il PIN della carta è bloccato")
+	if pin, puk := card.Tries(); pin != 0 || puk != 3 {
+		t.Errorf("%d tries of the PIN and %d of the PUK are left", pin, puk)
+	}
+}
+
+// TestPcscdComesAndGoes: the service is there before pcscd, and outlives it, also when pcscd
+// dies while the card signs.
+func TestPcscdComesAndGoes(t *testing.T) {
+	if err := testns.Pcscd.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	serve := newHome(t).serve(t)
+	site := open(t, portale)
+	serve.answer("s")
+	done := make(chan error, 1)
+	logIn := func() {
+		_, err := site.login(false)
+		done <- err
+	}
+	go logIn()
+	serve.next(insertPrompt)
+	if err := testns.Pcscd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	card := insert(t, virtualcard.Config{PIN: testPIN})
+	serve.answer(testPIN)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+
+	hang := make(chan struct{})
+	card.Forget()
+	card.Inject(virtualcard.Fault{INS: 0x2A, At: 1, Hang: hang}) // PSO
+	serve.answer(testPIN)
+	go logIn()
+	for card.Count(0x2A) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if err := testns.Pcscd.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; crs.CodeOf(err) == "" || !strings.Contains(err.Error(), "(card_error)") {
+		t.Errorf("pcscd died while the card signed: %v", err)
+	}
+	close(hang)
+	if err := testns.Pcscd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if card.Secrets() != 1 {
+		t.Errorf("%d PINs were sent", card.Secrets())
+	}
+	serve.answer(testPIN)
+	site.mustLogIn()
+}
+
+// TestCardPulledWhileAsking: the card comes back while the dialog is open, and the login goes
+// on, at the price of another typing.
+func TestCardPulledWhileAsking(t *testing.T) {
+	serve := newHome(t).serve(t)
+	card := insert(t, virtualcard.Config{PIN: testPIN})
+	serve.next(cardReady)
+	site := open(t, portale)
+	done := make(chan login, 1)
+	go func() {
+		l, err := site.login(false)
+		if err != nil {
+			t.Error(err)
+		}
+		done <- l
+	}()
+	serve.answer("s")
+	serve.next(pinAsked)
+	if err := card.pull(); err != nil {
+		t.Fatal(err)
+	}
+	serve.next("card removed")
+	serve.answer(testPIN) // to a card that is gone
+	serve.next(insertPrompt)
+	again := insertAgain(t, card.Card)
+	serve.next(pinAsked)
+	serve.answer(testPIN)
+	if l := <-done; !t.Failed() {
+		openssl(t, l)
+	}
+	if again.Secrets() != 1 {
+		t.Errorf("%d PINs were sent", again.Secrets())
+	}
+}
+
+// TestPageClosedWhileAsking: the dialog closes with the page, and swallows no answer.
+func TestPageClosedWhileAsking(t *testing.T) {
+	h := newHome(t)
+	h.run(t, "sites", "allow", portale)
+	serve := h.serve(t)
+	card := insert(t, virtualcard.Config{PIN: testPIN})
+	serve.next(cardReady)
+	site := open(t, portale)
+	done := make(chan error, 1)
+	go func() {
+		_, err := site.login(false)
+		done <- err
+	}()
+	serve.next(pinAsked)
+	card.Forget()
+	site.ws.Close()
+	if err := <-done; err == nil {
+		t.Error("a page that is gone logged in")
+	}
+	serve.next("code=gone")
+	if len(card.Log()) != 0 {
+		t.Errorf("the card was sent %d APDUs for a page that is gone", len(card.Log()))
+	}
+	serve.answer(testPIN)
+	open(t, portale).mustLogIn()
+}
+
+// TestRefusedByThePortal: the bridge signs with what the card holds; the portal judges it.
+func TestRefusedByThePortal(t *testing.T) {
+	h := newHome(t)
+	h.run(t, "sites", "allow", portale)
+	serve := h.serve(t)
+	other, err := virtualcard.NewCA("ALTRA")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		identity virtualcard.Identity
+		reason   webportal.Reason
+	}{
+		{virtualcard.Identity{NotBefore: time.Now().AddDate(-7, 0, 0), NotAfter: time.Now().AddDate(-1, 0, 0)}, webportal.ReasonExpired},
+		{virtualcard.Identity{CA: other}, webportal.ReasonIssuer},
+		{virtualcard.Identity{}, ""},
+	} {
+		person, err := virtualcard.NewPerson(test.identity)
+		if err != nil {
+			t.Fatal(err)
+		}
+		card := insert(t, virtualcard.Config{Person: person, PIN: testPIN})
+		serve.next(cardReady)
+		serve.answer(testPIN)
+		l := open(t, portale).mustLogIn()
+		openssl(t, l)
+		_, err = verify(l, virtualcard.SharedCA())
+		var refusal *webportal.Error
+		if test.reason == "" && err != nil || test.reason != "" && (!errors.As(err, &refusal) || refusal.Reason != test.reason) {
+			t.Errorf("want %q, the portal says: %v", test.reason, err)
+		}
+		if err := card.pull(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,325 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ebfe/scard"
+
+	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/testns"
+	"github.com/crs-bridge/crs/internal/virtualcard"
+)
+
+// What the tests of the program have in common: cards in the two slots of pcscd, the program in
+// a process of its own, and pages that ask it for a login. Tests that use the slots or the
+// bridge's port are not parallel.
+
+// slots are where a card goes in, and what pcscd calls the place.
+var slots = map[string]struct{ address, reader string }{
+	"1": {testns.FirstSlot, testns.FirstReader},
+	"2": {testns.SecondSlot, testns.SecondReader},
+}
+
+// patience is longer than anything takes that a test waits for.
+const patience = 20 * time.Second
+
+// inserted is a card in a slot.
+type inserted struct {
+	*virtualcard.Card
+	reader string
+	pull   func() error // returns when pcscd has noticed; may be called again
+}
+
+// insertCard puts a card into a slot, and returns when pcscd has noticed if it runs.
+func insertCard(slot string, card *virtualcard.Card) (inserted, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- card.ServeVPCD(ctx, slots[slot].address) }()
+	in := inserted{Card: card, reader: slots[slot].reader}
+	in.pull = func() error {
+		if ctx.Err() != nil {
+			return nil
+		}
+		cancel()
+		if err := <-served; err != nil && !errors.Is(err, crs.ErrCardRemoved) {
+			return err
+		}
+		return awaitSlot(in.reader, scard.StateEmpty)
+	}
+	return in, awaitSlot(in.reader, scard.StatePresent)
+}
+
+// awaitSlot waits until pcscd says this of a reader. Without pcscd there is nothing to wait for.
+func awaitSlot(reader string, want scard.StateFlag) error {
+	pcsc, err := scard.EstablishContext()
+	if err == scard.ErrNoService {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer pcsc.Release()
+	state := []scard.ReaderState{{Reader: reader}}
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		if err := pcsc.GetStatusChange(state, time.Second); err != nil && err != scard.ErrTimeout {
+			return err
+		}
+		if state[0].EventState&want != 0 {
+			return nil
+		}
+		state[0].CurrentState = state[0].EventState
+	}
+	return fmt.Errorf("pcscd does not say %v of %s, but %v", want, reader, state[0].EventState)
+}
+
+// insert puts a new card into the first slot until the test ends.
+func insert(t testing.TB, config virtualcard.Config) inserted {
+	t.Helper()
+	return insertAgain(t, virtualcard.New(config))
+}
+
+func insertAgain(t testing.TB, card *virtualcard.Card) inserted {
+	t.Helper()
+	in, err := insertCard("1", card)
+	t.Cleanup(func() {
+		if err := in.pull(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return in
+}
+
+// home is the home directory of a user, and all that the program writes.
+type home string
+
+func newHome(t testing.TB) home {
+	t.Helper()
+	h := home(t.TempDir())
+	if err := os.Mkdir(filepath.Join(string(h), "run"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func (h home) env() []string {
+	dir := string(h)
+	return []string{
+		"HOME=" + dir, "XDG_RUNTIME_DIR=" + dir + "/run", "XDG_STATE_HOME=" + dir + "/state",
+		"XDG_CONFIG_HOME=" + dir + "/config", "XDG_CACHE_HOME=" + dir + "/cache", "TMPDIR=" + dir,
+		"LANG=it_IT.UTF-8", "PATH=" + os.Getenv("PATH"), "GORACE=" + os.Getenv("GORACE"),
+	}
+}
+
+// run runs a command of the program to its end, which is a success.
+func (h home) run(t testing.TB, args ...string) string {
+	t.Helper()
+	crs := exec.Command("crs", args...)
+	crs.Env = h.env()
+	out, err := crs.CombinedOutput()
+	if err != nil {
+		t.Fatalf("crs %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// program is a command of the program that is under way.
+type program struct {
+	t              testing.TB
+	process        *os.Process
+	stdin          io.WriteCloser
+	stdout, stderr *screenText
+	read           int // how much of stderr next has looked at
+	ended          chan struct{}
+	code           int // when ended is closed
+}
+
+// start starts a command, by the name of its file, and kills it when the test ends.
+func (h home) start(t testing.TB, file string, args ...string) *program {
+	t.Helper()
+	p := &program{t: t, stdout: &screenText{}, stderr: &screenText{}, ended: make(chan struct{})}
+	cmd := exec.Command(file, args...)
+	cmd.Env = h.env()
+	cmd.Stdout, cmd.Stderr = p.stdout, p.stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	var err error
+	if p.stdin, err = cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p.process = cmd.Process
+	go func() {
+		cmd.Wait()
+		p.code = cmd.ProcessState.ExitCode()
+		close(p.ended)
+	}()
+	t.Cleanup(func() {
+		p.process.Kill()
+		<-p.ended
+		if t.Failed() {
+			t.Logf("crs %s wrote:\n%s", strings.Join(args, " "), p.stderr)
+		}
+	})
+	return p
+}
+
+// serve starts the service, with dialogs in the terminal, and returns when it listens.
+func (h home) serve(t testing.TB, args ...string) *program {
+	t.Helper()
+	p := h.start(t, "crs", append([]string{"serve", "--ui", "terminal"}, args...)...)
+	p.next("msg=listening")
+	return p
+}
+
+// next returns when a text was written to stderr after what the last call of next waited for.
+func (p *program) next(text string) {
+	p.t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		written := p.stderr.String()
+		if _, after, ok := strings.Cut(written[p.read:], text); ok {
+			p.read = len(written) - len(after)
+			return
+		}
+		select {
+		case <-p.ended:
+			p.t.Fatalf("the program ended with code %d and did not write %q", p.code, text)
+		default:
+		}
+		if time.Now().After(end) {
+			p.t.Fatalf("the program does not write %q", text)
+		}
+	}
+}
+
+// answer types lines.
+func (p *program) answer(lines ...string) {
+	p.t.Helper()
+	if _, err := io.WriteString(p.stdin, strings.Join(lines, "\n")+"\n"); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// stop sends a signal and returns the exit code.
+func (p *program) stop(s os.Signal) int {
+	p.t.Helper()
+	p.process.Signal(s)
+	select {
+	case <-p.ended:
+	case <-time.After(patience):
+		p.t.Fatalf("the program does not end by %v", s)
+	}
+	return p.code
+}
+
+// page is a page of a portal that is connected to the bridge.
+type page struct {
+	*scriptedPage
+	t      testing.TB
+	origin crs.Origin
+}
+
+const bridgeAddress = "127.0.0.1:27770"
+
+func open(t testing.TB, origin string) *page {
+	t.Helper()
+	p, err := tryOpen(t, origin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func tryOpen(t testing.TB, origin string) (*page, error) {
+	t.Helper()
+	o, err := crs.ParseOrigin(origin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(cancel)
+	p := &page{&scriptedPage{ctx: ctx, address: origin}, t, o}
+	if err := p.connect(bridgeAddress); err != nil {
+		return nil, err
+	}
+	t.Cleanup(func() { p.ws.Close() })
+	p.ws.SetReadDeadline(time.Now().Add(time.Minute))
+	return p, nil
+}
+
+// login is what a page got for a challenge.
+type login struct {
+	origin       crs.Origin
+	challenge    crs.Challenge
+	tokenJSON    []byte
+	token        crs.Token
+	personalData []byte
+}
+
+// login asks for a login. Its error names the bridge's code.
+func (p *page) login(personalData bool) (login, error) {
+	p.t.Helper()
+	random := make([]byte, 32)
+	rand.Read(random)
+	challenge, err := crs.ParseChallenge(base64.StdEncoding.EncodeToString(random))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	params := map[string]any{"challenge": challenge.String(), "lang": "it"}
+	if personalData {
+		params["personalData"] = true
+	}
+	result, err := p.call("authenticate", params)
+	l := login{origin: p.origin, challenge: challenge}
+	if err != nil {
+		return l, err
+	}
+	var reply struct {
+		Token        json.RawMessage
+		PersonalData []byte
+	}
+	d := json.NewDecoder(bytes.NewReader(result))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&reply); err != nil {
+		p.t.Fatalf("reply %s: %v", result, err)
+	}
+	l.tokenJSON, l.personalData = reply.Token, reply.PersonalData
+	if l.token, err = crs.ParseToken(reply.Token); err != nil {
+		p.t.Fatal(err)
+	}
+	return l, nil
+}
+
+func (p *page) mustLogIn() login {
+	p.t.Helper()
+	l, err := p.login(false)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return l
+}
+
+// refused checks that a login ended with a code.
+func (p *page) refused(code crs.Code) {
+	p.t.Helper()
+	if _, err := p.login(false); err == nil || !strings.Contains(err.Error(), "("+string(code)+")") {
+		p.t.Errorf("the login ended with %v, not %s", err, code)
+	}
+}
