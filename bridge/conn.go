@@ -68,10 +68,10 @@ func (c *socket) read(ctx context.Context, handle func([]byte)) (code int) {
 		}
 		return answerPing(data)
 	})
+	if c.alive() != nil {
+		return 0
+	}
 	for {
-		if err := c.alive(); err != nil {
-			return 0
-		}
 		kind, message, err := c.ws.ReadMessage()
 		switch {
 		case errors.Is(err, errFlood):
@@ -98,9 +98,11 @@ func (c *socket) heard(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	select {
-	case <-time.After(wait):
-	case <-ctx.Done():
+	if wait > 0 {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+		}
 	}
 	return c.alive()
 }

@@ -52,13 +52,14 @@ func (s *Server) login(ctx context.Context, r loginRequest) (result authenticate
 	if err != nil {
 		return result, err
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, s.limits().Login, crs.ErrTimeout)
+	defer cancel()
 	turn, err := s.turns.take(ctx, allowed)
 	if err != nil {
 		return result, err
 	}
 	defer turn.release()
-	ctx, cancel := context.WithTimeoutCause(turn.ctx, s.limits().Login, crs.ErrTimeout)
-	defer cancel()
+	ctx = turn.ctx
 	defer func() {
 		if err != nil && ctx.Err() != nil {
 			err = context.Cause(ctx)

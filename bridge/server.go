@@ -57,53 +57,35 @@ func (s *Server) log() *slog.Logger {
 const spareConnections = 16
 
 // Serve answers portals until ctx ends, closes l, and returns when everything it started has
-// ended: a card that is just comparing a PIN is waited for. It returns nil if ctx ended it.
-func (s *Server) Serve(ctx context.Context, l *Listener) error {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
+// ended: a card that is just comparing a PIN is waited for.
+func (s *Server) Serve(ctx context.Context, l *Listener) {
 	defer context.AfterFunc(ctx, func() { l.Close() })()
 
-	var running sync.WaitGroup
+	var accepting, serving sync.WaitGroup
 	places := make(chan struct{}, s.limits().Connections+spareConnections)
-	failed := make(chan error, len(l.each))
 	for _, one := range l.each {
-		go func() {
-			failed <- acceptAll(one, func(conn net.Conn) {
+		accepting.Go(func() {
+			for {
+				conn, err := one.Accept()
+				switch {
+				case err == nil:
+				case errors.Is(err, net.ErrClosed):
+					return
+				default: // such as too many open files: it passes
+					s.log().Warn("connection not accepted", "reason", err)
+					time.Sleep(100 * time.Millisecond)
+					continue
+				}
 				places <- struct{}{}
-				running.Go(func() {
+				serving.Go(func() {
 					defer func() { <-places }()
 					s.serve(ctx, conn, l.Port())
 				})
-			})
-		}()
+			}
+		})
 	}
-	var errs []error
-	for range l.each {
-		errs = append(errs, <-failed)
-		stop()
-	}
-	running.Wait()
-	return errors.Join(errs...)
-}
-
-// acceptAll returns nil when the listener was closed. Any other failure, such as too many open
-// files, may pass.
-func acceptAll(l net.Listener, serve func(net.Conn)) error {
-	for pause := time.Millisecond; ; {
-		conn, err := l.Accept()
-		switch {
-		case err == nil:
-			pause = time.Millisecond
-			serve(conn)
-		case errors.Is(err, net.ErrClosed):
-			return nil
-		case pause > 10*time.Second:
-			return err
-		default:
-			time.Sleep(pause)
-			pause *= 2
-		}
-	}
+	accepting.Wait()
+	serving.Wait()
 }
 
 // serve is the life of one connection: it is refused, or it becomes a WebSocket.
@@ -120,7 +102,7 @@ func (s *Server) serve(ctx context.Context, conn net.Conn, port int) {
 	}
 	leave, err := s.seats.take(origin, s.limits())
 	if err != nil {
-		s.log().Warn("refused", "origin", origin.String(), "reason", err)
+		s.log().Debug("refused", "origin", origin.String(), "reason", err)
 		refuse(conn)
 		return
 	}
@@ -186,8 +168,8 @@ const maxRequest = 64 << 10
 
 // readRequest reads the one request that this server knows. It does not use http.Server, which
 // answers some malformed requests by itself, in words of its own.
-func readRequest(conn net.Conn) (*http.Request, error) {
-	buffer := bufio.NewReader(io.LimitReader(conn, maxRequest))
+func readRequest(from io.Reader) (*http.Request, error) {
+	buffer := bufio.NewReader(io.LimitReader(from, maxRequest))
 	r := textproto.NewReader(buffer)
 	line, err := r.ReadLine()
 	if err != nil {

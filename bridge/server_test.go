@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -383,6 +385,34 @@ func TestT16OneRefusal(t *testing.T) {
 			t.Errorf("the refusal holds %q", word)
 		}
 	}
+}
+
+// What is accepted of a handshake is what any other HTTP server would have read.
+func FuzzHandshake(f *testing.F) {
+	f.Add(handshake("Host: 127.0.0.1:27770", "Origin: "+portale))
+	f.Add(handshake("Host: localhost:27770", "Origin: null", "origin:\tx", "Cookie: a=b"))
+	f.Add(handshake("Host: a", " folded", "Origin : x"))
+	f.Add("GET /v1 HTTP/1.1\nHost: a\n\n")
+	f.Add("\x16\x03\x01")
+	f.Fuzz(func(t *testing.T, in string) {
+		got, err := readRequest(strings.NewReader(in))
+		if err != nil {
+			if got != nil {
+				t.Error("a request and an error")
+			}
+			return
+		}
+		want, err := http.ReadRequest(bufio.NewReader(strings.NewReader(in)))
+		if err != nil {
+			return // another server is stricter in something that is not asked about here
+		}
+		if want.Method != "GET" || want.URL.Path != "/v1" || !slices.Equal(got.Header["Origin"], want.Header["Origin"]) {
+			t.Errorf("%q read as %v", in, got.Header)
+		}
+		if hosts := got.Header["Host"]; len(hosts) > 0 && hosts[0] != want.Host {
+			t.Errorf("%q: Host %q, not %q", in, hosts, want.Host)
+		}
+	})
 }
 
 // A damaged list of sites may hide that a site is blocked.

@@ -358,15 +358,12 @@ func newWorld(t testing.TB, change ...func(*world)) *world {
 	}
 	w.addr = l.Addr()
 	ctx, cancel := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- w.Serve(ctx, l) }()
+	served := make(chan struct{})
+	go func() { w.Serve(ctx, l); close(served) }()
 	w.stop = sync.OnceFunc(func() {
 		cancel()
 		select {
-		case err := <-served:
-			if err != nil {
-				t.Errorf("Serve: %v", err)
-			}
+		case <-served:
 		case <-time.After(10 * time.Second):
 			t.Error("Serve does not return")
 		}
