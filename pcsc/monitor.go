@@ -166,7 +166,9 @@ func (m *Monitor) update(ctx context.Context, now scard.ReaderState) {
 	before := s.event
 	s.event = now.EventState &^ scard.StateChanged
 	present := s.event & scard.StatePresent
-	if known && present == before&scard.StatePresent && s.event&insertions == before&insertions && s.event&scard.StateMute == before&scard.StateMute {
+	const card = scard.StatePresent | scard.StateMute | insertions
+	freed := before&scard.StateExclusive != 0 && s.event&scard.StateExclusive == 0
+	if known && s.event&card == before&card && !(freed && errors.Is(s.state.Err, crs.ErrCardInUse)) {
 		return // another program came or went: the card is the same
 	}
 	m.clear(s)
@@ -187,19 +189,21 @@ func (m *Monitor) update(ctx context.Context, now scard.ReaderState) {
 	m.announce()
 }
 
+// testOnlyAttempts is how often a card is opened that may become usable, over 15 s.
+var testOnlyAttempts = 5
+
 // read opens the card in a reader. What may pass, such as another program holding the card, is
 // tried again while the card stays in.
 func (m *Monitor) read(ctx context.Context, name string, s *slot, insertion int) {
-	const attempts = 5
 	delay := time.Second
-	for i := range attempts {
+	for i := range testOnlyAttempts {
 		card, err := m.Driver.Open(ctx, pcscReader(name))
 		m.mu.Lock()
 		if s.reading != insertion {
 			m.mu.Unlock()
 			return
 		}
-		again := err != nil && crs.CodeOf(err) == crs.ErrCard && i+1 < attempts
+		again := err != nil && crs.CodeOf(err) == crs.ErrCard && i+1 < testOnlyAttempts
 		s.state.Reading, s.state.Card, s.state.Err = false, card, err
 		m.announce()
 		m.mu.Unlock()

@@ -406,7 +406,7 @@ func TestContextsAreReleased(t *testing.T) {
 
 func TestExclusiveUseByAnotherProgram(t *testing.T) {
 	v := newVirtual(virtualcard.Config{})
-	insert(t, v.Card)
+	pull := insert(t, v.Card)
 	card := openInPCSCD(t, v.driver)
 	ctx, err := scard.EstablishContext()
 	if err != nil {
@@ -420,12 +420,20 @@ func TestExclusiveUseByAnotherProgram(t *testing.T) {
 	if err := v.login(t, card, rightPIN); !errors.Is(err, crs.ErrCardInUse) {
 		t.Errorf("error %v", err)
 	}
+	// A monitor that meets the card like that reads it when it is free, without looking again
+	// and again.
+	testOnlyAttempts = 1
+	t.Cleanup(func() { testOnlyAttempts = 5 })
+	m := startMonitor(t)
+	await(t, m, "card in use", func(r []crs.Reader) bool { return len(r) == 2 && errors.Is(r[0].Err, crs.ErrCardInUse) })
 	if err := other.Disconnect(scard.LeaveCard); err != nil {
 		t.Fatal(err)
 	}
+	await(t, m, "card free", firstHas(true))
 	if err := v.login(t, card, rightPIN); err != nil {
 		t.Error(err)
 	}
+	pull()
 }
 
 func TestSCardErrors(t *testing.T) {
