@@ -167,8 +167,7 @@ func (m *Monitor) update(ctx context.Context, now scard.ReaderState) {
 	s.event = now.EventState &^ scard.StateChanged
 	present := s.event & scard.StatePresent
 	const card = scard.StatePresent | scard.StateMute | insertions
-	freed := before&scard.StateExclusive != 0 && s.event&scard.StateExclusive == 0
-	if known && s.event&card == before&card && !(freed && errors.Is(s.state.Err, crs.ErrCardInUse)) {
+	if known && s.event&card == before&card {
 		return // another program came or went: the card is the same
 	}
 	m.clear(s)
@@ -189,21 +188,17 @@ func (m *Monitor) update(ctx context.Context, now scard.ReaderState) {
 	m.announce()
 }
 
-// testOnlyAttempts is how often a card is opened that may become usable, over 15 s.
-var testOnlyAttempts = 5
-
 // read opens the card in a reader. What may pass, such as another program holding the card, is
-// tried again while the card stays in.
+// tried again while the card stays in: PC/SC does not tell every time that a card was let go.
 func (m *Monitor) read(ctx context.Context, name string, s *slot, insertion int) {
-	delay := time.Second
-	for i := range testOnlyAttempts {
+	const first, last = time.Second, 5 * time.Second
+	for delay := first; ; delay = min(2*delay, last) {
 		card, err := m.Driver.Open(ctx, pcscReader(name))
 		m.mu.Lock()
 		if s.reading != insertion {
 			m.mu.Unlock()
 			return
 		}
-		again := err != nil && crs.CodeOf(err) == crs.ErrCard && i+1 < testOnlyAttempts
 		s.state.Reading, s.state.Card, s.state.Err = false, card, err
 		m.announce()
 		m.mu.Unlock()
@@ -212,14 +207,13 @@ func (m *Monitor) read(ctx context.Context, name string, s *slot, insertion int)
 			return
 		}
 		m.Driver.log().Info("card not usable", "reader", name, "error", err)
-		if !again {
+		if crs.CodeOf(err) != crs.ErrCard {
 			return
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(delay):
-			delay *= 2
 		}
 	}
 }

@@ -420,10 +420,7 @@ func TestExclusiveUseByAnotherProgram(t *testing.T) {
 	if err := v.login(t, card, rightPIN); !errors.Is(err, crs.ErrCardInUse) {
 		t.Errorf("error %v", err)
 	}
-	// A monitor that meets the card like that reads it when it is free, without looking again
-	// and again.
-	testOnlyAttempts = 1
-	t.Cleanup(func() { testOnlyAttempts = 5 })
+	// A monitor that meets the card like that reads it when it is free.
 	m := startMonitor(t)
 	await(t, m, "card in use", func(r []crs.Reader) bool { return len(r) == 2 && errors.Is(r[0].Err, crs.ErrCardInUse) })
 	if err := other.Disconnect(scard.LeaveCard); err != nil {
