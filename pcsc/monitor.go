@@ -200,13 +200,18 @@ func (m *Monitor) read(ctx context.Context, name string, s *slot, insertion int)
 			return
 		}
 		s.state.Reading, s.state.Card, s.state.Err = false, card, err
+		if errors.Is(err, crs.ErrCardRemoved) {
+			s.state.Err = nil // the watcher has yet to say so
+		}
 		m.announce()
 		m.mu.Unlock()
 		if err == nil {
 			m.Driver.log().Info("card ready", "reader", name, "kind", card.Info().Kind, "model", card.Info().Model)
 			return
 		}
-		m.Driver.log().Info("card not usable", "reader", name, "error", err)
+		if delay == first {
+			m.Driver.log().Info("card not usable", "reader", name, "error", err)
+		}
 		if crs.CodeOf(err) != crs.ErrCard {
 			return
 		}

@@ -152,8 +152,8 @@ func (d *demonstration) run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var parts sync.WaitGroup
-	failed := make(chan error, 1+len(d.portalOn))
-	parts.Go(func() { failed <- d.bridge.Serve(ctx, d.listener); stop() })
+	failed := make(chan error, len(d.portalOn))
+	parts.Go(func() { d.bridge.Serve(ctx, d.listener) })
 	for _, l := range d.portalOn {
 		parts.Go(func() {
 			err := d.portal.Serve(l)

@@ -122,6 +122,9 @@ func (t *terminal) prompt(ctx context.Context, text catalog.Text, rows []string,
 	for {
 		fmt.Fprintf(t.out, "%s: ", printable(text.Prompt))
 		line, err := t.readAnswer(ctx)
+		if !t.isTerminal() {
+			fmt.Fprintln(t.out) // nobody's Enter ended the line
+		}
 		if err != nil {
 			return err
 		}
