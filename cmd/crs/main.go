@@ -41,6 +41,7 @@ func run(args []string) int {
 	command, ok := commands[args[0]]
 	if !ok {
 		fmt.Fprintln(os.Stderr, "crs:", catalog.Say("cli.unknown", "word", args[0]))
+		fmt.Fprintln(os.Stderr, "crs:", catalog.Say("cli.help"))
 		return 2
 	}
 	err := command(ctx, args[1:])

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/virtualcard"
+)
+
+// TestT24NothingPersonalIsWritten runs logins of every outcome at debug level, and searches all
+// that the service wrote for what must never be written.
+func TestT24NothingPersonalIsWritten(t *testing.T) {
+	h := newHome(t)
+	serve := h.serve(t, "--log", "debug")
+	person, err := virtualcard.NewPerson(virtualcard.Identity{GivenName: "ADA", Surname: "CANARINIZZI"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	card := insert(t, virtualcard.Config{Person: person, PIN: testPIN})
+	serve.next(cardReady)
+
+	site := open(t, portale)
+	serve.answer("s", "s", wrongPIN, testPIN)
+	first, err := site.login(true)
+	if err != nil || len(first.personalData) == 0 {
+		t.Fatalf("login with personal data: %d bytes, %v", len(first.personalData), err)
+	}
+	serve.answer(testPIN)
+	second := site.mustLogIn()
+	serve.answer("")
+	site.refused(crs.ErrCancelled)
+	card.Inject(virtualcard.Fault{INS: 0x2A, SW: 0x6982})
+	serve.answer(testPIN)
+	site.refused(crs.ErrCard)
+	card.Inject()
+	serve.answer(wrongPIN, wrongPIN, wrongPIN, "s")
+	site.refused(crs.ErrPINBlocked)
+	if code := serve.stop(syscall.SIGTERM); code != 0 {
+		t.Errorf("the service returns %d", code)
+	}
+
+	// The dialogs name the holder, as they must; the log must not.
+	written := map[string][]byte{"stdout": []byte(serve.stdout.String()), "stderr": []byte(serve.stderr.String())}
+	var log []string
+	for line := range strings.Lines(serve.stderr.String()) {
+		if strings.Contains(line, "time=") {
+			log = append(log, line[strings.Index(line, "time="):])
+		}
+	}
+	err = filepath.WalkDir(string(h), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		written[path], err = os.ReadFile(path)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	certificate := person.Certificate
+	never := map[string][]byte{
+		"the PIN": []byte(testPIN), "the wrong PIN": []byte(wrongPIN),
+		"the codice fiscale": []byte(person.Data.CodiceFiscale), "the card id": []byte(person.CardID),
+		"the address":       []byte(person.Data.ResidenceAddress),
+		"the common name":   []byte(certificate.Subject.CommonName),
+		"the subject":       certificate.RawSubject,
+		"the certificate":   certificate.Raw[len(certificate.Raw)-64:], // the issuer's signature
+		"the personal data": first.personalData[6:60],
+	}
+	for name, l := range map[string]login{"first": first, "second": second} {
+		never["the challenge of the "+name+" login"] = []byte(l.challenge.String())
+		never["the signature of the "+name+" login"] = l.token.Signature
+		never["the token of the "+name+" login"] = l.tokenJSON
+	}
+	for what, secret := range never {
+		for where, text := range written {
+			if form := holds(text, secret); form != "" {
+				t.Errorf("%s holds %s, as %s", where, what, form)
+			}
+		}
+	}
+	for where, text := range written {
+		if where == "stderr" {
+			text = []byte(strings.Join(log, ""))
+		}
+		if form := holds(text, []byte(person.Data.Surname)); form != "" {
+			t.Errorf("%s holds the surname, as %s", where, form)
+		}
+	}
+
+	// All that was true of something: the log, the dialogs and a file are there.
+	if holds(written["stderr"], []byte(person.Data.Surname)) == "" || len(log) < 20 ||
+		holds(written[filepath.Join(string(h), "state/crs/sites.json")], []byte(portale)) == "" ||
+		holds(written[filepath.Join(string(h), "state/crs/tries.json")], []byte("{")) == "" {
+		t.Errorf("%d lines of log, %d files: the search finds nothing where something is", len(log), len(written)-2)
+	}
+	for _, spy := range []string{"ins=20", "code=ok", "code=user_cancelled", "code=card_error", "code=pin_blocked"} {
+		if !strings.Contains(strings.Join(log, ""), spy) {
+			t.Errorf("the log does not tell %q", spy)
+		}
+	}
+}
+
+// holds returns the form in which a text holds a secret, "" when it does not.
+func holds(text, secret []byte) string {
+	var decimal []string
+	for _, b := range secret {
+		decimal = append(decimal, strconv.Itoa(int(b)))
+	}
+	for form, s := range map[string]string{
+		"it is":           string(secret),
+		"a quoted string": strings.Trim(strconv.Quote(string(secret)), `"`),
+		"hexadecimal":     hex.EncodeToString(secret),
+		"spaced hex":      fmt.Sprintf("% x", secret),
+		"decimal bytes":   strings.Join(decimal, " "),
+	} {
+		if bytes.Contains(text, []byte(s)) || bytes.Contains(bytes.ToLower(text), bytes.ToLower([]byte(s))) {
+			return form
+		}
+	}
+	standard := strings.NewReplacer("-", "+", "_", "/").Replace(string(text)) // from base64 for URLs
+	for before := range 3 {
+		// Base64 depends on how many bytes stand before. The characters that those, or bytes
+		// after, have a part in are left out.
+		encoded := base64.RawStdEncoding.EncodeToString(append(make([]byte, before), secret...))
+		own := encoded[(8*before+5)/6 : 8*(before+len(secret))/6]
+		if strings.Contains(standard, own) {
+			return "base64"
+		}
+	}
+	return ""
+}

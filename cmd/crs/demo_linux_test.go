@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+
+	"github.com/crs-bridge/crs/internal/virtualcard"
+)
+
+// startBrowser starts a headless Chromium for the test. The page of the demonstration and the
+// bridge are on this computer both, so that it asks for no permission.
+func startBrowser(t *testing.T) context.Context {
+	t.Helper()
+	dir := t.TempDir()
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.NoSandbox, // tests may run as root
+		chromedp.UserDataDir(dir),
+		chromedp.Env("TMPDIR="+dir, "HOME="+dir),
+	)
+	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
+	ctx, _ = chromedp.NewContext(ctx)
+	t.Cleanup(func() {
+		cancel()
+		chromedp.FromContext(ctx).Allocator.Wait()
+	})
+	if err := chromedp.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	limited, cancelLimited := context.WithTimeout(ctx, time.Minute)
+	t.Cleanup(cancelLimited)
+	return limited
+}
+
+// TestDemo is `crs demo` as a visitor sees it: the real program, the real page, a real browser.
+func TestDemo(t *testing.T) {
+	demo := newHome(t).start(t, "crs", "demo", "--ui", "terminal")
+	browser := startBrowser(t)
+	do := func(actions ...chromedp.Action) {
+		t.Helper()
+		if err := chromedp.Run(browser, actions...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	see := func(selector string, texts ...string) {
+		t.Helper()
+		var shown string
+		do(chromedp.WaitVisible(selector, chromedp.ByQuery), chromedp.Text(selector, &shown, chromedp.ByQuery))
+		for _, text := range texts {
+			if !strings.Contains(shown, text) {
+				t.Errorf("%s lacks %q:\n%s", selector, text, shown)
+			}
+		}
+	}
+	click := func(selector string) { t.Helper(); do(chromedp.Click(selector, chromedp.ByQuery)) }
+
+	demo.stdout.await(t, "Apra nel browser: http://localhost:27780")
+	demo.stdout.await(t, "Il suo PIN è "+virtualcard.DefaultPIN)
+	do(network.Enable(), network.SetExtraHTTPHeaders(network.Headers{"Accept-Language": "it-IT"}),
+		chromedp.Navigate("http://localhost:27780"))
+
+	// The first time: the site, the personal data, the PIN, once wrong. The page follows.
+	click("#login")
+	demo.next("localhost:27780")
+	demo.next("n = No; solo Invio = annulla: ")
+	see("#status", "Conferma il sito", "localhost:27780")
+	demo.answer("s")
+	demo.next("Dati personali")
+	demo.answer("s")
+	demo.next(pinAsked)
+	see("#status", "Scrivi il PIN")
+	demo.answer("54321")
+	demo.next("Il PIN era sbagliato")
+	demo.next("Tentativi rimasti: 2.")
+	demo.next(pinAsked)
+	demo.answer(virtualcard.DefaultPIN)
+	see("main", "Buongiorno, ADA ESEMPIO", "Scheda anagrafica", "01/01/1870", "VIA DELLA PROVA 1", "Corrispondono all’impronta")
+	see(".who", "ADA ESEMPIO")
+	click(".who button")
+
+	// The second time the site is known. The citizen keeps the data to themselves.
+	click("#login")
+	demo.next("Dati personali")
+	demo.answer("n", virtualcard.DefaultPIN)
+	see("main", "Buongiorno, ADA ESEMPIO", "La scheda è vuota")
+	click(".who button")
+
+	// The citizen cancels in the dialog; then on the page, and the dialog closes.
+	click("#login")
+	demo.next("Dati personali")
+	demo.answer("n", "")
+	see("#reason", "Accesso annullato", "Nessun dato è stato inviato")
+	click("#again")
+	demo.next("Dati personali")
+	click("#cancel")
+	see("#reason", "Accesso annullato")
+	click("#again")
+	demo.next("Dati personali")
+	demo.answer("s", virtualcard.DefaultPIN)
+	see("main", "Buongiorno, ADA ESEMPIO", "VIA DELLA PROVA 1")
+
+	if code := demo.stop(syscall.SIGINT); code != 0 {
+		t.Errorf("the demonstration returns %d", code)
+	}
+	if strings.Contains(demo.stderr.String(), virtualcard.DefaultPIN) {
+		t.Error("the PIN is on the terminal")
+	}
+}

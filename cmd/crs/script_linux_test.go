@@ -1,0 +1,175 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/crs-bridge/crs/internal/testns"
+	"github.com/crs-bridge/crs/internal/virtualcard"
+)
+
+// TestScripts runs testdata/script, in which the program is used as a user does. Besides the
+// commands of testscript there are:
+//
+//	fails CODE crs …        the program ends with this exit code
+//	insert SLOT KEY=VALUE…  puts a card into slot 1 or 2: see the keys below
+//	pull SLOT               takes it out
+//	sent SLOT N TRIES       the card was sent N PINs, and its PIN has so many tries left
+//	pcscd start|stop|bare   bare: without a reader
+//	take ADDRESS…           somebody else listens there
+func TestScripts(t *testing.T) {
+	testscript.RunT(oneByOne{t}, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(e *testscript.Env) error {
+			for name, value := range map[string]string{
+				"HOME": "home", "XDG_STATE_HOME": "home/state", "XDG_CONFIG_HOME": "home/config", "XDG_RUNTIME_DIR": "run",
+			} {
+				dir := filepath.Join(e.WorkDir, value)
+				if err := os.MkdirAll(dir, 0o700); err != nil {
+					return err
+				}
+				e.Setenv(name, dir)
+			}
+			e.Setenv("PIN", testPIN)
+			e.Values[inSlots{}] = map[string]inserted{}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"fails": scriptFails, "insert": scriptInsert, "pull": scriptPull, "sent": scriptSent,
+			"pcscd": scriptPcscd, "take": scriptTake,
+		},
+	})
+}
+
+// oneByOne runs the scripts one after the other: they share the slots and the ports.
+type oneByOne struct{ *testing.T }
+
+func (t oneByOne) Parallel() {}
+func (t oneByOne) Verbose() bool {
+	return testing.Verbose()
+}
+func (t oneByOne) Run(name string, f func(testscript.T)) {
+	t.T.Run(name, func(t *testing.T) { f(oneByOne{t}) })
+}
+
+// inSlots is the key of a script's cards, a map[string]inserted.
+type inSlots struct{}
+
+func cards(ts *testscript.TestScript) map[string]inserted {
+	return ts.Value(inSlots{}).(map[string]inserted)
+}
+
+func scriptFails(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: fails CODE program [args...]")
+	}
+	code := 0
+	err := ts.Exec(args[1], args[2:]...)
+	if exit := new(exec.ExitError); errors.As(err, &exit) {
+		code = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if strconv.Itoa(code) != args[0] {
+		ts.Fatalf("exit code %d, not %s", code, args[0])
+	}
+}
+
+func scriptInsert(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: insert SLOT [key=value...]")
+	}
+	var config virtualcard.Config
+	for _, arg := range args[1:] {
+		key, value, _ := strings.Cut(arg, "=")
+		switch key {
+		case "profile":
+			config.Profile = value
+		case "holder":
+			givenName, surname, _ := strings.Cut(value, " ")
+			var err error
+			config.Person, err = virtualcard.NewPerson(virtualcard.Identity{GivenName: givenName, Surname: surname})
+			ts.Check(err)
+		case "without":
+			config.Files = map[string][]byte{value: nil}
+		case "garbage":
+			config.Files = map[string][]byte{value: []byte("not what belongs here")}
+		case "foreign":
+			config.Foreign = virtualcard.ForeignIAS
+		case "countless":
+			config.NoCount = true
+		default:
+			ts.Fatalf("no key %q", key)
+		}
+	}
+	config.PIN = testPIN
+	card, err := insertCard(args[0], virtualcard.New(config))
+	ts.Defer(func() { ts.Check(card.pull()) })
+	ts.Check(err)
+	cards(ts)[args[0]] = card
+}
+
+func scriptPull(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(cards(ts)[args[0]].pull())
+}
+
+func scriptSent(ts *testscript.TestScript, _ bool, args []string) {
+	card := cards(ts)[args[0]]
+	tries, _ := card.Tries()
+	if got := fmt.Sprint(card.Secrets(), tries); got != strings.Join(args[1:], " ") {
+		ts.Fatalf("PINs sent, tries left: %s", got)
+	}
+}
+
+func scriptPcscd(ts *testscript.TestScript, _ bool, args []string) {
+	switch args[0] {
+	case "start":
+		ts.Check(testns.Pcscd.Start())
+	case "stop":
+		ts.Check(testns.Pcscd.Stop())
+		ts.Defer(func() { testns.Pcscd.Start() }) // an error when the script did it
+	case "bare":
+		config := ts.MkAbs("no-readers.conf")
+		ts.Check(os.WriteFile(config, nil, 0o600))
+		bare := exec.Command("/usr/sbin/pcscd", "--foreground", "--config", config)
+		bare.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		ts.Check(bare.Start())
+		ts.Defer(func() {
+			bare.Process.Signal(syscall.SIGTERM)
+			bare.Wait()
+		})
+		for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+			c, err := net.Dial("unix", "/run/pcscd/pcscd.comm")
+			if err == nil {
+				c.Close()
+				return
+			}
+			if time.Now().After(end) {
+				ts.Fatalf("pcscd without readers: %v", err)
+			}
+		}
+	default:
+		ts.Fatalf("usage: pcscd start|stop|bare")
+	}
+}
+
+func scriptTake(ts *testscript.TestScript, _ bool, args []string) {
+	for _, address := range args {
+		l, err := net.Listen("tcp", address)
+		ts.Check(err)
+		ts.Defer(func() { l.Close() })
+	}
+}
