@@ -33,8 +33,9 @@ const (
 
 func (s state) String() string { return [...]string{"", "consent", "card", "pin", "signing"}[s] }
 
-// login is one login in what the front end left of the eight hops. While it runs, ctx ends
-// when the page goes (errGone), cancels (crs.ErrCancelled) or has to give way (crs.ErrBusy).
+// login takes one request the rest of its way: hops 1 and 2 were the page and the front end,
+// which vouches for the origin. While it runs, ctx ends when the page goes (errGone), cancels
+// (crs.ErrCancelled) or has to give way to another (crs.ErrBusy).
 func (s *Server) login(ctx context.Context, r loginRequest) (result authenticateResult, err error) {
 	began := time.Now()
 	defer func() { s.ended(r.origin, err, time.Since(began)) }()
@@ -80,7 +81,7 @@ func (s *Server) login(ctx context.Context, r loginRequest) (result authenticate
 		}
 	}
 
-	// Hops 5 to 7, from the start again when the card was taken out.
+	// Hops 5 to 7: a card, the PIN, the signature.
 	signature, personalData, err := l.signWithCard(ctx)
 	if err != nil {
 		return result, err
@@ -139,7 +140,8 @@ func (l *login) askConsent(ctx context.Context, turn *turn) error {
 	return nil
 }
 
-// signWithCard lets the user choose a card, and signs with it.
+// signWithCard lets the user choose a card and signs with it, from the start again when the
+// card was taken out.
 func (l *login) signWithCard(ctx context.Context) (crs.Signature, []byte, error) {
 	for {
 		card, changed, err := l.chooseCard(ctx)

@@ -180,6 +180,17 @@ func TestCancel(t *testing.T) {
 	}
 }
 
+// A site that the user blocks keeps its connection, but not its logins.
+func TestBlockedMeanwhile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.dial(portale)
+	w.sites.set(portale, crs.SiteBlocked)
+	if m, states := c.login(""); m.code() != crs.ErrOriginDenied || states != "" {
+		t.Errorf("%s after %q", m.code(), states)
+	}
+}
+
 func TestTwoLogins(t *testing.T) {
 	t.Parallel()
 	const other, unknown = "https://other.example", "https://unknown.example"

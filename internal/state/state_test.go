@@ -35,15 +35,19 @@ func child(what, dir string) {
 		}
 	}
 	switch what {
-	case "crash sites", "crash tries":
+	case "crash 1", "crash 2", "crash 3", "crash 4":
+		left := int(what[len(what)-1] - '0')
 		testOnlyBeforeRename = func() {
+			if left--; left > 0 {
+				return
+			}
 			self, err := os.FindProcess(os.Getpid())
 			check(err)
 			self.Kill()
 			select {} // until it takes effect
 		}
-		check((&Sites{Dir: dir}).Allow(origin("https://new.example")))
 		check((&Tries{Dir: dir}).Store("new", crs.PINStatus{Retries: 1}))
+		check((&Sites{Dir: dir}).Allow(origin("https://new.example")))
 	default:
 		sites, tries := &Sites{Dir: dir}, &Tries{Dir: dir}
 		for i := range 30 {
@@ -290,36 +294,80 @@ func TestTwoPrograms(t *testing.T) {
 	}
 }
 
+// A program that dies before the n-th rename leaves the files as they were, and no lock.
 func TestCrashBeforeRename(t *testing.T) {
 	t.Parallel()
-	for _, what := range []string{"sites", "tries"} {
+	for before, name := range []string{"tries.json", "sites.json"} {
 		dir := t.TempDir()
 		s, tries := &Sites{Dir: dir}, &Tries{Dir: dir}
 		old := crs.PINStatus{Retries: 2}
 		if err := errors.Join(s.Block(origin("https://old.example")), tries.Store("old", old)); err != nil {
 			t.Fatal(err)
 		}
-		if what == "tries" { // gets as far as the tries
-			if err := s.Allow(origin("https://new.example")); err != nil {
-				t.Fatal(err)
-			}
-		}
-		before := states(t, s)
-		if err := start(t, "crash "+what, dir).Wait(); err == nil {
+		if err := start(t, fmt.Sprint("crash ", before+1), dir).Wait(); err == nil {
 			t.Fatal("the program did not crash")
 		}
-		if _, err := os.Stat(filepath.Join(dir, what+".json.new")); err != nil {
-			t.Errorf("%s: crashed elsewhere: %v", what, err)
+		if _, err := os.Stat(filepath.Join(dir, name+".new")); err != nil {
+			t.Errorf("%s: crashed elsewhere: %v", name, err)
 		}
-		if got := states(t, &Sites{Dir: dir}); got != before {
-			t.Errorf("%s: %s", what, got)
+		if got := states(t, &Sites{Dir: dir}); got != "https://old.example=blocked" {
+			t.Errorf("%s: %s", name, got)
 		}
 		if got, err := tries.Load("old"); got != old || err != nil {
-			t.Errorf("%s: %v, %v", what, got, err)
+			t.Errorf("%s: %v, %v", name, got, err)
 		}
 		if err := errors.Join(s.Block(origin("https://x.example")), tries.Store("x", old)); err != nil {
-			t.Errorf("%s: afterwards: %v", what, err)
+			t.Errorf("%s: afterwards: %v", name, err)
 		}
+	}
+}
+
+// Nor does a crash while a damaged file is replaced make anything known better than it was.
+func TestCrashDuringRepair(t *testing.T) {
+	t.Parallel()
+	for n := 1; n <= 4; n++ { // the damaged file aside, an empty one, a new key, the new status
+		dir := t.TempDir()
+		tries := &Tries{Dir: dir}
+		if err := tries.Store("a", crs.PINStatus{Retries: 1}); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(filepath.Join(dir, "tries.key")); err != nil {
+			t.Fatal(err)
+		}
+		if err := start(t, fmt.Sprint("crash ", n), dir).Wait(); err == nil {
+			t.Fatal("the program did not crash")
+		}
+		if list, err := (&Sites{Dir: dir}).List(); len(list) != 0 || err != nil {
+			t.Errorf("%d: crashed elsewhere: %v, %v", n, list, err)
+		}
+		if got, err := tries.Load("a"); got != worst || err != nil {
+			t.Errorf("%d: %v, %v", n, got, err)
+		}
+	}
+}
+
+// Two versions of the list may be of one length and one time.
+func TestSameLengthAndTime(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, other := &Sites{Dir: dir}, &Sites{Dir: dir}
+	a := origin("https://a.example")
+	path := filepath.Join(dir, "sites.json")
+	if err := s.Allow(a); err != nil {
+		t.Fatal(err)
+	}
+	if state, err := s.State(a); state != crs.SiteAllowed || err != nil {
+		t.Fatalf("%q, %v", state, err)
+	}
+	before, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(other.Block(a), os.Chtimes(path, before.ModTime(), before.ModTime())); err != nil {
+		t.Fatal(err)
+	}
+	if state, err := s.State(a); state != crs.SiteBlocked || err != nil {
+		t.Errorf("%q, %v", state, err)
 	}
 }
 
