@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ebfe/scard"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/crs-bridge/crs/internal/testns"
@@ -25,6 +26,7 @@ import (
 //	fails CODE crs …        the program ends with this exit code
 //	insert SLOT KEY=VALUE…  puts a card into slot 1 or 2: see the keys below
 //	pull SLOT               takes it out
+//	slot N full|empty       waits until pcscd says so
 //	sent SLOT N TRIES       the card was sent N PINs, and its PIN has so many tries left
 //	pcscd start|stop|bare   bare: without a reader
 //	take ADDRESS…           somebody else listens there
@@ -49,7 +51,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"fails": scriptFails, "insert": scriptInsert, "pull": scriptPull, "sent": scriptSent,
-			"pcscd": scriptPcscd, "take": scriptTake,
+			"slot": scriptSlot, "pcscd": scriptPcscd, "take": scriptTake,
 		},
 	})
 }
@@ -132,6 +134,11 @@ func scriptSent(ts *testscript.TestScript, _ bool, args []string) {
 	if got := fmt.Sprint(card.Secrets(), tries); got != strings.Join(args[1:], " ") {
 		ts.Fatalf("PINs sent, tries left: %s", got)
 	}
+}
+
+func scriptSlot(ts *testscript.TestScript, _ bool, args []string) {
+	want := map[string]scard.StateFlag{"full": scard.StatePresent, "empty": scard.StateEmpty}[args[1]]
+	ts.Check(awaitSlot(slots[args[0]].reader, want))
 }
 
 func scriptPcscd(ts *testscript.TestScript, _ bool, args []string) {

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/crs-bridge/crs/internal/testns"
+	"github.com/crs-bridge/crs/internal/virtualcard"
+)
+
+var figures = flag.Bool("figures", false, "measure and print what the README says of speed and memory")
+
+// TestFigures measures the program as it is released. It compares nothing with a budget: how
+// fast a PC is says nothing about the program. Whatever is counted is tested elsewhere.
+func TestFigures(t *testing.T) {
+	if !*figures {
+		return // scripts/bench asks for it
+	}
+	file := filepath.Join(t.TempDir(), "crs")
+	if out, err := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", file).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	info, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Printf("size of the program: %.1f MB\n\n", float64(info.Size())/1e6)
+	printAPDUs(t, file)
+	printStart(t, file)
+	printIdle(t, file)
+}
+
+// served starts the released program's service, which knows the site.
+func served(t *testing.T, file string) *program {
+	h := newHome(t)
+	h.run(t, "sites", "allow", portale)
+	p := h.start(t, file, "serve", "--ui", "terminal")
+	p.next("msg=listening")
+	return p
+}
+
+// printAPDUs prints what the cards are sent, in a real pcscd and without personal data: numbers
+// for every profile, and the commands themselves for the first.
+func printAPDUs(t *testing.T, file string) {
+	serve := served(t, file)
+	site := open(t, portale)
+	var log []string
+	fmt.Println("APDUs and bytes, both ways with status words, through a real pcscd:")
+	fmt.Printf("%-12s %15s %15s %15s\n", "profile", "insertion", "first login", "next login")
+	for _, profile := range virtualcard.Profiles {
+		card := insert(t, virtualcard.Config{Profile: profile.Name, PIN: testPIN})
+		serve.next(cardReady)
+		row := fmt.Sprintf("%-12s", profile.Name)
+		for _, part := range []string{"insertion", "first login", "next login"} {
+			if part != "insertion" {
+				serve.answer(testPIN)
+				site.mustLogIn()
+			}
+			exchanges := card.Log()
+			row += fmt.Sprintf(" %3d,%5d bytes", len(exchanges), card.Bytes())
+			if profile.Name == virtualcard.Profiles[0].Name {
+				log = append(log, part+":")
+				for _, x := range exchanges {
+					log = append(log, fmt.Sprintf("  %02X %02X %02X %02X  %4d sent  %4d received  SW %04X", x.CLA, x.INS, x.P1, x.P2, x.Sent, x.Received, x.SW))
+				}
+			}
+			card.Forget()
+		}
+		fmt.Println(row)
+		if err := card.pull(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fmt.Printf("\n%s, command by command:\n%s\n\n", virtualcard.Profiles[0].Name, strings.Join(log, "\n"))
+	serve.stop(syscall.SIGTERM)
+}
+
+// printStart prints how long it takes from starting the service to its port.
+func printStart(t *testing.T, file string) {
+	measure := func() time.Duration {
+		var took []time.Duration
+		h := newHome(t)
+		for range 11 {
+			began := time.Now()
+			p := h.start(t, file, "serve", "--ui", "none")
+			for {
+				c, err := net.Dial("tcp", bridgeAddress)
+				if err == nil {
+					took = append(took, time.Since(began))
+					c.Close()
+					break
+				}
+				if time.Since(began) > patience {
+					t.Fatalf("the service does not listen: %v", err)
+				}
+				time.Sleep(100 * time.Microsecond)
+			}
+			p.stop(syscall.SIGTERM)
+		}
+		slices.Sort(took)
+		return took[len(took)/2].Round(100 * time.Microsecond)
+	}
+	with := measure()
+	if err := testns.Pcscd.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	without := measure()
+	if err := testns.Pcscd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Printf("crs serve, from its start to listening (median of 11): %v with pcscd, %v without\n", with, without)
+}
+
+// printIdle prints what the service takes while nobody logs in, with a reader and a card.
+func printIdle(t *testing.T, file string) {
+	serve := served(t, file)
+	insert(t, virtualcard.Config{PIN: testPIN})
+	serve.next(cardReady)
+	for _, when := range []string{"with a card", "after a login"} {
+		if when != "with a card" {
+			serve.answer(testPIN)
+			site := open(t, portale)
+			site.mustLogIn()
+			site.ws.Close()
+		}
+		time.Sleep(5 * time.Second) // for all that follows an event to be over
+		const watched = 30 * time.Second
+		before := switches(t, serve.process.Pid)
+		time.Sleep(watched)
+		var woken int
+		for thread, n := range switches(t, serve.process.Pid) {
+			woken += n - before[thread]
+		}
+		fmt.Printf("crs serve, idle %s: %.1f MB RSS, %.1f MB of them its own (Pss); %.2f wake-ups a second in %v\n",
+			when, megabytes(t, serve.process.Pid, "status", "VmRSS:"), megabytes(t, serve.process.Pid, "smaps_rollup", "Pss:"),
+			float64(woken)/watched.Seconds(), watched)
+	}
+	serve.stop(syscall.SIGTERM)
+}
+
+// megabytes reads a field of a file under /proc that is in kB.
+func megabytes(t *testing.T, pid int, file, field string) float64 {
+	return float64(procField(t, fmt.Sprintf("/proc/%d/%s", pid, file), field)) * 1024 / 1e6
+}
+
+// switches returns how often each thread of a process was switched to, by thread.
+func switches(t *testing.T, pid int) map[string]int {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	if err != nil || len(threads) == 0 {
+		t.Fatalf("process %d has no threads: %v", pid, err)
+	}
+	n := map[string]int{}
+	for _, thread := range threads {
+		n[thread] = procField(t, thread, "voluntary_ctxt_switches:") + procField(t, thread, "nonvoluntary_ctxt_switches:")
+	}
+	return n
+}
+
+func procField(t *testing.T, file, field string) int {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if words := strings.Fields(line); len(words) > 1 && words[0] == field {
+			n, err := strconv.Atoi(words[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+	}
+	t.Fatalf("%s has no %s", file, field)
+	return 0
+}
