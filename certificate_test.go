@@ -31,8 +31,10 @@ func TestParseSubject(t *testing.T) {
 	for _, bad := range []string{
 		"", cn[1:], cn + "=", strings.ToLower(cn), strings.Replace(cn, "/", ".", 1), strings.Replace(cn, ".", "/", 1),
 		strings.Replace(cn, "dGhp", "dGh!", 1), strings.Replace(cn, "ISE=", "ISEh", 1), strings.Replace(cn, "6090", "60 0", 1),
+		"b" + cn[1:], cn + "\n", strings.Replace(cn, "ISE=", "ISF=", 1),
 	} {
-		if s, err := ParseSubject(subjectOf(pkix.AttributeTypeAndValue{Type: oidCommonName, Value: bad})); err == nil || s.CardID != "" {
+		if s, err := ParseSubject(subjectOf(pkix.AttributeTypeAndValue{Type: oidCommonName, Value: bad},
+			pkix.AttributeTypeAndValue{Type: oidSurname, Value: "BIANCHI"})); err == nil || s.CardID+s.FullName() != "" {
 			t.Errorf("%q was accepted", bad)
 		}
 	}
@@ -69,6 +71,12 @@ func TestCodiceFiscale(t *testing.T) {
 	if len(right) != 1 || len(replaced) != 1 || right[0] == replaced[0] {
 		t.Errorf("check characters %v and %v", right, replaced)
 	}
+	// Whatever the check character, a digit is replaced by one of ten letters only.
+	for c := 'A'; c <= 'Z'; c++ {
+		if CheckCodiceFiscale("BNCDVSA6B69Z999"+string(c)) == nil || CheckCodiceFiscale("BNCDVS96B69Z999"+right[0]+string(c)) == nil {
+			t.Errorf("accepted with %c", c)
+		}
+	}
 }
 
 func TestCNSProfile(t *testing.T) {
@@ -95,12 +103,30 @@ func TestCNSProfile(t *testing.T) {
 		"no key usage":        func(c *x509.Certificate) { c.KeyUsage = 0 },
 		"no clientAuth":       func(c *x509.Certificate) { c.ExtKeyUsage = c.ExtKeyUsage[:1] },
 		"no policy":           func(c *x509.Certificate) { c.PolicyIdentifiers = c.PolicyIdentifiers[:1] },
+		"a policy beside":     func(c *x509.Certificate) { c.PolicyIdentifiers[1] = asn1.ObjectIdentifier{1, 3, 76, 16, 2, 2} },
+		"a policy below":      func(c *x509.Certificate) { c.PolicyIdentifiers[1] = asn1.ObjectIdentifier{1, 3, 76, 16, 2, 1, 1} },
 	} {
 		cert := good()
 		spoil(cert)
 		if CheckCNSProfile(cert) == nil {
 			t.Errorf("%s was accepted", name)
 		}
+	}
+}
+
+func TestIssuedInTwoParts(t *testing.T) {
+	for name, cert := range map[string]*x509.Certificate{
+		"subject's unit": {Subject: pkix.Name{OrganizationalUnit: []string{"Regione Lombardia"}}},
+		"issuer's name":  {Issuer: pkix.Name{CommonName: "Regione LOMBARDIA CA"}},
+		"issuer":         {Issuer: pkix.Name{Organization: []string{"x", "lombardia"}}},
+		"issuer's unit":  {Issuer: pkix.Name{OrganizationalUnit: []string{"Lombardia"}}},
+	} {
+		if !IssuedInTwoParts(cert) {
+			t.Errorf("%s: in one", name)
+		}
+	}
+	if IssuedInTwoParts(&x509.Certificate{Subject: pkix.Name{CommonName: "LOMBARDIA"}, Issuer: pkix.Name{CommonName: "Regione Esempio"}}) {
+		t.Error("another issuer's in two")
 	}
 }
 

@@ -31,6 +31,12 @@ func TestPINHidesItself(t *testing.T) {
 	if err := gob.NewEncoder(&log).Encode(p); err == nil {
 		t.Error("gob accepted a PIN")
 	}
+	log.WriteString(p.String() + p.GoString() + p.LogValue().String())
+	for name, marshal := range map[string]func() ([]byte, error){"text": p.MarshalText, "JSON": p.MarshalJSON, "gob": p.GobEncode} {
+		if b, err := marshal(); err == nil || len(b) != 0 {
+			t.Errorf("%s: %q, %v", name, b, err)
+		}
+	}
 	for _, form := range []string{secret, "3733393134", "[55 51 57 49 52]", "0x37"} {
 		if strings.Contains(log.String(), form) {
 			t.Errorf("PIN printed as %s: %s", form, log.String())
@@ -99,6 +105,8 @@ func TestCodeOf(t *testing.T) {
 		{&PINError{Retries: 2}, ErrCard}, {&PINError{Retries: -1}, ErrCard},
 		{&PINError{Retries: -1, Uncertain: true, Err: ErrCardRemoved}, ErrCard},
 		{fmt.Errorf("%w: %w", ErrCancelled, ErrCardUnusable), ErrCancelled},
+		{fmt.Errorf("%w: %w", ErrCard, ErrCardUnusable), ErrCardUnusable},
+		{fmt.Errorf("%w: %w", ErrCardUnusable, &PINError{Blocked: true}), ErrPINBlocked},
 		{errors.New("anything else"), ErrInternal},
 	} {
 		if got := CodeOf(test.err); got != test.want {
@@ -118,12 +126,43 @@ func TestCodeOf(t *testing.T) {
 	}
 }
 
+// Wrong, blocked, unknown and perhaps counted are never confused.
+func TestPINErrorText(t *testing.T) {
+	cause := errors.New("cable")
+	for want, e := range map[string]*PINError{
+		"wrong PIN, tries left: 2 (SW 63C2)":                               {Retries: 2, SW: 0x63C2},
+		"wrong PIN, tries left not known (SW 6300)":                        {Retries: -1, SW: 0x6300},
+		"the PIN is blocked (SW 6983)":                                     {Blocked: true, SW: 0x6983},
+		"no clear answer to the PIN, the try is perhaps counted (SW 6F00)": {Retries: -1, Uncertain: true, SW: 0x6F00},
+		"no clear answer to the PIN, the try is perhaps counted: cable":    {Retries: -1, Uncertain: true, Err: cause},
+	} {
+		if e.Error() != want {
+			t.Errorf("%q, want %q", e, want)
+		}
+		if errors.Is(e, cause) != (e.Err != nil) {
+			t.Errorf("%v: its cause is lost", e)
+		}
+	}
+	if Code("<script>").Error() != ErrInternal.Error() {
+		t.Error("a code that is none has a sentence of its own")
+	}
+}
+
+func TestLastTry(t *testing.T) {
+	for retries, want := range map[int]bool{-1: false, 0: true, 1: true, 2: false, 3: false} {
+		if (PINStatus{Retries: retries}).LastTry() != want {
+			t.Errorf("%d", retries)
+		}
+	}
+}
+
 func TestOrigin(t *testing.T) {
 	for _, s := range []string{
 		"https://portale.example", "https://portale.example:8443", "https://a.b.c.example",
 		"https://xn--caff-8oa.example", "https://192.0.2.7", "https://[2001:db8::1]:8443", "https://[::1]",
 		"https://under_score.example", "https://localhost", "https://1.example", "https://0x7f.example",
 		"https://" + strings.Repeat("a", 63) + ".example",
+		"https://" + strings.Repeat("a.", 120) + "example", // 255 bytes
 	} {
 		o, err := ParseOrigin(s)
 		if err != nil || o.String() != s || o.IsZero() {
@@ -141,10 +180,12 @@ func TestOrigin(t *testing.T) {
 		"https://192.0.2.07", "https://192.0.2", "https://0x7f.1", "https://1.2.3.4.5", "https://2130706433",
 		"https://[2001:DB8::1]", "https://[2001:db8:0::1]", "https://[::1", "https://::1", "https://[fe80::1%25eth0]",
 		"https://[::ffff:192.0.2.1]", "https://%70ortale.example", "https://portale.example\x00", " https://portale.example",
-		"https://" + strings.Repeat("a.", 130) + "example", "moz-extension://0a", "file://",
+		"https://" + strings.Repeat("a.", 120) + "examples", "moz-extension://0a", "file://",
+		"https://[192.0.2.1]", "https://0x7f", "https://192.0.2.0x7", "https://:8443",
+		"https://" + strings.Repeat("a", 1000),
 	} {
-		if o, err := ParseOrigin(s); err == nil || !o.IsZero() {
-			t.Errorf("%q was accepted", s)
+		if o, err := ParseOrigin(s); err == nil || !o.IsZero() || len(err.Error()) > 300 {
+			t.Errorf("%q was accepted, or its error is long", s)
 		}
 	}
 }
@@ -159,7 +200,7 @@ func TestDeveloperOrigin(t *testing.T) {
 			t.Errorf("%s: %v", s, err)
 		}
 	}
-	for _, port := range []int{0, -1, 65536} {
+	for _, port := range []int{0, -1, 80, 65536} {
 		if _, err := ParseDeveloperOrigin(fmt.Sprintf("http://localhost:%d", port), port); err == nil {
 			t.Errorf("port %d was accepted", port)
 		}
@@ -172,6 +213,7 @@ func TestOriginHost(t *testing.T) {
 		"https://portale.example:8443": {"portale.example:8443", "portale.example"},
 		"https://[2001:db8::1]:8443":   {"[2001:db8::1]:8443", "2001:db8::1"},
 		"https://[2001:db8::1]":        {"[2001:db8::1]", "2001:db8::1"},
+		"https://xn--caff-8oa.example": {"xn--caff-8oa.example", "xn--caff-8oa.example"},
 	} {
 		o, err := ParseOrigin(s)
 		if err != nil || o.Host() != want[0] || o.Hostname() != want[1] {
@@ -207,7 +249,7 @@ func TestChallenge(t *testing.T) {
 		good: true, good[:43] + "=": false, strings.Repeat("A", 43) + "=": true, good + good: true,
 		strings.Repeat("QUJD", 32): true, strings.Repeat("QUJD", 33): false, "": false, good[:40]: false,
 		good[:43]: false, good[:43] + "-": false, good[:43] + "\n": false, good[:42] + "==": false,
-		strings.Repeat("A", 42) + "B=": false, good + "A": false,
+		strings.Repeat("A", 42) + "B=": false, good + "A": false, good + "\n": false, strings.Repeat("A", 42) + "==": false,
 	} {
 		c, err := ParseChallenge(s)
 		if (err == nil) != ok || ok && c.String() != s || !ok && c != (Challenge{}) {
