@@ -205,7 +205,6 @@ func (c *cns) verify(s *session, pin *crs.PIN) error {
 		copy(block, digits)
 		s.pinSent = true
 		status, err := s.transmitPIN(command{ins: insVerify, p2: ref, data: block})
-		clear(block)
 		if err != nil {
 			return &crs.PINError{Retries: -1, Uncertain: true, Err: err}
 		}

@@ -1,6 +1,7 @@
 package pcsc
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -112,16 +113,20 @@ func TestRule2AllowList(t *testing.T) {
 // Rule 1: the way of ordinary commands, which repeats and continues, is closed to a secret.
 func TestRule1SecretsHaveTheirOwnWay(t *testing.T) {
 	for _, answer := range [][]byte{{0x6C, 0x08}, {0x61, 0x10}, {0x90, 0x00}, {0x63, 0x00}} {
-		f := &fakeReader{transmit: func([]byte) ([]byte, error) { return answer, nil }}
+		var sent []byte
+		f := &fakeReader{transmit: func(b []byte) ([]byte, error) { sent = b; return answer, nil }}
 		err := new(Driver).transaction(context.Background(), f, true, func(s *session) error {
 			s.identified = true
 			for _, ins := range []byte{insVerify, insChangePIN, insResetRetry} {
 				if _, err := s.transmit(command{ins: ins, data: []byte("secret")}); err == nil {
 					t.Errorf("INS %02X took the ordinary way", ins)
 				}
-				before := f.commands()
-				if _, err := s.transmitPIN(command{ins: ins, data: []byte("secret")}); err != nil {
+				before, secret := f.commands(), []byte("secret")
+				if _, err := s.transmitPIN(command{ins: ins, data: secret}); err != nil {
 					t.Errorf("INS %02X: %v", ins, err)
+				}
+				if zero := make([]byte, 5+6); !bytes.Equal(secret, zero[:6]) || !bytes.Equal(sent, zero) {
+					t.Errorf("INS %02X: % X and % X are left of it", ins, secret, sent)
 				}
 				if f.commands() != before+1 {
 					t.Errorf("INS %02X answered %X: %d commands", ins, answer, f.commands()-before)
@@ -217,11 +222,14 @@ func TestHangingCallIsAbandoned(t *testing.T) {
 				if err := use(); !errors.Is(err, crs.ErrCardStuck) || f.commands() != sent {
 					t.Errorf("the stuck reader was used: %v", err)
 				}
+				if f.closes != 0 || f.ends > 0 && test.name != "end" {
+					t.Errorf("%d closes, %d ends while a call is under way", f.closes, f.ends)
+				}
 				close(release)
 				synctest.Wait()
 				test.hang(f, func() {})
-				if f.closes == 0 {
-					t.Error("the abandoned connection was not closed")
+				if f.closes != 1 {
+					t.Errorf("the abandoned connection was closed %d times", f.closes)
 				}
 				if err := use(); err != nil {
 					t.Errorf("after it returned: %v", err)
@@ -247,14 +255,20 @@ func TestGivesUpAfterEightAbandonedCalls(t *testing.T) {
 		var gaveUp atomic.Int32
 		release := make(chan struct{})
 		d := &Driver{GiveUp: func() { gaveUp.Add(1) }}
+		quiet := &Driver{} // whose owner does not want to know
 		for i := range 9 {
 			if (i >= 8) != (gaveUp.Load() == 1) {
 				t.Errorf("after %d abandoned calls: gave up %d times", i, gaveUp.Load())
 			}
 			f := &namedReader{fakeReader{connect: func() error { <-release; return io.EOF }}, string(rune('a' + i))}
-			if err := d.transaction(context.Background(), f, true, nil); !errors.Is(err, crs.ErrCardStuck) {
-				t.Error(err)
+			for _, d := range []*Driver{d, quiet} {
+				if err := d.transaction(context.Background(), f, true, nil); !errors.Is(err, crs.ErrCardStuck) {
+					t.Error(err)
+				}
 			}
+		}
+		if gaveUp.Load() != 1 {
+			t.Errorf("gave up %d times", gaveUp.Load())
 		}
 		close(release)
 	})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -405,7 +406,7 @@ func TestRule5NoNextMethod(t *testing.T) {
 	for name, fault := range map[string]virtualcard.Fault{
 		"6982": {INS: insPSO, SW: 0x6982}, "6983": {INS: insPSO, SW: 0x6983}, "6984": {INS: insPSO, SW: 0x6984},
 		"6985": {INS: insPSO, SW: 0x6985}, "6A80": {INS: insPSO, SW: 0x6A80}, "6F00": {INS: insPSO, SW: 0x6F00},
-		"no bytes": {INS: insPSO, Mute: true}, "pulled": {INS: insPSO, Remove: true},
+		"6C80": {INS: insPSO, SW: 0x6C80}, "no bytes": {INS: insPSO, Mute: true}, "pulled": {INS: insPSO, Remove: true},
 		"wrong signature": {INS: insPSO, Corrupt: true},
 		"MSE refused":     {INS: insMSE, SW: 0x6A88},
 	} {
@@ -484,20 +485,42 @@ func signWithoutPIN(t *testing.T, r Reader) (status sw) {
 	}
 }
 
-// Rule 8: the reading at insertion changes nothing, resets nothing, and ends at the MF.
-func TestRule8InsertionLeavesTheCardAtTheMF(t *testing.T) {
-	for name, config := range variants {
+// Rule 8: the reading at insertion, also of a card that is none, and of the personal data change
+// nothing, reset nothing, and end at the MF.
+func TestRule8ReadingLeavesTheCardAtTheMF(t *testing.T) {
+	configs := maps.Clone(variants)
+	configs["no certificate"] = virtualcard.Config{Files: map[string][]byte{"1100/1101": nil}}
+	configs["foreign"] = virtualcard.Config{Foreign: virtualcard.ForeignIAS}
+	for name, config := range configs {
 		v := newVirtual(config)
-		v.open(t)
-		log := v.Log()
-		last := log[len(log)-1]
-		if last.INS != insSelect || last.P1 != 0 || last.Sent != 7 || last.SW != 0x9000 {
-			t.Errorf("%s: last command %+v", name, last)
+		second, err := v.reader.Connect()
+		if err != nil {
+			t.Fatal(err)
 		}
-		for _, x := range log {
-			if !beforeIdentification[x.INS] {
-				t.Errorf("%s: INS %02X", name, x.INS)
+		defer second.Close()
+		left := func(after string) {
+			t.Helper()
+			log := v.Log()
+			last := log[len(log)-1]
+			if last.INS != insSelect || last.P1 != 0 || last.Sent != 7 || last.SW != 0x9000 {
+				t.Errorf("%s, %s: last command %+v", name, after, last)
 			}
+			for _, x := range log {
+				if !beforeIdentification[x.INS] {
+					t.Errorf("%s, %s: INS %02X", name, after, x.INS)
+				}
+			}
+			if err := errors.Join(second.Begin(), second.End(false)); err != nil {
+				t.Errorf("%s, %s: a second program: %v", name, after, err)
+			}
+		}
+		card, _ := v.driver.Open(context.Background(), v.reader)
+		left("insertion")
+		if card != nil {
+			if _, err := card.(crs.PersonalDataReader).PersonalData(context.Background()); err != nil {
+				t.Error(err)
+			}
+			left("personal data")
 		}
 	}
 }

@@ -89,8 +89,9 @@ func (s *session) transmit(c command) (response, error) {
 
 // transmitPIN sends a command that carries a secret: once, whatever the answer (card-safety
 // rule 1). From its first byte to its status word nothing cancels it (rule 7): the context is
-// looked at before, not during.
+// looked at before, not during. The data of the command are zero afterwards.
 func (s *session) transmitPIN(c command) (sw, error) {
+	defer clear(c.data)
 	if !s.identified {
 		return 0, errNotIdentified
 	}

@@ -178,6 +178,9 @@ func TestSpendCountsDown(t *testing.T) {
 	if !slices.Equal(seen, []int{2, 1, 0, 0}) || !slices.Equal(last, []bool{false, true, true, true}) {
 		t.Errorf("%v %v", seen, last)
 	}
+	if !spend(crs.PINStatus{Blocked: true}).Blocked {
+		t.Error("a blocked PIN is not, while a VERIFY is on its way")
+	}
 }
 
 func TestOtherMethodStatusWords(t *testing.T) {
@@ -262,11 +265,14 @@ func FuzzFCI(f *testing.F) {
 
 func FuzzDERLength(f *testing.F) {
 	f.Add([]byte{0x30, 0x82, 0x05, 0x00}, 0)
+	f.Add([]byte{0x31, 0x82, 0x05, 0x00}, 0)
+	f.Add([]byte{0x30, 0x82, 0x20, 0x00}, 0) // beyond the bound
+	f.Add([]byte{0, 0, 0, 0, 0, 0x30, 0x82}, 5)
 	f.Fuzz(func(t *testing.T, b []byte, at int) {
 		if at < 0 || at > len(b) {
 			return
 		}
-		if n, err := derLength(b, at); err == nil && (n < 3 || n > maxCertificate) {
+		if n, err := derLength(b, at); err == nil && (n < 3 || n > maxCertificate || b[at] != 0x30) {
 			t.Error(n)
 		}
 	})

@@ -250,8 +250,12 @@ func verifyPIN(t *testing.T, s Subject) {
 	if err := m.VerifyPIN(context.Background(), PIN(s.WrongPIN)); !errors.As(err, &refused) {
 		t.Errorf("wrong PIN: %v", err)
 	}
-	if err := m.VerifyPIN(context.Background(), PIN(s.PIN)); err != nil {
+	pin := PIN(s.PIN)
+	if err := m.VerifyPIN(context.Background(), pin); err != nil {
 		t.Errorf("right PIN: %v", err)
+	}
+	if pin.Len() != 0 {
+		t.Error("the PIN was not wiped")
 	}
 	if s.Secrets() != 2 {
 		t.Errorf("%d secrets", s.Secrets())

@@ -1,0 +1,284 @@
+package pcsc
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"errors"
+	"log/slog"
+	"math/big"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/cardtest"
+	"github.com/crs-bridge/crs/internal/virtualcard"
+)
+
+// tapReader lets a test see, change or prevent each command on its way to a virtual card.
+type tapReader struct {
+	memoryReader
+	transmit func(Conn, []byte) ([]byte, error)
+}
+
+func (r *tapReader) Connect() (Conn, error) {
+	c, err := r.memoryReader.Connect()
+	return &tapConn{c, r}, err
+}
+
+type tapConn struct {
+	Conn
+	r *tapReader
+}
+
+func (c *tapConn) Transmit(b []byte) ([]byte, error) { return c.r.transmit(c.Conn, b) }
+
+func isExtended(command []byte) bool { return len(command) > 5 && command[4] == 0 }
+
+// A PIN that no CNS can have, or none at all, is not sent.
+func TestPINFormat(t *testing.T) {
+	v := newVirtual(virtualcard.Config{})
+	card := v.open(t)
+	if f := card.Info().PINFormat; f != (crs.PINFormat{Min: 5, Max: 8, DigitsOnly: true}) {
+		t.Errorf("%+v", f)
+	}
+	for _, pin := range []string{"", "1234", "123456789", "1234x"} {
+		if err := v.login(t, card, pin); !errors.Is(err, crs.ErrPINFormat) {
+			t.Errorf("%q: %v", pin, err)
+		}
+	}
+	if _, err := card.Sign(context.Background(), nil, cardtest.NewStatement(t)); crs.CodeOf(err) != crs.ErrInternal {
+		t.Errorf("no PIN: %v", err)
+	}
+	if v.Count(insVerify) != 0 {
+		t.Errorf("%d VERIFY", v.Count(insVerify))
+	}
+}
+
+// Rule 2: the key in the certificate is RSA of a size that a CNS can have.
+func TestRule2Keys(t *testing.T) {
+	person := virtualcard.Shared(2048)
+	curve, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	modulus := func(bits uint) *rsa.PublicKey {
+		n := new(big.Int).Lsh(big.NewInt(1), bits)
+		return &rsa.PublicKey{N: n.Sub(n, big.NewInt(1)), E: 65537}
+	}
+	for name, test := range map[string]struct {
+		key any
+		ok  bool
+	}{
+		"RSA-2048": {&person.Key.PublicKey, true}, "RSA-1024": {modulus(1024), true}, "RSA-4096": {modulus(4096), true},
+		"RSA-1016": {modulus(1016), false}, "RSA-4104": {modulus(4104), false}, "P-256": {&curve.PublicKey, false},
+	} {
+		der, err := x509.CreateCertificate(rand.Reader, person.Certificate, person.Certificate, test.key, person.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := newVirtual(virtualcard.Config{Files: map[string][]byte{"1100/1101": der}})
+		_, err = v.driver.Open(context.Background(), v.reader)
+		if test.ok && err != nil || !test.ok && !errors.Is(err, crs.ErrNoCNS) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// T21: two cards whose ids differ in one character are two cards.
+func TestT21EveryCharacterOfTheID(t *testing.T) {
+	v := newVirtual(virtualcard.Config{})
+	card := v.open(t)
+	for i := range 16 {
+		id := []byte(v.Person().CardID)
+		id[i] ^= 1
+		other := virtualcard.New(virtualcard.Config{Files: map[string][]byte{"1000/1003": id}})
+		v.reader.Insert(other)
+		if err := v.login(t, card, rightPIN); !errors.Is(err, crs.ErrCardRemoved) || other.Secrets() != 0 {
+			t.Errorf("%s: %v, %d secrets", id, err, other.Secrets())
+		}
+	}
+}
+
+// triesWith are kept in memory, with something happening at each call.
+type triesWith struct {
+	memoryTries
+	load  error
+	store func() error
+}
+
+func (s *triesWith) Load(id string) (crs.PINStatus, error) {
+	if s.load != nil {
+		return crs.PINStatus{}, s.load
+	}
+	return s.memoryTries.Load(id)
+}
+
+func (s *triesWith) Store(id string, status crs.PINStatus) error {
+	if s.store != nil {
+		if err := s.store(); err != nil {
+			return err
+		}
+	}
+	return s.memoryTries.Store(id, status)
+}
+
+// Rule 4: tries that cannot be read or kept cost nobody a login, and are then not known.
+func TestRule4TriesThatCannotBeRead(t *testing.T) {
+	var log bytes.Buffer
+	v := newVirtual(virtualcard.Config{})
+	store := &triesWith{load: errors.New("disk full")}
+	v.driver.Tries = store
+	v.driver.Log = slog.New(slog.NewTextHandler(&log, nil))
+	card := v.open(t)
+	v.Inject(virtualcard.Fault{INS: insVerify, Mute: true})
+	v.login(t, card, rightPIN)
+	if s, _ := store.memoryTries.Load(card.Info().ID); s != (crs.PINStatus{Retries: 2, Doubtful: true}) {
+		t.Errorf("kept %+v", s)
+	}
+	v.Inject()
+	store.store = func() error { return store.load }
+	if err := v.login(t, card, rightPIN); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(log.String(), "not read") || !strings.Contains(log.String(), "not kept") || strings.Contains(log.String(), v.Person().CardID) {
+		t.Errorf("log %s", &log)
+	}
+}
+
+// Rule 4: what is kept of one card says nothing of another.
+func TestRule4TriesOfTwoCards(t *testing.T) {
+	var tries memoryTries
+	tries.Store("a", crs.PINStatus{Retries: 1})
+	if s, err := tries.Load("b"); s != crs.UnknownPINStatus || err != nil {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+// Rule 7: a context that ends during the identity check ends the login before the PIN; one that
+// ends once the PIN is counted as spent does not keep it back.
+func TestRule7ContextBeforeTheVERIFY(t *testing.T) {
+	v := newVirtual(virtualcard.Config{})
+	card := v.open(t)
+	v.Forget()
+	ctx, cancel := context.WithCancel(context.Background())
+	card.(*cns).source = &tapReader{v.reader, func(c Conn, b []byte) ([]byte, error) {
+		if b[1] == insReadBinary {
+			cancel()
+		}
+		return c.Transmit(b)
+	}}
+	_, err := card.Sign(ctx, cardtest.PIN(rightPIN), cardtest.NewStatement(t))
+	if status, _ := card.PINStatus(ctx); !errors.Is(err, context.Canceled) || v.Secrets() != 0 || status != crs.UnknownPINStatus {
+		t.Errorf("%v, %d secrets, kept %+v", err, v.Secrets(), status)
+	}
+
+	card.(*cns).source = v.reader
+	ctx, cancel = context.WithCancel(context.Background())
+	v.driver.Tries = &triesWith{store: func() error { cancel(); return nil }}
+	_, err = card.Sign(ctx, cardtest.PIN(rightPIN), cardtest.NewStatement(t))
+	if status, _ := card.PINStatus(ctx); !errors.Is(err, context.Canceled) || v.Secrets() != 1 || status != crs.UnknownPINStatus {
+		t.Errorf("%v, %d secrets, kept %+v", err, v.Secrets(), status)
+	}
+}
+
+// Rule 5: no extended command goes to a reader that takes short ones only, that broke on one
+// before, or to a card on T=0.
+func TestRule5NoExtendedCommand(t *testing.T) {
+	for name, v := range map[string]*virtual{
+		"short reader": newVirtual(virtualcard.Config{Profile: "idemia"}).withShortReader(),
+		"T=0":          newVirtual(virtualcard.Config{Profile: "t0"}),
+		"broke before": newVirtual(virtualcard.Config{Profile: "idemia"}),
+	} {
+		breaks := name == "broke before"
+		tap := &tapReader{v.reader, func(c Conn, b []byte) ([]byte, error) {
+			if isExtended(b) {
+				if breaks {
+					return nil, crs.ErrCard
+				}
+				t.Errorf("%s: % X", name, b[:7])
+			}
+			return c.Transmit(b)
+		}}
+		for range 2 {
+			card, err := v.driver.Open(context.Background(), tap)
+			if err == nil {
+				err = v.login(t, card, rightPIN)
+			}
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			breaks = false
+		}
+	}
+}
+
+// Rule 5: a reader that cuts long answers off does not take extended commands.
+func TestRule5CutOffAnswer(t *testing.T) {
+	v := newVirtual(virtualcard.Config{Profile: "idemia"})
+	sent := 0
+	card, err := v.driver.Open(context.Background(), &tapReader{v.reader, func(c Conn, b []byte) ([]byte, error) {
+		answer, err := c.Transmit(b)
+		if isExtended(b) {
+			sent++
+			answer = append(answer[:min(256, len(answer)-2)], 0x90, 0x00)
+		}
+		return answer, err
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v.login(t, card, rightPIN); err != nil || sent != 1 {
+		t.Errorf("%v, %d extended commands", err, sent)
+	}
+}
+
+// Rule 5: a card that was pulled at the PSO has not shown that its reader cannot carry it.
+func TestRule5PulledAtThePSO(t *testing.T) {
+	v := newVirtual(virtualcard.Config{})
+	card := v.open(t)
+	v.Inject(virtualcard.Fault{INS: insPSO, Remove: true})
+	if err := v.login(t, card, rightPIN); !errors.Is(err, crs.ErrCardRemoved) {
+		t.Error(err)
+	}
+	v.Inject()
+	v.reader.Insert(v.Card)
+	if err := v.login(t, card, rightPIN); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOnlySHA256DigestsAreSigned(t *testing.T) {
+	for _, n := range []int{0, 20, 31, 33, 48} {
+		if _, err := new(cns).signDigest(nil, make([]byte, n)); err == nil {
+			t.Errorf("%d bytes were accepted", n)
+		}
+	}
+}
+
+// Once a call was abandoned, its connection is not used for anything else.
+func TestNothingIsSentAfterAnAbandonedCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		f := &fakeReader{transmit: func([]byte) ([]byte, error) { <-release; return []byte{0x90, 0x00}, nil }}
+		new(Driver).transaction(context.Background(), f, true, func(s *session) error {
+			s.identified = true
+			for range 3 {
+				_, pinErr := s.transmitPIN(command{ins: insVerify, data: []byte("12345678")})
+				if err := s.selectPath(nil); !errors.Is(err, crs.ErrCardStuck) || !errors.Is(pinErr, crs.ErrCardStuck) {
+					t.Errorf("%v, %v", pinErr, err)
+				}
+			}
+			return nil
+		})
+		if f.commands() != 1 {
+			t.Errorf("%d commands", f.commands())
+		}
+		close(release)
+	})
+}
