@@ -253,6 +253,42 @@ func TestRule5PulledAtThePSO(t *testing.T) {
 	}
 }
 
+// A card that answers more than it was asked for, or is asked beyond what P1 and P2 can say.
+func TestReadIsBounded(t *testing.T) {
+	f := &fakeReader{transmit: func([]byte) ([]byte, error) { return append(make([]byte, 40), 0x90, 0x00), nil }}
+	err := new(Driver).transaction(context.Background(), f, true, func(s *session) error {
+		if b, err := s.read(0x7FFF, 16, false); err != nil || len(b) != 16 {
+			t.Errorf("%d bytes, %v", len(b), err)
+		}
+		_, err := s.read(0x8000, 16, false) // would select another file by its short identifier
+		return err
+	})
+	if !errors.Is(err, crs.ErrCard) || f.commands() != 1 {
+		t.Errorf("%v, %d commands", err, f.commands())
+	}
+}
+
+// A card that does not tell the size of EF_DatiPersonali has one of the usual size.
+func TestPersonalDataOfUnknownSize(t *testing.T) {
+	v := newVirtual(virtualcard.Config{})
+	card := v.open(t)
+	want, err := card.(crs.PersonalDataReader).PersonalData(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	card.(*cns).source = &tapReader{v.reader, func(c Conn, b []byte) ([]byte, error) {
+		answer, err := c.Transmit(b)
+		if b[1] == insSelect && len(answer) > 2 {
+			answer = []byte{0x90, 0x00}
+		}
+		return answer, err
+	}}
+	got, err := card.(crs.PersonalDataReader).PersonalData(context.Background())
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%d bytes of %d, %v", len(got), len(want), err)
+	}
+}
+
 func TestOnlySHA256DigestsAreSigned(t *testing.T) {
 	for _, n := range []int{0, 20, 31, 33, 48} {
 		if _, err := new(cns).signDigest(nil, make([]byte, n)); err == nil {

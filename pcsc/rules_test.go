@@ -104,6 +104,7 @@ func TestRule2NoVERIFYOnAForeignCard(t *testing.T) {
 		"no CNS policy":          {Person: person(virtualcard.Identity{Policies: []string{"1.3.76.47.4"}})},
 		"another card's id":      {Files: map[string][]byte{"1000/1003": []byte("6999999999999999")}},
 		"id too short":           {Files: map[string][]byte{"1000/1003": []byte("6999999")}},
+		"id not of text":         {Files: map[string][]byte{"1000/1003": []byte("69999990000000\xe0\n")}},
 		"id of no characters":    {Files: map[string][]byte{"1000/1003": make([]byte, 16)}},
 		"no id":                  {Files: map[string][]byte{"1000/1003": nil}},
 		"no certificate":         {Files: map[string][]byte{"1100/1101": nil}},
@@ -122,6 +123,10 @@ func TestRule2NoVERIFYOnAForeignCard(t *testing.T) {
 			card, err := v.driver.Open(context.Background(), v.reader)
 			if card != nil || !errors.Is(err, crs.ErrNoCNS) || crs.CodeOf(err) != crs.ErrCardUnusable {
 				t.Errorf("opened as %v, %v", card, err)
+			}
+			// It is logged, and may say nothing of whose card it is (T24).
+			if text := fmt.Sprint(err); strings.Contains(text, "6999999") || strings.Contains(text, v.Person().CardID) {
+				t.Errorf("error %q", text)
 			}
 			for _, x := range v.Log() {
 				if x.INS != insSelect && x.INS != insReadBinary {

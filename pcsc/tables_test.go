@@ -224,6 +224,7 @@ func TestCommandEncoding(t *testing.T) {
 func FuzzResponse(f *testing.F) {
 	f.Add([]byte{0x90, 0x00})
 	f.Add([]byte{1, 2, 0x61, 0x00})
+	f.Add([]byte{0x90})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := parseResponse(b)
 		if (err == nil) != (len(b) >= 2) {
@@ -246,7 +247,8 @@ func TestFileSize(t *testing.T) {
 		"6F 03 80 01 08":          -1,
 		"6F 84 00":                -1,
 		"62 04 80 02 08 00":       -1,
-		"":                        -1,
+		"6F 80 80 02 08 00" + strings.Repeat(" 83 00", 62): -1, // no length of DER that ISO 7816-4 knows
+		"": -1,
 	} {
 		if got := fileSize(unhex(t, fci)); got != want {
 			t.Errorf("%s: %d", fci, got)
