@@ -404,6 +404,44 @@ func TestContextsAreReleased(t *testing.T) {
 	}
 }
 
+// A program that resets the card again and again, as some do when they let it go, costs nobody a
+// login: a card that is being reset is not one that lies the wrong way round.
+func TestResetsByAnotherProgramInPCSCD(t *testing.T) {
+	v := newVirtual(virtualcard.Config{})
+	insert(t, v.Card)
+	openInPCSCD(t, v.driver)
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(3 * time.Millisecond):
+			}
+			ctx, err := scard.EstablishContext()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if other, err := ctx.Connect(testns.FirstReader, scard.ShareShared, scard.ProtocolAny); err == nil {
+				other.Disconnect(scard.ResetCard)
+			}
+			ctx.Release()
+		}
+	}()
+	for range 300 {
+		c, err := pcscReader(testns.FirstReader).Connect()
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		c.Close()
+	}
+	close(stop)
+	<-done
+}
+
 func TestExclusiveUseByAnotherProgram(t *testing.T) {
 	v := newVirtual(virtualcard.Config{})
 	pull := insert(t, v.Card)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/crs-bridge/crs"
 	"github.com/ebfe/scard"
@@ -14,22 +15,38 @@ type pcscReader string
 
 func (r pcscReader) Name() string { return string(r) }
 
-// Connect uses a context of its own: on a shared one, a second connection to the reader of an
-// open transaction never returns.
+// Connect waits while another program resets the card: it has no protocol then, and a connection
+// made just before hears of the reset. That passes; a card with neither T=0 nor T=1 stays so.
 func (r pcscReader) Connect() (Conn, error) {
+	const attempts, pause = 50, 20 * time.Millisecond
+	for i := 1; ; i++ {
+		c, err := connect(string(r))
+		switch {
+		case err == nil:
+			return c, nil
+		case i == attempts || err != scard.ErrProtoMismatch && err != scard.ErrResetCard:
+			return nil, scardError(err)
+		}
+		time.Sleep(pause)
+	}
+}
+
+// connect uses a context of its own: on a shared one, a second connection to the reader of an
+// open transaction never returns. Its errors are PC/SC's.
+func connect(reader string) (*pcscConn, error) {
 	ctx, err := scard.EstablishContext()
 	if err != nil {
-		return nil, scardError(err)
+		return nil, err
 	}
 	// Readers of contactless cards offer both protocols, and T=1 is the one that fits; every
 	// known CNS has T=1. Another program may have chosen T=0 already.
-	card, err := ctx.Connect(string(r), scard.ShareShared, scard.ProtocolT1)
+	card, err := ctx.Connect(reader, scard.ShareShared, scard.ProtocolT1)
 	if err == scard.ErrProtoMismatch {
-		card, err = ctx.Connect(string(r), scard.ShareShared, scard.ProtocolT0|scard.ProtocolT1)
+		card, err = ctx.Connect(reader, scard.ShareShared, scard.ProtocolT0|scard.ProtocolT1)
 	}
 	if err != nil {
 		ctx.Release()
-		return nil, scardError(err)
+		return nil, err
 	}
 	c := &pcscConn{ctx: ctx, card: card}
 	switch card.ActiveProtocol() {
@@ -38,12 +55,12 @@ func (r pcscReader) Connect() (Conn, error) {
 		c.protocol = 1
 	default: // the binding panics on others
 		c.Close()
-		return nil, crs.ErrCardMute
+		return nil, scard.ErrProtoMismatch
 	}
 	status, err := card.Status()
 	if err != nil {
 		c.Close()
-		return nil, scardError(err)
+		return nil, err
 	}
 	c.atr = status.Atr
 	c.maxAPDU = maxAPDU(card)
