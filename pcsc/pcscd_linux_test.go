@@ -404,8 +404,8 @@ func TestContextsAreReleased(t *testing.T) {
 	}
 }
 
-// A program that resets the card again and again, as some do when they let it go, costs nobody a
-// login: a card that is being reset is not one that lies the wrong way round.
+// A program that resets the card again and again, as some do when they let it go, keeps nobody
+// from connecting.
 func TestResetsByAnotherProgramInPCSCD(t *testing.T) {
 	v := newVirtual(virtualcard.Config{})
 	insert(t, v.Card)
@@ -488,6 +488,13 @@ func TestSCardErrors(t *testing.T) {
 		}
 	}
 	if err := scardError(errors.New("anything")); !errors.Is(err, crs.ErrCard) {
+		t.Error(err)
+	}
+	// Within a transaction the card lost its protocol by a reset.
+	if err := transmitError(scard.ErrProtoMismatch); !errors.Is(err, crs.ErrCardReset) {
+		t.Error(err)
+	}
+	if err := transmitError(scard.ErrRemovedCard); !errors.Is(err, crs.ErrCardRemoved) {
 		t.Error(err)
 	}
 }

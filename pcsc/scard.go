@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/crs-bridge/crs"
 	"github.com/ebfe/scard"
@@ -15,19 +14,18 @@ type pcscReader string
 
 func (r pcscReader) Name() string { return string(r) }
 
-// Connect waits while another program resets the card: it has no protocol then, and a connection
-// made just before hears of the reset. That passes; a card with neither T=0 nor T=1 stays so.
+// Connect begins again when another program resets the card meanwhile: nothing was learned of it
+// yet.
 func (r pcscReader) Connect() (Conn, error) {
-	const attempts, pause = 50, 20 * time.Millisecond
+	const attempts = 10
 	for i := 1; ; i++ {
 		c, err := connect(string(r))
 		switch {
 		case err == nil:
 			return c, nil
-		case i == attempts || err != scard.ErrProtoMismatch && err != scard.ErrResetCard:
+		case i == attempts || err != scard.ErrResetCard:
 			return nil, scardError(err)
 		}
-		time.Sleep(pause)
 	}
 }
 
@@ -103,7 +101,7 @@ func (c *pcscConn) Transmit(command []byte) ([]byte, error) {
 	}
 	answer, err := c.card.Transmit(command)
 	if err != nil {
-		return nil, scardError(err)
+		return nil, transmitError(err)
 	}
 	return answer, nil
 }
@@ -177,6 +175,16 @@ func property(list []byte, tag byte) []byte {
 		list = list[2+n:]
 	}
 	return nil
+}
+
+// transmitError is scardError for a connection that had a protocol. When a program dies, pcscd
+// ends its transaction first and resets the card then, perhaps within the next transaction: the
+// card has lost its protocol, and soon the error is that of a reset.
+func transmitError(err error) error {
+	if err == scard.ErrProtoMismatch {
+		err = scard.ErrResetCard
+	}
+	return scardError(err)
 }
 
 // scardError maps PC/SC's errors to this software's, in one place.
