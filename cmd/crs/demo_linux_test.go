@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -26,8 +28,12 @@ func startBrowser(t *testing.T) context.Context {
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, _ = chromedp.NewContext(ctx)
 	t.Cleanup(func() {
+		// Closed and not killed: the processes of a killed Chromium outlive it for a moment,
+		// and write into its profile after that was removed.
+		if err := chromedp.Cancel(ctx); err != nil {
+			t.Error(err)
+		}
 		cancel()
-		chromedp.FromContext(ctx).Allocator.Wait()
 	})
 	if err := chromedp.Run(ctx); err != nil {
 		t.Fatal(err)
@@ -47,13 +53,19 @@ func TestDemo(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// see waits until the page is loaded, its script too, and an element shows the texts.
 	see := func(selector string, texts ...string) {
 		t.Helper()
-		var shown string
-		do(chromedp.WaitVisible(selector, chromedp.ByQuery), chromedp.Text(selector, &shown, chromedp.ByQuery))
-		for _, text := range texts {
-			if !strings.Contains(shown, text) {
-				t.Errorf("%s lacks %q:\n%s", selector, text, shown)
+		script := fmt.Sprintf(`document.readyState === "complete" && document.querySelector(%q)?.innerText || ""`, selector)
+		for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+			var shown string
+			err := chromedp.Run(browser, chromedp.Evaluate(script, &shown)) // fails while a page goes
+			missing := slices.IndexFunc(texts, func(text string) bool { return !strings.Contains(shown, text) })
+			if err == nil && missing < 0 {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatalf("%s does not show %q: %v\n%s", selector, texts[max(missing, 0)], err, shown)
 			}
 		}
 	}
@@ -63,6 +75,7 @@ func TestDemo(t *testing.T) {
 	demo.stdout.await(t, "Il suo PIN è "+virtualcard.DefaultPIN)
 	do(network.Enable(), network.SetExtraHTTPHeaders(network.Headers{"Accept-Language": "it-IT"}),
 		chromedp.Navigate("http://localhost:27780"))
+	see("#start", "Accedi con la tessera")
 
 	// The first time: the site, the personal data, the PIN, once wrong. The page follows.
 	click("#login")
@@ -82,6 +95,7 @@ func TestDemo(t *testing.T) {
 	see("main", "Buongiorno, ADA ESEMPIO", "Scheda anagrafica", "01/01/1870", "VIA DELLA PROVA 1", "Corrispondono all’impronta")
 	see(".who", "ADA ESEMPIO")
 	click(".who button")
+	see("#start", "Accedi con la tessera")
 
 	// The second time the site is known. The citizen keeps the data to themselves.
 	click("#login")
@@ -89,6 +103,7 @@ func TestDemo(t *testing.T) {
 	demo.answer("n", virtualcard.DefaultPIN)
 	see("main", "Buongiorno, ADA ESEMPIO", "La scheda è vuota")
 	click(".who button")
+	see("#start", "Accedi con la tessera")
 
 	// The citizen cancels in the dialog; then on the page, and the dialog closes.
 	click("#login")

@@ -260,7 +260,6 @@ func tryOpen(t testing.TB, origin string) (*page, error) {
 		return nil, err
 	}
 	t.Cleanup(func() { p.ws.Close() })
-	p.ws.SetReadDeadline(time.Now().Add(time.Minute))
 	return p, nil
 }
 
@@ -286,6 +285,7 @@ func (p *page) login(personalData bool) (login, error) {
 	if personalData {
 		params["personalData"] = true
 	}
+	p.ws.SetReadDeadline(time.Now().Add(patience))
 	result, err := p.call("authenticate", params)
 	l := login{origin: p.origin, challenge: challenge}
 	if err != nil {
