@@ -64,7 +64,7 @@ func (c *cns) Certificate(context.Context) (*x509.Certificate, error) {
 
 // PINStatus asks the card nothing: there is no harmless question (card-safety rule 4).
 func (c *cns) PINStatus(context.Context) (crs.PINStatus, error) {
-	return c.driver.tries().Load(c.cardID)
+	return c.driver.pinStatus(c.cardID), nil
 }
 
 // Sign is VERIFY and PSO in one transaction that a reset ends.
@@ -192,13 +192,9 @@ func (c *cns) verify(s *session, pin *crs.PIN) error {
 		if err != nil {
 			return err
 		}
-		before, err := c.driver.tries().Load(c.cardID)
-		if err != nil {
-			c.driver.log().Warn("retry counter not read", "error", err)
-			before = crs.UnknownPINStatus
-		}
+		before := c.driver.pinStatus(c.cardID)
 		pending := spend(before)
-		c.keep(pending)
+		c.driver.keepPINStatus(c.cardID, pending)
 
 		// VERIFY (ISO/IEC 7816-4, section 11.5.6), the PIN in ASCII, padded with FF.
 		block := bytes.Repeat([]byte{0xFF}, pinBlock)
@@ -209,7 +205,7 @@ func (c *cns) verify(s *session, pin *crs.PIN) error {
 			return &crs.PINError{Retries: -1, Uncertain: true, Err: err}
 		}
 		after, err := verifyResult(status, before, pending)
-		c.keep(after)
+		c.driver.keepPINStatus(c.cardID, after)
 		if status.otherReference() {
 			if i+1 < len(c.pinRefs) {
 				pin.Refund()
@@ -221,11 +217,4 @@ func (c *cns) verify(s *session, pin *crs.PIN) error {
 		return err
 	}
 	return crs.ErrPINUnusable
-}
-
-// keep stores the status of the PIN. A full disk must not cost the user a login: it is logged.
-func (c *cns) keep(status crs.PINStatus) {
-	if err := c.driver.tries().Store(c.cardID, status); err != nil {
-		c.driver.log().Warn("retry counter not kept", "error", err)
-	}
 }

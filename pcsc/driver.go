@@ -17,13 +17,14 @@ type Driver struct {
 	Log      *slog.Logger
 	Timeouts Timeouts
 
-	// GiveUp is called once, when so many calls were abandoned that only a new process helps.
+	// GiveUp is called when so many abandoned calls have not returned that only a new process
+	// helps.
 	GiveUp func()
 
 	mu        sync.Mutex
 	readers   map[string]*readerState
 	abandoned int
-	memory    memoryTries
+	unsaved   map[string]crs.PINStatus // what Tries could not store, or would if there were one
 }
 
 // Timeouts bound calls that may never return; zero fields mean the defaults.
@@ -52,13 +53,6 @@ func (d *Driver) log() *slog.Logger {
 		return slog.New(slog.DiscardHandler)
 	}
 	return d.Log
-}
-
-func (d *Driver) tries() Tries {
-	if d.Tries == nil {
-		return &d.memory
-	}
-	return d.Tries
 }
 
 func (d *Driver) reader(name string) *readerState {
@@ -91,9 +85,9 @@ func (d *Driver) setShortOnly(reader string) {
 }
 
 // within runs a call that may never return and waits for it at most for limit. An SCard call
-// cannot be cancelled: past the limit it is abandoned with its connection, and its reader is
-// skipped until the call returns after all.
-func within[T any](d *Driver, reader string, limit, fallback time.Duration, conn Conn, call func() (T, error)) (T, error) {
+// cannot be cancelled: past the limit it is abandoned, and its reader is skipped until the call
+// returns after all, and dispose gave back what it holds.
+func within[T any](d *Driver, reader string, limit, fallback time.Duration, call func() (T, error), dispose func(T, error)) (T, error) {
 	if limit == 0 {
 		limit = fallback
 	}
@@ -126,14 +120,10 @@ func within[T any](d *Driver, reader string, limit, fallback time.Duration, conn
 	}
 	go func() {
 		r := <-done
-		if c, ok := any(r.value).(Conn); ok && r.err == nil {
-			conn = c // the abandoned call was Connect
-		}
-		if conn != nil {
-			conn.Close() // resets the card if the transaction is still open
-		}
+		dispose(r.value, r.err)
 		d.mu.Lock()
 		state.stuck = false
+		d.abandoned--
 		d.mu.Unlock()
 		d.log().Info("abandoned call returned", "reader", reader)
 	}()
@@ -160,7 +150,11 @@ func (d *Driver) transaction(ctx context.Context, r Reader, reset bool, f func(*
 	}
 
 	s := &session{driver: d, ctx: ctx, reader: r.Name()}
-	s.conn, err = within(d, s.reader, d.Timeouts.Call, defaultCall, nil, r.Connect)
+	s.conn, err = within(d, s.reader, d.Timeouts.Call, defaultCall, r.Connect, func(c Conn, err error) {
+		if err == nil {
+			c.Close()
+		}
+	})
 	if err != nil {
 		return err
 	}

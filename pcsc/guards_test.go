@@ -128,7 +128,7 @@ func (s *triesWith) Store(id string, status crs.PINStatus) error {
 	return s.memoryTries.Store(id, status)
 }
 
-// Rule 4: tries that cannot be read or kept cost nobody a login, and are then not known.
+// Rule 4: tries that cannot be read or kept cost nobody a login, and are taken for the worst.
 func TestRule4TriesThatCannotBeRead(t *testing.T) {
 	var log bytes.Buffer
 	v := newVirtual(virtualcard.Config{})
@@ -138,7 +138,7 @@ func TestRule4TriesThatCannotBeRead(t *testing.T) {
 	card := v.open(t)
 	v.Inject(virtualcard.Fault{INS: insVerify, Mute: true})
 	v.login(t, card, rightPIN)
-	if s, _ := store.memoryTries.Load(card.Info().ID); s != (crs.PINStatus{Retries: 2, Doubtful: true}) {
+	if s, _ := store.memoryTries.Load(card.Info().ID); s != (crs.PINStatus{Retries: 0, Doubtful: true}) {
 		t.Errorf("kept %+v", s)
 	}
 	v.Inject()
@@ -151,12 +151,35 @@ func TestRule4TriesThatCannotBeRead(t *testing.T) {
 	}
 }
 
+// Rule 4: on a full disk the bound is kept for the life of the process, and the extra yes is
+// asked on a card that does not tell.
+func TestRule4TriesThatCannotBeKept(t *testing.T) {
+	v := newVirtual(virtualcard.Config{NoCount: true})
+	v.driver.Tries = &triesWith{store: func() error { return errors.New("disk full") }}
+	card := v.open(t)
+	for i, last := range []bool{false, false, true} {
+		status, err := card.PINStatus(context.Background())
+		if err != nil || status.LastTry() != last {
+			t.Errorf("before try %d: %+v, %v", i+1, status, err)
+		}
+		if i < 2 {
+			v.login(t, card, wrongPIN)
+		}
+	}
+	if err := v.login(t, card, rightPIN); err != nil {
+		t.Fatal(err)
+	}
+	if status, _ := card.PINStatus(context.Background()); status != crs.UnknownPINStatus {
+		t.Errorf("after the right PIN: %+v", status)
+	}
+}
+
 // Rule 4: what is kept of one card says nothing of another.
 func TestRule4TriesOfTwoCards(t *testing.T) {
-	var tries memoryTries
-	tries.Store("a", crs.PINStatus{Retries: 1})
-	if s, err := tries.Load("b"); s != crs.UnknownPINStatus || err != nil {
-		t.Errorf("%+v, %v", s, err)
+	d := &Driver{}
+	d.keepPINStatus("a", crs.PINStatus{Retries: 1})
+	if s := d.pinStatus("b"); s != crs.UnknownPINStatus {
+		t.Errorf("%+v", s)
 	}
 }
 

@@ -2,6 +2,7 @@ package pcsc
 
 import (
 	"context"
+	"sync"
 	"testing"
 
 	"github.com/crs-bridge/crs"
@@ -126,4 +127,29 @@ func compared(v *virtual) int {
 		}
 	}
 	return n
+}
+
+// memoryTries keeps the tries of PINs in memory.
+type memoryTries struct {
+	mu sync.Mutex
+	m  map[string]crs.PINStatus
+}
+
+func (t *memoryTries) Load(cardID string) (crs.PINStatus, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s, ok := t.m[cardID]; ok {
+		return s, nil
+	}
+	return crs.UnknownPINStatus, nil
+}
+
+func (t *memoryTries) Store(cardID string, s crs.PINStatus) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.m == nil {
+		t.m = make(map[string]crs.PINStatus)
+	}
+	t.m[cardID] = s
+	return nil
 }

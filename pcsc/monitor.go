@@ -20,6 +20,7 @@ type Monitor struct {
 
 	mu      sync.Mutex
 	slots   map[string]*slot
+	service error         // why there is no service, nil while there is one
 	changed chan struct{} // closed and replaced at each change
 }
 
@@ -34,7 +35,8 @@ type slot struct {
 // pnp is the pseudo-reader whose state changes when readers come and go.
 const pnp = `\\?PnP?\Notification`
 
-// Readers implements bridge.Cards.
+// Readers implements bridge.Cards. Without a smart card service it returns one reader, whose
+// error says so.
 func (m *Monitor) Readers() ([]crs.Reader, <-chan struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -42,41 +44,63 @@ func (m *Monitor) Readers() ([]crs.Reader, <-chan struct{}) {
 	for _, s := range m.slots {
 		readers = append(readers, s.state)
 	}
+	if m.service != nil {
+		readers = append(readers, crs.Reader{Err: m.service})
+	}
 	slices.SortFunc(readers, func(a, b crs.Reader) int { return cmp.Compare(a.Name, b.Name) })
 	return readers, m.change()
 }
 
-// Run follows the readers until the context ends.
+// Run follows the readers until the context ends. A PC/SC service that is stuck cannot keep it.
 func (m *Monitor) Run(ctx context.Context) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		m.run(ctx)
+	}()
+	select {
+	case <-done:
+		return
+	case <-ctx.Done():
+	}
+	select {
+	case <-done:
+	case <-time.After(2 * time.Second):
+	}
+}
+
+func (m *Monitor) run(ctx context.Context) {
 	const first, last = 50 * time.Millisecond, 2 * time.Second
-	service := watchService(ctx)
+	changed := watchService(ctx)
 	log := m.Driver.log()
 	reported := false
 	for delay := first; ctx.Err() == nil; {
 		started := time.Now()
 		err := m.watch(ctx)
-		m.forget(nil)
 		if ctx.Err() != nil {
+			m.forget(nil, nil)
 			return
 		}
-		if !reported || time.Since(started) > last {
+		m.forget(nil, err)
+		if time.Since(started) > last {
+			delay, reported = first, false // it ran and went: it may be restarting
+		}
+		if !reported {
 			log.Info("no smart card service", "error", err)
 			reported = true
 		}
-		if time.Since(started) > last {
-			delay = first // it ran and went: it may be restarting
-		}
-		// A service that just made its socket is not yet listening on it. After some tries
-		// only a change of the socket's directory is worth another.
+		// A service that just made its socket is not yet listening on it. After some tries only
+		// a change of the socket's directory is worth another, unless the service is there and
+		// refuses, as when it has too many clients: that passes without a sign.
 		var retry <-chan time.Time
-		if delay < last {
+		if delay < last || serviceListens() {
 			retry = time.After(delay)
-			delay *= 2
+			delay = min(2*delay, last)
 		}
 		select {
 		case <-ctx.Done():
 		case <-retry:
-		case <-service:
+		case <-changed:
 			delay = first
 		}
 	}
@@ -97,17 +121,21 @@ func (m *Monitor) watch(ctx context.Context) error {
 		if err != nil && err != scard.ErrNoReadersAvailable {
 			return scardError(err)
 		}
-		m.forget(names)
+		m.forget(names, nil)
 		states := []scard.ReaderState{{Reader: pnp, CurrentState: pnpState}}
 		for _, name := range names {
 			states = append(states, scard.ReaderState{Reader: name, CurrentState: m.lastEvent(name)})
 		}
-		if err := wait(ctx, pcsc, states); err != nil {
+		switch err := wait(ctx, pcsc, states); {
+		case errors.Is(err, crs.ErrCardRemoved): // a reader went before it could be looked at
+			time.Sleep(50 * time.Millisecond)
+			continue
+		case err != nil:
 			return err
 		}
 		pnpState = states[0].EventState &^ scard.StateChanged
 		for _, s := range states[1:] {
-			if s.EventState&(scard.StateUnknown|scard.StateUnavailable) == 0 {
+			if s.EventState&scard.StateUnknown == 0 { // else it is gone from the next list
 				m.update(ctx, s)
 			}
 		}
@@ -166,12 +194,15 @@ func (m *Monitor) update(ctx context.Context, now scard.ReaderState) {
 	before := s.event
 	s.event = now.EventState &^ scard.StateChanged
 	present := s.event & scard.StatePresent
-	const card = scard.StatePresent | scard.StateMute | insertions
+	const card = scard.StatePresent | scard.StateMute | scard.StateUnavailable | insertions
 	if known && s.event&card == before&card {
 		return // another program came or went: the card is the same
 	}
 	m.clear(s)
 	switch {
+	case s.event&scard.StateUnavailable != 0:
+		m.Driver.log().Info("reader failed", "reader", now.Reader)
+		s.state.Err = crs.ErrCardStuck
 	case present == 0:
 		if before&scard.StatePresent != 0 {
 			m.Driver.log().Info("card removed", "reader", now.Reader)
@@ -199,11 +230,14 @@ func (m *Monitor) read(ctx context.Context, name string, s *slot, insertion int)
 			m.mu.Unlock()
 			return
 		}
+		before := s.state
 		s.state.Reading, s.state.Card, s.state.Err = false, card, err
 		if errors.Is(err, crs.ErrCardRemoved) {
 			s.state.Err = nil // the watcher has yet to say so
 		}
-		m.announce()
+		if before.Reading || err == nil || fmt.Sprint(before.Err) != fmt.Sprint(s.state.Err) {
+			m.announce()
+		}
 		m.mu.Unlock()
 		if err == nil {
 			m.Driver.log().Info("card ready", "reader", name, "kind", card.Info().Kind, "model", card.Info().Model)
@@ -223,10 +257,14 @@ func (m *Monitor) read(ctx context.Context, name string, s *slot, insertion int)
 	}
 }
 
-// forget drops the readers that are not in names.
-func (m *Monitor) forget(names []string) {
+// forget drops the readers that are not in names, and notes whether there is a service.
+func (m *Monitor) forget(names []string, service error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if (service == nil) != (m.service == nil) {
+		m.announce()
+	}
+	m.service = service
 	for name, s := range m.slots {
 		if !slices.Contains(names, name) {
 			m.clear(s)
@@ -266,24 +304,36 @@ func (m *Monitor) announce() {
 	}
 }
 
-// Readers opens the cards of all readers once, for programs that do not stay.
-func (d *Driver) Readers(ctx context.Context) ([]crs.Reader, error) {
-	pcsc, err := scard.EstablishContext()
+// Readers lists the readers once, for programs that do not stay, and opens the cards in those
+// whose name is wanted.
+func (d *Driver) Readers(ctx context.Context, wanted func(name string) bool) ([]crs.Reader, error) {
+	names, err := within(d, "", d.Timeouts.Call, defaultCall, listReaders, func([]string, error) {})
 	if err != nil {
-		return nil, scardError(err)
-	}
-	names, err := pcsc.ListReaders()
-	pcsc.Release()
-	if err != nil && err != scard.ErrNoReadersAvailable {
-		return nil, scardError(err)
+		return nil, err
 	}
 	readers := make([]crs.Reader, len(names))
 	for i, name := range names {
 		readers[i].Name = name
+		if !wanted(name) {
+			continue
+		}
 		readers[i].Card, err = d.Open(ctx, pcscReader(name))
 		if !errors.Is(err, crs.ErrCardRemoved) {
 			readers[i].Err = err
 		}
 	}
 	return readers, ctx.Err()
+}
+
+func listReaders() ([]string, error) {
+	pcsc, err := scard.EstablishContext()
+	if err != nil {
+		return nil, scardError(err)
+	}
+	defer pcsc.Release()
+	names, err := pcsc.ListReaders()
+	if err != nil && err != scard.ErrNoReadersAvailable {
+		return nil, scardError(err)
+	}
+	return names, nil
 }

@@ -229,6 +229,10 @@ func firstHas(card bool) func([]crs.Reader) bool {
 	}
 }
 
+func noService(readers []crs.Reader) bool {
+	return len(readers) == 1 && errors.Is(readers[0].Err, crs.ErrNoService)
+}
+
 func TestMonitor(t *testing.T) {
 	m := startMonitor(t)
 	await(t, m, "two empty readers", firstHas(false))
@@ -284,12 +288,11 @@ func TestMonitorOutlivesPCSCD(t *testing.T) {
 	v := newVirtual(virtualcard.Config{})
 	insert(t, v.Card)
 	card := await(t, m, "card", firstHas(true))[0].Card
-	none := func(r []crs.Reader) bool { return len(r) == 0 }
 	for _, end := range []func() error{testns.Pcscd.Kill, testns.Pcscd.Stop} {
 		if err := end(); err != nil {
 			t.Fatal(err)
 		}
-		await(t, m, "no pcscd", none)
+		await(t, m, "no pcscd", noService)
 		if err := v.login(t, card, rightPIN); crs.CodeOf(err) != crs.ErrCard {
 			t.Errorf("without pcscd: %v", err)
 		}
@@ -311,10 +314,8 @@ func TestMonitorWithoutPCSCDAtStart(t *testing.T) {
 	}
 	m := startMonitor(t)
 	time.Sleep(100 * time.Millisecond)
-	if readers, _ := m.Readers(); len(readers) != 0 {
-		t.Errorf("readers without pcscd: %+v", readers)
-	}
-	if _, err := (&Driver{}).Readers(context.Background()); !errors.Is(err, crs.ErrNoService) {
+	await(t, m, "no service", noService)
+	if _, err := (&Driver{}).Readers(context.Background(), func(string) bool { return true }); !errors.Is(err, crs.ErrNoService) {
 		t.Errorf("readers once: %v", err)
 	}
 	if err := testns.Pcscd.Start(); err != nil {
@@ -469,6 +470,52 @@ func TestExclusiveUseByAnotherProgram(t *testing.T) {
 		t.Error(err)
 	}
 	pull()
+}
+
+// Other programs use up pcscd's contexts, and give them back: the monitor sees the card then.
+func TestMonitorOutlivesAFullPCSCD(t *testing.T) {
+	v := newVirtual(virtualcard.Config{})
+	pull := insert(t, v.Card)
+	openInPCSCD(t, v.driver)
+	var held []*scard.Context
+	for {
+		ctx, err := scard.EstablishContext()
+		if err != nil {
+			break
+		}
+		held = append(held, ctx)
+	}
+	m := startMonitor(t)
+	await(t, m, "no context", func(r []crs.Reader) bool { return len(r) == 1 && r[0].Err != nil })
+	time.Sleep(4 * time.Second) // longer than the quick retries
+	for _, ctx := range held {
+		ctx.Release()
+	}
+	await(t, m, "card", firstHas(true))
+	pull()
+}
+
+// A pcscd that does not answer keeps neither a monitor nor a program that wants to end.
+func TestStuckPCSCD(t *testing.T) {
+	m := &Monitor{Driver: &Driver{}}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { m.Run(ctx); close(done) }()
+	await(t, m, "readers", firstHas(false))
+	if err := testns.Pcscd.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer testns.Pcscd.Signal(syscall.SIGCONT)
+	d := &Driver{Timeouts: Timeouts{Call: 100 * time.Millisecond}}
+	if _, err := d.Readers(context.Background(), func(string) bool { return true }); !errors.Is(err, crs.ErrCardStuck) {
+		t.Errorf("readers: %v", err)
+	}
+	cancel()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Error("the monitor does not end")
+	}
 }
 
 func TestSCardErrors(t *testing.T) {

@@ -2,26 +2,42 @@ package pcsc
 
 import (
 	"context"
+	"net"
 	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
 
+// socket is where pcscd listens.
+func socket() string {
+	if s := os.Getenv("PCSCLITE_CSOCK_NAME"); s != "" {
+		return s
+	}
+	return "/run/pcscd/pcscd.comm"
+}
+
+// serviceListens reports whether pcscd is there, even if it turns its clients away. A socket
+// that a killed pcscd left behind is not listened on.
+func serviceListens() bool {
+	c, err := net.Dial("unix", socket())
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
+}
+
 // watchService returns a channel that receives when pcscd's socket may have come into being.
 // Nothing wakes up in between.
 func watchService(ctx context.Context) <-chan struct{} {
-	socket := "/run/pcscd/pcscd.comm"
-	if s := os.Getenv("PCSCLITE_CSOCK_NAME"); s != "" {
-		socket = s
-	}
 	events := make(chan struct{}, 1)
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
 		return pollService(ctx, events)
 	}
 	f := os.NewFile(uintptr(fd), "inotify")
-	if err := watchDirectory(f, filepath.Dir(socket)); err != nil {
+	if err := watchDirectory(f, filepath.Dir(socket())); err != nil {
 		f.Close()
 		return pollService(ctx, events)
 	}
@@ -34,7 +50,7 @@ func watchService(ctx context.Context) <-chan struct{} {
 				return
 			}
 			// The directory itself may have come or gone.
-			watchDirectory(f, filepath.Dir(socket))
+			watchDirectory(f, filepath.Dir(socket()))
 			select {
 			case events <- struct{}{}:
 			default:

@@ -40,11 +40,20 @@ const maxResponse = maxExtended
 
 // call runs a call of the connection within the usual limit.
 func (s *session) call(f func() error) error {
-	_, err := within(s.driver, s.reader, s.driver.Timeouts.Call, defaultCall, s.conn, func() (struct{}, error) {
-		return struct{}{}, f()
-	})
+	_, err := within(s.driver, s.reader, s.driver.Timeouts.Call, defaultCall,
+		func() (struct{}, error) { return struct{}{}, f() },
+		func(struct{}, error) { s.dispose() })
 	s.lost = s.lost || errors.Is(err, crs.ErrCardStuck)
 	return err
+}
+
+// dispose gives the connection back after an abandoned call. Only a card that a PIN may have
+// opened is reset: another program may have waited for its transaction as long as we did.
+func (s *session) dispose() {
+	if !s.pinSent {
+		s.conn.End(false)
+	}
+	s.conn.Close() // resets the card if the transaction is still open
 }
 
 // transmit sends a command that carries no secret and returns the whole response: it fetches
@@ -111,12 +120,12 @@ func (s *session) exchange(c command, limit, fallback time.Duration) (response, 
 	if err != nil {
 		return response{}, err
 	}
-	answer, err := within(s.driver, s.reader, limit, fallback, s.conn, func() ([]byte, error) {
+	answer, err := within(s.driver, s.reader, limit, fallback, func() ([]byte, error) {
 		if c.carriesSecret() {
 			defer clear(b)
 		}
 		return s.conn.Transmit(b)
-	})
+	}, func([]byte, error) { s.dispose() })
 	if err != nil {
 		s.lost = s.lost || errors.Is(err, crs.ErrCardStuck)
 		s.log(c, 0, "none")

@@ -76,7 +76,11 @@ func verifyResult(s sw, before, pending crs.PINStatus) (crs.PINStatus, error) {
 		return crs.PINStatus{Blocked: true}, &crs.PINError{Blocked: true, SW: uint16(s)}
 	case s&0xFFF0 == 0x63C0:
 		left := int(s & 0xF)
-		return crs.PINStatus{Retries: left}, &crs.PINError{Retries: left, SW: uint16(s)}
+		refused := &crs.PINError{Retries: left, SW: uint16(s)}
+		if left > pending.Retries && !before.Blocked {
+			return pending, refused // the smaller of what the card tells and what was counted
+		}
+		return crs.PINStatus{Retries: left}, refused
 	case s == swWrongUnknown:
 		return pending, &crs.PINError{Retries: -1, SW: uint16(s)}
 	case s == swDataUnusable:

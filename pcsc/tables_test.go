@@ -131,7 +131,8 @@ func TestVerifyStatusWords(t *testing.T) {
 		0x9000: {keep: crs.UnknownPINStatus},
 		0x63C1: {crs.PINStatus{Retries: 1}, &pinError{Retries: 1}, crs.ErrCard},
 		0x63C2: {crs.PINStatus{Retries: 2}, &pinError{Retries: 2}, crs.ErrCard},
-		0x63CF: {crs.PINStatus{Retries: 15}, &pinError{Retries: 15}, crs.ErrCard},
+		0x63C3: {pending, &pinError{Retries: 3}, crs.ErrCard}, // the smaller is kept
+		0x63CF: {pending, &pinError{Retries: 15}, crs.ErrCard},
 		0x63C0: {crs.PINStatus{Blocked: true}, &pinError{Blocked: true}, crs.ErrPINBlocked},
 		0x6983: {crs.PINStatus{Blocked: true}, &pinError{Blocked: true}, crs.ErrPINBlocked},
 		0x6300: {pending, &pinError{Retries: -1}, crs.ErrCard},
@@ -164,6 +165,14 @@ func TestVerifyStatusWords(t *testing.T) {
 				t.Errorf("%v: %+v", status, *got)
 			}
 		}
+	}
+}
+
+// A card that blocked its PIN and tells a number now was unblocked by another program.
+func TestVerifyAfterAnUnblockElsewhere(t *testing.T) {
+	before := crs.PINStatus{Blocked: true}
+	if keep, _ := verifyResult(0x63C2, before, spend(before)); keep != (crs.PINStatus{Retries: 2}) {
+		t.Errorf("keeps %+v", keep)
 	}
 }
 

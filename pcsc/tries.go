@@ -1,10 +1,6 @@
 package pcsc
 
-import (
-	"sync"
-
-	"github.com/crs-bridge/crs"
-)
+import "github.com/crs-bridge/crs"
 
 // Tries keeps an upper bound of the tries that a PIN has left, beyond the life of a process
 // and of an insertion, because a card tells it only after a wrong PIN (card-safety rule 4).
@@ -30,27 +26,44 @@ func spend(s crs.PINStatus) crs.PINStatus {
 	return crs.PINStatus{Retries: max(left-1, 0), Doubtful: true, Blocked: s.Blocked}
 }
 
-// memoryTries keeps the bounds for the life of the process, when the Driver has no Tries.
-type memoryTries struct {
-	mu sync.Mutex
-	m  map[string]crs.PINStatus
+// pinStatus returns what is known of a PIN. What cannot be read is taken for the worst that
+// still allows a login.
+func (d *Driver) pinStatus(cardID string) crs.PINStatus {
+	kept := crs.UnknownPINStatus
+	if d.Tries != nil {
+		var err error
+		if kept, err = d.Tries.Load(cardID); err != nil {
+			d.log().Warn("retry counter not read", "error", err)
+			kept = crs.PINStatus{Retries: 1, Doubtful: true}
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if unsaved, ok := d.unsaved[cardID]; ok && (kept.Retries < 0 || unsaved.Retries <= kept.Retries) {
+		return unsaved
+	}
+	return kept
 }
 
-func (t *memoryTries) Load(cardID string) (crs.PINStatus, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if s, ok := t.m[cardID]; ok {
-		return s, nil
+// keepPINStatus stores what is known of a PIN. A full disk must not cost the user a login, nor
+// hide the last try: what cannot be stored is kept for the life of the process.
+func (d *Driver) keepPINStatus(cardID string, status crs.PINStatus) {
+	stored := false
+	if d.Tries != nil {
+		err := d.Tries.Store(cardID, status)
+		if err != nil {
+			d.log().Warn("retry counter not kept", "error", err)
+		}
+		stored = err == nil
 	}
-	return crs.UnknownPINStatus, nil
-}
-
-func (t *memoryTries) Store(cardID string, s crs.PINStatus) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.m == nil {
-		t.m = make(map[string]crs.PINStatus)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if stored || status == crs.UnknownPINStatus {
+		delete(d.unsaved, cardID)
+		return
 	}
-	t.m[cardID] = s
-	return nil
+	if d.unsaved == nil {
+		d.unsaved = make(map[string]crs.PINStatus)
+	}
+	d.unsaved[cardID] = status
 }

@@ -105,6 +105,16 @@ func (d *Daemon) Kill() error {
 	return d.end(syscall.SIGKILL)
 }
 
+// Signal sends a signal, such as SIGSTOP: a pcscd that runs and does not answer.
+func (d *Daemon) Signal(s syscall.Signal) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.process == nil {
+		return errors.New("no pcscd runs")
+	}
+	return d.process.Signal(s)
+}
+
 func (d *Daemon) end(s syscall.Signal) error {
 	if d.process == nil {
 		return nil
