@@ -8,9 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/crs-bridge/crs"
 )
@@ -138,7 +140,7 @@ func TestSites(t *testing.T) {
 	if (&Sites{}).Allow(a) == nil {
 		t.Error("writes without a directory")
 	}
-	private(t, dir)
+	private(t, filepath.Dir(dir))
 }
 
 // private checks that nobody else can read anything in a directory.
@@ -203,6 +205,119 @@ func TestDamagedSites(t *testing.T) {
 	}
 }
 
+// Somebody edits the list by hand: "allowed" and "blocked" are of one length, and an editor may
+// keep the file or its time.
+func TestEditedSites(t *testing.T) {
+	t.Parallel()
+	s := &Sites{Dir: t.TempDir()}
+	path := s.file().path()
+	if err := s.Allow(origin("https://a.example")); err != nil {
+		t.Fatal(err)
+	}
+	before := states(t, s)
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, content := range []string{
+		`{"version":1,"sites":{"https://a.example":"blocked"}}`,
+		`{"version":1,"sites":{"https://a.example":"allowed"}}`,
+		`{"version":1,"sites":{}}`,
+	} {
+		when := info.ModTime().Add(time.Duration(min(i, 1)) * time.Second) // the last two are of one time
+		if err := errors.Join(os.WriteFile(path, []byte(content), 0o600), os.Chtimes(path, when, when)); err != nil {
+			t.Fatal(err)
+		}
+		if now := states(t, s); now == before {
+			t.Errorf("edit %d is not seen: %s", i, now)
+		} else {
+			before = now
+		}
+	}
+}
+
+// A disk that is full: the list stays as it was, and nobody is told otherwise.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	const full = "/dev/full"
+	if _, err := os.Stat(full); err != nil && runtime.GOOS != "linux" {
+		return // only Linux has it
+	}
+	s := &Sites{Dir: t.TempDir()}
+	a, b := origin("https://a.example"), origin("https://b.example")
+	if err := s.Block(a); err != nil {
+		t.Fatal(err)
+	}
+	before := states(t, s)
+	if err := os.Symlink(full, s.file().path()+".new"); err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func() error{
+		"allow":  func() error { return s.Allow(b) },
+		"forget": func() error { return s.Forget(a) },
+	} {
+		if change() == nil {
+			t.Errorf("%s: no error", name)
+		}
+		if now := states(t, s); now != before {
+			t.Errorf("%s: %s", name, now)
+		}
+	}
+}
+
+// What a crash left behind is longer than what is written over it.
+func TestLeftBehind(t *testing.T) {
+	t.Parallel()
+	s := &Sites{Dir: t.TempDir()}
+	if err := os.WriteFile(s.file().path()+".new", make([]byte, 5000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Block(origin("https://a.example")); err != nil {
+		t.Fatal(err)
+	}
+	if now := states(t, s); now != "https://a.example=blocked" {
+		t.Error(now)
+	}
+}
+
+// For the race detector.
+func TestSitesConcurrently(t *testing.T) {
+	t.Parallel()
+	s := &Sites{Dir: t.TempDir()}
+	var group sync.WaitGroup
+	for i := range 4 {
+		o := origin(fmt.Sprintf("https://s%d.example", i))
+		group.Go(func() {
+			for range 10 {
+				_, stateErr := s.State(o)
+				_, listErr := s.List()
+				if err := errors.Join(stateErr, listErr, s.Allow(o), s.Forget(o)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+func TestOneService(t *testing.T) {
+	t.Setenv("XDG_STATE_HOME", t.TempDir())
+	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())
+	unlock, err := LockService()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := LockService(); !errors.Is(err, ErrServiceRuns) {
+		t.Errorf("a second one: %v", err)
+	}
+	unlock()
+	again, err := LockService()
+	if err != nil {
+		t.Fatalf("after the first: %v", err)
+	}
+	again()
+}
+
 func TestForeignFiles(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
@@ -250,6 +365,10 @@ func TestSitesAreBounded(t *testing.T) {
 	}
 	if err := s.Block(origin("https://s5.example")); err != nil {
 		t.Errorf("a known one: %v", err)
+	}
+	full[origin("https://one.more.example")] = crs.SiteAllowed
+	if list, err := parseSites(encodeSites(full)); err == nil {
+		t.Errorf("a list of %d is read", len(list))
 	}
 }
 
@@ -547,6 +666,8 @@ func TestDirs(t *testing.T) {
 	check(home+"/.local/state/crs", Dir)
 	t.Setenv("XDG_STATE_HOME", home+"/state")
 	check(home+"/state/crs", Dir)
+	t.Setenv("XDG_RUNTIME_DIR", "relative")
+	check(home+"/state/crs/run", RuntimeDir)
 
 	run := t.TempDir()
 	t.Setenv("XDG_RUNTIME_DIR", run)
