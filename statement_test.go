@@ -95,6 +95,7 @@ func TestSignatureVerify(t *testing.T) {
 		t.Fatal(err)
 	}
 	swapped := append(bytes.Clone(es256[32:]), es256[:32]...)
+	between := append(append(bytes.Clone(es256[:32]), 0), es256[32:]...)
 	for name, test := range map[string]struct {
 		algorithm Algorithm
 		key       any
@@ -117,6 +118,7 @@ func TestSignatureVerify(t *testing.T) {
 		"r and s swapped":             {ES256, &p256.PublicKey, swapped, false},
 		"ES256 cut off":               {ES256, &p256.PublicKey, es256[:63], false},
 		"ES256 and a byte":            {ES256, &p256.PublicKey, append(bytes.Clone(es256), 0), false},
+		"ES256 and a byte between":    {ES256, &p256.PublicKey, between, false},
 		"ES256 without signature":     {ES256, &p256.PublicKey, nil, false},
 		"RS256 without signature":     {RS256, &rsaKey.PublicKey, nil, false},
 		"a key that no card here has": {ES256, edKey, es256, false},
