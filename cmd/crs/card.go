@@ -45,19 +45,23 @@ func card(ctx context.Context, args []string) error {
 	return show(ctx, c, *asJSON)
 }
 
-// findReaders opens the cards in the readers whose name contains a word.
+// findReaders opens the cards in the readers whose name contains a word. To the others nothing is
+// sent: they may be in use.
 func findReaders(ctx context.Context, word string) ([]crs.Reader, error) {
 	driver, err := newDriver(slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}
-	all, err := driver.Readers(ctx)
+	wanted := func(name string) bool {
+		return strings.Contains(strings.ToLower(name), strings.ToLower(word))
+	}
+	all, err := driver.Readers(ctx, wanted)
 	if err != nil {
 		return nil, err
 	}
 	var found []crs.Reader
 	for _, r := range all {
-		if strings.Contains(strings.ToLower(r.Name), strings.ToLower(word)) {
+		if wanted(r.Name) {
 			found = append(found, r)
 		}
 	}
