@@ -62,7 +62,9 @@ func serve(ctx context.Context, args []string) error {
 	defer stop(nil)
 	driver.GiveUp = func() { // whoever supervises this service starts it anew
 		stop(errStuck)
-		time.AfterFunc(5*time.Second, func() { os.Exit(1) })
+		// Another reader may have been sent a PIN just now. Its answer has 30 s to come, and
+		// the user is told it.
+		time.AfterFunc(35*time.Second, func() { os.Exit(1) })
 	}
 	monitor := &pcsc.Monitor{Driver: driver}
 	watched := make(chan struct{})
