@@ -341,6 +341,13 @@ func TestForeignFiles(t *testing.T) {
 	if _, err := (&Sites{Dir: dir}).State(origin("https://a.example")); !errors.Is(err, errForeign) {
 		t.Errorf("a foreign file is believed: %v", err)
 	}
+	tries := &Tries{Dir: dir}
+	if err := errors.Join(tries.Store("id", crs.PINStatus{Retries: 1}), os.Chown(filepath.Join(dir, "tries.json"), 1234, 1234)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tries.Load("id"); !errors.Is(err, errForeign) {
+		t.Errorf("foreign tries are believed: %v", err)
+	}
 	foreign := filepath.Join(dir, "foreign")
 	if err := errors.Join(os.Mkdir(foreign, 0o700), os.Chown(foreign, 1234, 1234)); err != nil {
 		t.Fatal(err)
@@ -595,6 +602,28 @@ func TestDamagedTries(t *testing.T) {
 		}
 		if _, err := os.Stat(filepath.Join(dir, "tries.json.damaged")); err != nil {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestParseTries(t *testing.T) {
+	t.Parallel()
+	card := name([]byte("key"), "id")
+	if _, err := parseTries([]byte(`{"version":1,"cards":{"` + card + `":{"retries":15}}}`)); err != nil {
+		t.Error(err)
+	}
+	for _, bad := range []string{
+		`{"version":2,"cards":{}}`, `{"cards":{}}`, `{"version":1}`, `{"version":1,"cards":null}`, `{"version":1,"cards":{},"x":1}`,
+		`{"version":1,"cards":{"` + card + `":{"retries":16}}}`,
+		`{"version":1,"cards":{"` + card + `":{"retries":-2}}}`,
+		`{"version":1,"cards":{"` + card + `":{"retries":2,"x":1}}}`,
+		`{"version":1,"cards":{"` + card + `":{"retries":1},"` + card + `":{"retries":3}}}`,
+		`{"version":1,"cards":{"` + card[2:] + `":{"retries":2}}}`,
+		`{"version":1,"cards":{"` + strings.ToUpper(card) + `":{"retries":2}}}`,
+		`{"version":1,"cards":{"6030000000000017":{"retries":2}}}`,
+	} {
+		if f, err := parseTries([]byte(bad)); err == nil || f.Cards != nil {
+			t.Errorf("%s was accepted", bad)
 		}
 	}
 }
