@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -136,6 +138,83 @@ func TestRule8NoStateIsLeftInPCSCD(t *testing.T) {
 	}
 }
 
+// What a connection leaves behind: Close gives the card back as it is, and within a transaction
+// resets it; to hear of a reset resets nothing.
+func TestRule8CloseInPCSCD(t *testing.T) {
+	v := newVirtual(virtualcard.Config{})
+	insert(t, v.Card)
+	openInPCSCD(t, v.driver)
+	connect := func() Conn {
+		c, err := pcscReader(testns.FirstReader).Connect()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	first, second := connect(), connect()
+	defer first.Close()
+	defer second.Close()
+	begin := func(c Conn, want error) {
+		t.Helper()
+		err := c.Begin()
+		if !errors.Is(err, want) {
+			t.Fatalf("begin: %v, want %v", err, want)
+		}
+		if err == nil {
+			if err := c.End(false); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	begin(first, nil)
+	begin(second, nil)
+	if err := connect().Close(); err != nil {
+		t.Error(err)
+	}
+	begin(first, nil)
+
+	within := connect()
+	if err := within.Begin(); err != nil {
+		t.Fatal(err)
+	}
+	verify := append([]byte{0x00, insVerify, 0x00, 0x10, 0x08}, rightPIN+"\xff\xff\xff"...)
+	if answer, err := within.Transmit(verify); err != nil || !bytes.Equal(answer, []byte{0x90, 0x00}) {
+		t.Fatalf("% X, %v", answer, err)
+	}
+	if _, err := within.Transmit(nil); err == nil {
+		t.Error("an empty command was sent")
+	}
+	for range 2 {
+		if err := within.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	begin(first, crs.ErrCardReset)
+	begin(second, crs.ErrCardReset)
+	begin(first, nil)
+	begin(second, nil)
+	if got := signWithoutPIN(t, pcscReader(testns.FirstReader)); got != 0x6982 {
+		t.Errorf("a second program got %v", got)
+	}
+}
+
+// Contactless readers offer both protocols, and T=0 as the first.
+func TestT1IsPreferredInPCSCD(t *testing.T) {
+	time.Sleep(unnoticed)
+	v := newVirtual(virtualcard.Config{Profile: "nfc"})
+	insert(t, v.Card)
+	openInPCSCD(t, v.driver)
+	c, err := pcscReader(testns.FirstReader).Connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if !bytes.Equal(c.ATR(), v.ATR()) || c.Protocol() != 1 {
+		t.Errorf("ATR % X, T=%d", c.ATR(), c.Protocol())
+	}
+	t.Cleanup(func() { time.Sleep(unnoticed) })
+}
+
 // victim is what TestSIGKILL runs as a process of its own: a login that is killed.
 func TestVictim(t *testing.T) {
 	if os.Getenv(victimVariable) == "" {
@@ -188,10 +267,30 @@ func TestRule8SIGKILL(t *testing.T) {
 	}
 }
 
-// startMonitor runs a monitor until the test ends, and waits then until it is gone.
+// logBuffer is a log that is read while somebody may still write to it.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// startMonitor runs a monitor until the test ends, and waits then until it is gone. Its log may
+// say nothing of whose card it is (T24).
 func startMonitor(t *testing.T) *Monitor {
 	t.Helper()
-	m := &Monitor{Driver: &Driver{}}
+	var log logBuffer
+	m := &Monitor{Driver: &Driver{Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { m.Run(ctx); close(done) }()
@@ -201,6 +300,12 @@ func startMonitor(t *testing.T) *Monitor {
 		case <-done:
 		case <-time.After(20 * time.Second):
 			t.Error("the monitor does not end")
+		}
+		p := virtualcard.Shared(2048)
+		for _, canary := range []string{p.CardID, p.Data.Surname, p.Data.CodiceFiscale, fmt.Sprintf("%X", p.CardID)} {
+			if strings.Contains(log.String(), canary) {
+				t.Errorf("the log holds %q", canary)
+			}
 		}
 	})
 	return m
@@ -276,6 +381,10 @@ func TestMonitor(t *testing.T) {
 	again := await(t, m, "card inserted again", firstHas(true))[0].Card
 	if again == card {
 		t.Error("what was read of an earlier insertion is used")
+	}
+	v.Forget()
+	if err := v.login(t, card, rightPIN); !errors.Is(err, crs.ErrCardRemoved) || v.Secrets() != 0 {
+		t.Errorf("what was read of an earlier insertion: %v, %d secrets", err, v.Secrets())
 	}
 	if err := v.login(t, again, rightPIN); err != nil {
 		t.Error(err)
@@ -389,7 +498,7 @@ func TestContextsAreReleased(t *testing.T) {
 	v := newVirtual(virtualcard.Config{})
 	insert(t, v.Card)
 	card := openInPCSCD(t, v.driver)
-	for i := range 250 {
+	for i := range 450 {
 		pin := rightPIN
 		if i%2 == 1 {
 			pin = "1" // refused before anything is sent
