@@ -2,27 +2,36 @@ package main
 
 import (
 	"errors"
-	"fmt"
+	"log/slog"
 	"os"
 
-	"github.com/crs-bridge/crs/bridge"
 	"github.com/crs-bridge/crs/internal/dialog"
 	"github.com/crs-bridge/crs/tray"
 )
 
 // newUI returns the dialogs of --ui auto, window, terminal or none. To be called once: what it
 // returns owns stdin.
-func newUI(mode string) (bridge.UI, error) {
+func newUI(mode string) (dialog.UI, error) {
 	switch mode {
 	case "auto", "window", "terminal", "none":
 	default:
-		return nil, fmt.Errorf("--ui %q is none of auto, window, terminal, none", mode)
+		return dialog.UI{}, errors.New("--ui " + mode + ": auto, window, terminal, none")
 	}
 	stdin := newTerminal(os.Stdin, os.Stderr)
 	return dialog.UI{Screen: func() (dialog.Screen, error) {
 		var windows tray.Windows
 		return chooseScreen(mode, windows, windows.Usable(), stdin, stdin.isTerminal())
 	}}, nil
+}
+
+// logScreen says in the log when nobody can be asked, rather than at the first login.
+func logScreen(log *slog.Logger, ui dialog.UI) {
+	switch _, err := ui.Screen(); {
+	case errors.Is(err, errNobody):
+		log.Info(err.Error())
+	case err != nil:
+		log.Warn("nobody can be asked at the moment", "reason", err)
+	}
 }
 
 var errNobody = errors.New("nobody is asked, because of --ui none")
