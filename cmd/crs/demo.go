@@ -193,21 +193,6 @@ func (c oneCard) Readers() ([]crs.Reader, <-chan struct{}) {
 	return []crs.Reader{{Name: c.card.Info().Reader, Card: c.card}}, nil
 }
 
-// memorySites forgets the user's decisions when the program ends: bridge.Sites.
-type memorySites struct{ allowed sync.Map }
-
-func (s *memorySites) State(o crs.Origin) (crs.SiteState, error) {
-	if _, ok := s.allowed.Load(o); ok {
-		return crs.SiteAllowed, nil
-	}
-	return crs.SiteUnknown, nil
-}
-
-func (s *memorySites) Allow(o crs.Origin) error {
-	s.allowed.Store(o, true)
-	return nil
-}
-
 // openBrowser opens an address in the user's browser, if there is a display.
 func openBrowser(address string) error {
 	var command *exec.Cmd

@@ -54,6 +54,7 @@ func serve(ctx context.Context, args []string) error {
 		return told("serve.port", "detail", err.Error())
 	}
 	log.Info("listening", "address", listener.Addr(), "version", versionString())
+	logScreen(log, ui)
 	if *developer != 0 {
 		log.Warn("developer mode: pages of this computer may ask too", "port", *developer)
 	}
@@ -75,7 +76,7 @@ func serve(ctx context.Context, args []string) error {
 	server := &bridge.Server{
 		Cards:      monitor,
 		UI:         ui,
-		Sites:      &state.Sites{Dir: stateDir},
+		Sites:      &keptSites{kept: &state.Sites{Dir: stateDir}},
 		Developer:  *developer,
 		AppVersion: appVersion(),
 		Log:        log,

@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
+	"sync"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/bridge"
 	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/state"
 )
@@ -43,6 +46,9 @@ func sites(_ context.Context, args []string) error {
 		return usagef("crs sites %s: %s", rest[0], catalog.Say("sites.which"))
 	}
 	origin, err := crs.ParseOrigin(rest[1])
+	if err != nil && rest[0] == "forget" {
+		origin, err = listedSite(list, rest[1], err)
+	}
 	if err != nil {
 		return usagef("%w; %s", err, catalog.Say("sites.which"))
 	}
@@ -51,6 +57,18 @@ func sites(_ context.Context, args []string) error {
 	}
 	fmt.Println(catalog.Say(change.done, "site", origin.String()))
 	return nil
+}
+
+// listedSite returns the site of the list that has this name, else err. It may be one that the
+// list takes no more.
+func listedSite(list *state.Sites, name string, err error) (crs.Origin, error) {
+	known, _ := list.List() // that it cannot be read is told when it is to be changed
+	for _, s := range known {
+		if s.Origin.String() == name {
+			return s.Origin, nil
+		}
+	}
+	return crs.Origin{}, err
 }
 
 func listSites(list *state.Sites, asJSON bool) error {
@@ -79,5 +97,37 @@ func listSites(list *state.Sites, asJSON bool) error {
 	if len(rows) == 0 {
 		fmt.Println(catalog.Say("sites.none"))
 	}
+	return nil
+}
+
+// keptSites keeps the user's decisions, but not those about a developer's pages: they are allowed
+// by a flag, and go when the program does. It implements bridge.Sites.
+type keptSites struct {
+	kept      *state.Sites
+	developer memorySites
+}
+
+func (s *keptSites) of(o crs.Origin) bridge.Sites {
+	if strings.HasPrefix(o.String(), "https://") {
+		return s.kept
+	}
+	return &s.developer
+}
+
+func (s *keptSites) State(o crs.Origin) (crs.SiteState, error) { return s.of(o).State(o) }
+func (s *keptSites) Allow(o crs.Origin) error                  { return s.of(o).Allow(o) }
+
+// memorySites forgets the user's decisions when the program ends: bridge.Sites.
+type memorySites struct{ allowed sync.Map }
+
+func (s *memorySites) State(o crs.Origin) (crs.SiteState, error) {
+	if _, ok := s.allowed.Load(o); ok {
+		return crs.SiteAllowed, nil
+	}
+	return crs.SiteUnknown, nil
+}
+
+func (s *memorySites) Allow(o crs.Origin) error {
+	s.allowed.Store(o, true)
 	return nil
 }

@@ -236,7 +236,10 @@ type page struct {
 	origin crs.Origin
 }
 
-const bridgeAddress = "127.0.0.1:27770"
+const (
+	bridgeAddress = "127.0.0.1:27770"
+	developerPort = 8080
+)
 
 func open(t testing.TB, origin string) *page {
 	t.Helper()
@@ -249,7 +252,7 @@ func open(t testing.TB, origin string) *page {
 
 func tryOpen(t testing.TB, origin string) (*page, error) {
 	t.Helper()
-	o, err := crs.ParseOrigin(origin)
+	o, err := crs.ParseDeveloperOrigin(origin, developerPort)
 	if err != nil {
 		t.Fatal(err)
 	}
