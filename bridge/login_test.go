@@ -269,6 +269,38 @@ func TestAllowedSiteTakesPrecedence(t *testing.T) {
 	}
 }
 
+// A login that takes the turn of a question and is cancelled before that dialog has closed does
+// not let a third one ask beside it.
+func TestTurnIsFreeOnceTheDialogIsClosed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var turns turns
+		question, err := turns.take(t.Context(), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		taken := make(chan error)
+		go func() { _, err := turns.take(ctx, true); taken <- err }()
+		synctest.Wait()
+		cancel(errGone)
+		synctest.Wait()
+		if context.Cause(question.ctx) != crs.ErrBusy {
+			t.Error("the question was not told to close")
+		}
+		if _, err := turns.take(t.Context(), true); err != crs.ErrBusy {
+			t.Errorf("a third login while the dialog closes: %v", err)
+		}
+		question.release()
+		if err := <-taken; err != errGone {
+			t.Errorf("the cancelled login: %v", err)
+		}
+		if _, err := turns.take(t.Context(), true); err != nil {
+			t.Errorf("afterwards: %v", err)
+		}
+	})
+}
+
 func TestMutedAfterThreeDismissals(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

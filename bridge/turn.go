@@ -46,9 +46,10 @@ func (t *turns) take(ctx context.Context, allowed bool) (*turn, error) {
 	t.mu.Unlock()
 
 	if before != nil {
-		select {
-		case <-before.ended:
-		case <-ctx.Done():
+		// Also when ctx ends meanwhile: whoever came next would open a second dialog. It is not
+		// long, because nothing but that dialog is open, and it was just told to close.
+		<-before.ended
+		if ctx.Err() != nil {
 			next.release()
 			return nil, context.Cause(ctx)
 		}
