@@ -39,7 +39,7 @@ type request struct {
 
 type helloParams struct {
 	Client   string `json:"client"`
-	Protocol int    `json:"protocol"`
+	Protocol *int   `json:"protocol"`
 }
 
 type helloResult struct {
@@ -94,10 +94,10 @@ func hello(params jsontext.Value) (helloResult, error) {
 	if err := decode(params, &p); err != nil {
 		return helloResult{}, err
 	}
-	if p.Client == "" {
+	if p.Client == "" || p.Protocol == nil {
 		return helloResult{}, errParams
 	}
-	if p.Protocol != protocolVersion {
+	if *p.Protocol != protocolVersion {
 		return helloResult{}, crs.ErrUnsupportedVersion
 	}
 	return helloResult{protocolVersion}, nil
@@ -180,46 +180,45 @@ func (m malformed) Error() string { return crs.ErrInvalidRequest.Error() }
 // Is maps all of them to one code of the closed list.
 func (m malformed) Is(target error) bool { return target == crs.ErrInvalidRequest }
 
-// parseRequest reads a message. The id is set whenever an answer can carry it.
+// parseRequest reads a message. Beside an error, the request carries the id of the message, if
+// that is JSON, an object, and has an id that can be read: the answer names it then, whatever
+// else is wrong. Names that occur twice and bad UTF-8 are no JSON here.
 func parseRequest(message []byte) (request, error) {
-	if err := checkShape(message); err != nil {
-		return request{}, err
+	if !jsontext.Value(message).IsValid() {
+		return request{}, errParse
 	}
-	var r request
-	if err := json.Unmarshal(message, &r, json.RejectUnknownMembers(true)); err != nil {
+	var carrier struct {
+		ID jsontext.Value `json:"id"`
+	}
+	if err := json.Unmarshal(message, &carrier); err != nil {
 		return request{}, errRequest
 	}
-	id, ok := parseID(r.ID)
+	id, ok := parseID(carrier.ID)
 	if !ok {
 		return request{}, errRequest
 	}
-	r.ID = id
-	if r.Version != "2.0" || r.Method == "" {
+	var r request
+	if !flat(message) || json.Unmarshal(message, &r, json.RejectUnknownMembers(true)) != nil ||
+		r.Version != "2.0" || r.Method == "" {
 		return request{ID: id}, errRequest
 	}
+	r.ID = id
 	return r, nil
 }
 
-// checkShape reads the whole message once. No message of this protocol holds a null, or more
-// than an object in an object; names that occur twice and bad UTF-8 are no JSON here.
-func checkShape(message []byte) error {
+// flat reports whether a message has the shape of all those of this protocol: no null, no
+// array, and no more than an object in an object.
+func flat(message []byte) bool {
 	d := jsontext.NewDecoder(bytes.NewReader(message))
 	for {
 		token, err := d.ReadToken()
 		switch {
 		case err != nil:
-			return errParse
+			return err == io.EOF
 		case token.Kind() == 'n' || token.Kind() == '[' || d.StackDepth() > 2:
-			return errRequest
-		}
-		if d.StackDepth() == 0 {
-			break
+			return false
 		}
 	}
-	if _, err := d.ReadToken(); err != io.EOF {
-		return errParse
-	}
-	return nil
 }
 
 // parseID accepts an integer that JavaScript can hold or a short string, and returns it in the

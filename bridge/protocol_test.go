@@ -45,7 +45,7 @@ func TestMessages(t *testing.T) {
 	}
 	const hello = `"method":"hello","params":{"client":"x/1","protocol":1}`
 	greeting := func(id string) string { return `{"jsonrpc":"2.0","id":` + id + `,"result":{"protocol":1}}` }
-	deep := strings.Repeat(`{"a":`, 10000) + "1" + strings.Repeat("}", 10000)
+	deep := strings.Repeat(`{"a":`, 9000) + "1" + strings.Repeat("}", 9000)
 
 	for _, test := range []struct{ message, want string }{
 		{call("hello", `{"client":"crs.js/1.0","protocol":1}`), greeting("1")},
@@ -53,7 +53,7 @@ func TestMessages(t *testing.T) {
 		{`{"jsonrpc":"2.0","id":-5,` + hello + `}`, greeting("-5")},
 		{`{"jsonrpc":"2.0","id":"A\u0042","method":"hello","params":{"client":"x","protocol":1}}`, greeting(`"AB"`)},
 		{call("hello", `{"client":"x","protocol":2}`), failure("1", -32000, crs.ErrUnsupportedVersion)},
-		{call("hello", `{"client":"x"}`), failure("1", -32000, crs.ErrUnsupportedVersion)},
+		{call("hello", `{"client":"x","protocol":0}`), failure("1", -32000, crs.ErrUnsupportedVersion)},
 		{call("cancel", `{"id":7}`), `{"jsonrpc":"2.0","id":1,"result":{}}`},
 
 		// No JSON.
@@ -66,6 +66,7 @@ func TestMessages(t *testing.T) {
 		{`{"jsonrpc":"2.0","id":1,` + hello + `,}`, invalid("null", -32700)},
 		{`{'jsonrpc':"2.0"}`, invalid("null", -32700)},
 		{`{"jsonrpc":"2.0","id":1,"id":2,` + hello + `}`, invalid("null", -32700)},
+		{`{"jsonrpc":"2.0","id":1,"params":null,"method":}`, invalid("null", -32700)},
 		{call("hello", `{"client":"x","protocol":2,"protocol":1}`), invalid("null", -32700)},
 		{call("hello", `{"client":"x","protocol":1,"protoco\u006c":1}`), invalid("null", -32700)},
 		{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"\xff\"}", invalid("null", -32700)},
@@ -91,19 +92,20 @@ func TestMessages(t *testing.T) {
 		{`{"jsonrpc":"2.0","id":"` + strings.Repeat("x", 65) + `",` + hello + `}`, invalid("null", -32600)},
 		{`{"id":1,` + hello + `}`, invalid("1", -32600)},
 		{`{"jsonrpc":"1.0","id":1,` + hello + `}`, invalid("1", -32600)},
-		{`{"jsonrpc":2.0,"id":1,` + hello + `}`, invalid("null", -32600)},
+		{`{"jsonrpc":2.0,"id":1,` + hello + `}`, invalid("1", -32600)},
 		{`{"jsonrpc":"2.0","id":1}`, invalid("1", -32600)},
-		{`{"jsonrpc":"2.0","id":1,"method":7}`, invalid("null", -32600)},
-		{`{"JSONRPC":"2.0","id":1,` + hello + `}`, invalid("null", -32600)},
+		{`{"jsonrpc":"2.0","id":1,"method":7}`, invalid("1", -32600)},
+		{`{"JSONRPC":"2.0","id":1,` + hello + `}`, invalid("1", -32600)},
 		{`{"jsonrpc":"2.0","ID":1,` + hello + `}`, invalid("null", -32600)},
-		{`{"jsonrpc":"2.0","id":1,"origin":"https://evil.example",` + hello + `}`, invalid("null", -32600)},
-		{`{"jsonrpc":"2.0","id":1,"result":{}}`, invalid("null", -32600)},
-		{`{"jsonrpc":"2.0","id":1,"method":"hello","params":[{"client":"x","protocol":1}]}`, invalid("null", -32600)},
-		{call("hello", `{"client":null,"protocol":1}`), invalid("null", -32600)},
-		{call("hello", "null"), invalid("null", -32600)},
-		{call("hello", `{"client":{"a":1},"protocol":1}`), invalid("null", -32600)},
-		{call("hello", deep), invalid("null", -32600)},
+		{`{"jsonrpc":"2.0","id":1,"origin":"https://evil.example",` + hello + `}`, invalid("1", -32600)},
+		{`{"jsonrpc":"2.0","id":1,"result":{}}`, invalid("1", -32600)},
+		{`{"jsonrpc":"2.0","id":1,"method":"hello","params":[{"client":"x","protocol":1}]}`, invalid("1", -32600)},
+		{call("hello", `{"client":null,"protocol":1}`), invalid("1", -32600)},
+		{call("hello", "null"), invalid("1", -32600)},
+		{call("hello", `{"client":{"a":1},"protocol":1}`), invalid("1", -32600)},
+		{call("hello", deep), invalid("1", -32600)},
 		{deep, invalid("null", -32600)},
+		{`{"jsonrpc":"2.0","method":"hello","params":null,"id":"x"}`, invalid(`"x"`, -32600)},
 
 		// No such method.
 		{call("sign", `{}`), invalid("1", -32601)},
@@ -116,6 +118,7 @@ func TestMessages(t *testing.T) {
 		{`{"jsonrpc":"2.0","id":1,"method":"hello"}`, invalid("1", -32602)},
 		{call("hello", `"x"`), invalid("1", -32602)},
 		{call("hello", `{"protocol":1}`), invalid("1", -32602)},
+		{call("hello", `{"client":"x"}`), invalid("1", -32602)},
 		{call("hello", `{"client":"x","protocol":"1"}`), invalid("1", -32602)},
 		{call("hello", `{"client":"x","protocol":1.0}`), invalid("1", -32602)},
 		{call("hello", `{"client":"x","protocol":99999999999999999999}`), invalid("1", -32602)},
