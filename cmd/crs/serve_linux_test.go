@@ -111,8 +111,8 @@ func TestLogin(t *testing.T) {
 	site.mustLogIn()
 }
 
-// TestSecondService: the service of a user runs once; that of another user of the same files
-// may come when it is gone.
+// TestSecondService: a user has one service at a time. A signal ends it, which is no failure,
+// and makes room for the next.
 func TestSecondService(t *testing.T) {
 	h := newHome(t)
 	for _, s := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
@@ -186,7 +186,7 @@ func TestWrongPIN(t *testing.T) {
 	serve.answer(testPIN, "s")
 	site.mustLogIn()
 
-	// A third dismissal within ten minutes would mute the site; another one blocks the PIN.
+	// Another site, because a third dismissal would mute this one: the last wrong PIN blocks.
 	h.run(t, "sites", "allow", "https://altro.example")
 	serve.answer(wrongPIN, wrongPIN, wrongPIN, "s")
 	open(t, "https://altro.example").refused(crs.ErrPINBlocked)
