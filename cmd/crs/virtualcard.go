@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
@@ -29,15 +32,36 @@ func virtualCard(ctx context.Context, args []string) error {
 	if _, ok := virtualcard.ProfileByName(*profile); !ok {
 		return usagef("--profile %s: %s", *profile, strings.Join(profiles, ", "))
 	}
+	for _, secret := range []struct {
+		value, problem string
+		format         crs.PINFormat
+	}{
+		{*pin, "virtual.pin", crs.PINFormat{Min: 5, Max: 8, DigitsOnly: true}},
+		{*puk, "virtual.puk", crs.PINFormat{Min: catalog.PUKLength, Max: catalog.PUKLength, DigitsOnly: true}},
+	} {
+		if crs.NewPIN([]byte(secret.value)).Check(secret.format) != nil {
+			return usagef("crs virtual-card: %s", catalog.Say(secret.problem))
+		}
+	}
 	config := virtualcard.Config{Profile: *profile, PIN: *pin, PUK: *puk}
 	if *slow {
 		config.Latency = virtualcard.TraceLatency
 	}
-	c := virtualcard.New(config)
-	holder := c.Person().Data
-	fmt.Println(catalog.Say("virtual.inserted", "profile", *profile, "holder", holder.Name+" "+holder.Surname,
-		"pin", *pin, "puk", *puk, "address", *addr))
-	if err := c.ServeVPCD(ctx, *addr); err != nil && !errors.Is(err, crs.ErrCardRemoved) {
+
+	fmt.Println(catalog.Say("virtual.waiting", "address", *addr))
+	hint := time.AfterFunc(3*time.Second, func() {
+		fmt.Fprintln(os.Stderr, "crs:", catalog.Say("virtual.hint", "address", *addr))
+	})
+	defer hint.Stop()
+	var card *virtualcard.Card
+	config.Inserted = sync.OnceFunc(func() {
+		hint.Stop()
+		holder := card.Person().Data
+		fmt.Println(catalog.Say("virtual.inserted", "profile", *profile, "holder", holder.Name+" "+holder.Surname,
+			"pin", *pin, "puk", *puk, "address", *addr))
+	})
+	card = virtualcard.New(config)
+	if err := card.ServeVPCD(ctx, *addr); err != nil && !errors.Is(err, crs.ErrCardRemoved) {
 		return err
 	}
 	return nil

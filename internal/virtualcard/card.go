@@ -52,6 +52,10 @@ type Config struct {
 	Files map[string][]byte
 
 	Latency Latency
+
+	// Inserted, if not nil, is called when vpcd has taken the card, and again when it took it
+	// anew after a restart.
+	Inserted func()
 }
 
 // Foreign is a card that is not a CNS although its ATR says so.

@@ -47,7 +47,7 @@ func (c *Card) ServeVPCD(ctx context.Context, addr string) error {
 // serveVPCD answers until the connection ends. Its error is that of a card that is gone.
 func (c *Card) serveVPCD(conn net.Conn) error {
 	defer c.Reset() // no power
-	for {
+	for first := true; ; first = false {
 		var length [2]byte
 		if err := readQuick(conn, length[:]); err != nil {
 			return nil
@@ -55,6 +55,9 @@ func (c *Card) serveVPCD(conn net.Conn) error {
 		message := make([]byte, binary.BigEndian.Uint16(length[:]))
 		if err := readQuick(conn, message); err != nil {
 			return nil
+		}
+		if first && c.config.Inserted != nil {
+			c.config.Inserted() // not earlier: a vpcd whose slot is full leaves others waiting
 		}
 
 		var response []byte
