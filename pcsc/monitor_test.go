@@ -40,6 +40,56 @@ func TestReaderThatFails(t *testing.T) {
 	}
 }
 
+// What PC/SC tells of a reader decides whether the card in it is still the one that was read.
+func TestUpdate(t *testing.T) {
+	const in = scard.StatePresent | 3<<16 // the third insertion or removal
+	for name, test := range map[string]struct {
+		now  scard.StateFlag
+		same bool
+		err  error
+	}{
+		"nothing":                 {in, true, nil},
+		"another program came":    {in | scard.StateInuse, true, nil},
+		"pulled":                  {scard.StateEmpty | 4<<16, false, nil},
+		"swapped in a moment":     {scard.StatePresent | 5<<16, false, nil},
+		"stopped answering":       {in | scard.StateMute, false, crs.ErrCardMute},
+		"pulled, and not counted": {scard.StateEmpty | 3<<16, false, nil},
+	} {
+		card := &cns{}
+		m := &Monitor{Driver: &Driver{}}
+		m.slots = map[string]*slot{"r": {state: crs.Reader{Name: "r", Card: card}, event: in}}
+		_, changed := m.Readers()
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		m.update(ctx, scard.ReaderState{Reader: "r", EventState: test.now | scard.StateChanged})
+		readers, _ := m.Readers()
+		if (readers[0].Card != nil) != test.same || card.removed.Load() == test.same || !errors.Is(readers[0].Err, test.err) {
+			t.Errorf("%s: %+v, removed %v", name, readers[0], card.removed.Load())
+		}
+		select {
+		case <-changed:
+			if test.same {
+				t.Errorf("%s: is told", name)
+			}
+		default:
+			if !test.same {
+				t.Errorf("%s: is not told", name)
+			}
+		}
+	}
+}
+
+// The result of reading a card that is no longer in comes too late.
+func TestLateReading(t *testing.T) {
+	card := &cns{}
+	s := &slot{state: crs.Reader{Name: "no such reader", Card: card}, reading: 2}
+	m := &Monitor{Driver: &Driver{}, slots: map[string]*slot{s.state.Name: s}}
+	m.read(context.Background(), s.state.Name, s, 1)
+	if s.state.Card != card {
+		t.Errorf("%+v", s.state)
+	}
+}
+
 // Another program's transaction outlasts our patience. When it ends, our late one must not reset
 // the card under it: no PIN was sent.
 func TestRule8LateTransactionDoesNotReset(t *testing.T) {

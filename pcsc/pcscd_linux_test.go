@@ -417,6 +417,34 @@ func TestMonitorOutlivesPCSCD(t *testing.T) {
 	}
 }
 
+// A wait that is cancelled before it began ends too: pcscd forgets a Cancel that comes early.
+func TestWaitThatIsCancelledAtOnce(t *testing.T) {
+	pcsc, err := scard.EstablishContext()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pcsc.Release()
+	states := []scard.ReaderState{{Reader: testns.FirstReader}}
+	if err := pcsc.GetStatusChange(states, time.Second); err != nil {
+		t.Fatal(err)
+	}
+	states[0].CurrentState = states[0].EventState &^ scard.StateChanged
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 5 {
+			wait(ctx, pcsc, states)
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Fatal("it waits for a card")
+	}
+}
+
 func TestMonitorWithoutPCSCDAtStart(t *testing.T) {
 	if err := testns.Pcscd.Stop(); err != nil {
 		t.Fatal(err)
