@@ -17,7 +17,8 @@ type Cards interface {
 
 // UI asks the user. Its methods return crs.ErrCancelled when the user closes the dialog, and
 // return early, with the context's error, when the context ends. An error of code
-// crs.ErrInternal means that the user cannot be asked here.
+// crs.ErrInternal means that the user cannot be asked here; it is logged, and so it is to hold
+// nothing of user or card.
 type UI interface {
 	// AllowSite asks the first-time question: may this site ask for a login? Its default is no.
 	AllowSite(ctx context.Context, p crs.Prompt) (bool, error)

@@ -31,6 +31,7 @@ func TestPINs(t *testing.T) {
 	const wrong = "wrong PIN, tries left: 2 (SW 63C2)"
 	blocked := &crs.PINError{Blocked: true, SW: 0x6983}
 	uncertain := &crs.PINError{Uncertain: true, Retries: -1, SW: 0x6f00}
+	stuck := &crs.PINError{Uncertain: true, Retries: -1, Err: fmt.Errorf("VERIFY: %w", crs.ErrCardStuck)}
 	torn := &crs.PINError{Uncertain: true, Retries: -1, Err: crs.ErrCardRemoved}
 	for name, test := range map[string]struct {
 		change func(*offlineWorld)
@@ -58,8 +59,15 @@ func TestPINs(t *testing.T) {
 			"pin:<nil> report:another program is using the card"},
 		"unusable": {func(w *offlineWorld) { w.card.failures = []error{crs.ErrNoCNS} }, crs.ErrCardUnusable, 1,
 			"pin:<nil> report:this card is not a CNS that can be used to log in"},
+		// No second PIN into a reader that kept the first.
+		"stuck in the middle": {func(w *offlineWorld) { w.card.failures = []error{stuck} }, crs.ErrCard, 1,
+			"pin:<nil> report:no clear answer to the PIN, the try is perhaps counted: VERIFY: the reader does not answer"},
+		"stuck before": {func(w *offlineWorld) { w.card.failures = []error{crs.ErrCardStuck} }, crs.ErrCard, 1,
+			"pin:<nil> report:the reader does not answer"},
 		"unknown failure": {func(w *offlineWorld) { w.card.failures = []error{errors.New("?")} }, crs.ErrInternal, 1,
-			"pin:<nil>"},
+			"pin:<nil> report:?"},
+		"tries not known": {func(w *offlineWorld) { w.card.noStatus = errors.New("not ours") }, crs.ErrInternal, 0,
+			"report:not ours"},
 		"no PIN from the dialog": {func(w *offlineWorld) {
 			w.ui.pin = func(context.Context, crs.PINPrompt) (*crs.PIN, error) { return nil, nil }
 		}, crs.ErrInternal, 0, "pin:<nil>"},
@@ -290,6 +298,11 @@ func TestInsertAndPick(t *testing.T) {
 		step(crs.Reader{Name: "a"}) // an empty reader changes nothing
 		step(crs.Reader{Name: "a", Err: crs.ErrCardMute})
 		step(crs.Reader{Name: "a", Err: crs.ErrCardMute}, crs.Reader{Name: "b"})
+		// Found again, the problem is the same, and its window stays open; another is another.
+		step(crs.Reader{Name: "a", Err: fmt.Errorf("once: %w", crs.ErrCardInUse)})
+		step(crs.Reader{Name: "a", Err: fmt.Errorf("twice: %w", crs.ErrCardInUse)})
+		step(crs.Reader{Name: "a", Err: fmt.Errorf("third: %w", crs.ErrCard)})
+		step(crs.Reader{Name: "a", Err: crs.ErrCard})
 		step(crs.Reader{Name: "a", Reading: true})
 		step(crs.Reader{Name: "a", Reading: true}, crs.Reader{Name: "b"})
 		step()
@@ -298,7 +311,8 @@ func TestInsertAndPick(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
-		want := "insert:<nil> insert:" + crs.ErrCardMute.Error() + " insert:<nil> pick:2 pin:<nil>"
+		want := "insert:<nil> insert:" + crs.ErrCardMute.Error() +
+			" insert:once: another program is using the card insert:third: The card or its reader failed. insert:<nil> pick:2 pin:<nil>"
 		if asked := w.ui.log(); asked != want {
 			t.Errorf("asked %q\n want %q", asked, want)
 		}
@@ -336,6 +350,57 @@ func TestPickedCardLeaves(t *testing.T) {
 			t.Errorf("a card that was not offered: %v", err)
 		}
 	})
+}
+
+// What keeps the user from being asked, and the program from knowing, is in the log; the user
+// hears of the latter as well.
+func TestFailuresAreHeardOf(t *testing.T) {
+	t.Parallel()
+	noDisplay := errors.New("there is no display")
+	for name, test := range map[string]struct {
+		change func(*world)
+		logged string
+		asked  string
+	}{
+		"no dialog": {func(w *world) {
+			w.ui.pin = func(context.Context, crs.PINPrompt) (*crs.PIN, error) { return nil, noDisplay }
+		}, "there is no display", "pin:<nil>"},
+		"no dialog, no card": {func(w *world) {
+			w.cards.set()
+			w.ui.insert = func(context.Context, error) error { return noDisplay }
+		}, "there is no display", "insert:<nil>"},
+		"a PIN out of nowhere": {func(w *world) {
+			w.ui.pin = func(context.Context, crs.PINPrompt) (*crs.PIN, error) { return nil, nil }
+		}, "dialog without a PIN", "pin:<nil>"},
+		"no report": {func(w *world) {
+			w.card.failures = []error{crs.ErrCardInUse}
+			w.ui.report = func(context.Context, error) error { return noDisplay }
+		}, "there is no display", "pin:<nil> report:another program is using the card"},
+		"tries": {func(w *world) { w.card.noStatus = errors.New("tries.json of another") }, "tries.json of another",
+			"report:tries.json of another"},
+		"sites": {func(w *world) { w.sites.broken = errors.New("sites.json of another") }, "sites.json of another", ""},
+		"sites, in the end": {func(w *world) {
+			w.card.entered = func() {
+				w.sites.mu.Lock()
+				defer w.sites.mu.Unlock()
+				w.sites.broken = errors.New("sites.json of another")
+			}
+		}, "sites.json of another", "pin:<nil> report:list of sites: sites.json of another"},
+	} {
+		w := newWorld(t)
+		c := w.dial(portale)
+		test.change(w)
+		m, _ := c.login("")
+		if want := crs.ErrInternal; m.code() != want && name != "no report" {
+			t.Errorf("%s: %q, want %q", name, m.code(), want)
+		}
+		if asked := w.ui.log(); asked != test.asked {
+			t.Errorf("%s: asked %q, want %q", name, asked, test.asked)
+		}
+		if !strings.Contains(w.logs.String(), test.logged) {
+			t.Errorf("%s: the log lacks %q:\n%s", name, test.logged, w.logs)
+		}
+	}
 }
 
 // Who gives up in front of a card that cannot be used did not lack a card.
@@ -445,9 +510,6 @@ func TestT24Canaries(t *testing.T) {
 		w.card.failures = []error{err}
 		run("")
 	}
-	w.ui.report = func(context.Context, error) error { return errors.New(testHolder) }
-	w.card.failures = []error{crs.ErrCardInUse}
-	run("")
 	c.send(`{"jsonrpc":"2.0","id":1,"method":"` + testHolder + `","params":{}}`)
 	c.read()
 	c.send(testHolder)

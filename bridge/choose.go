@@ -31,9 +31,10 @@ func (l *login) look() view {
 	return v
 }
 
-// same reports whether a question that was asked about v still fits w.
+// same reports whether a question that was asked about v still fits w. A problem that is found
+// again at a second try is the same to the user, though not the same error.
 func (v view) same(w view) bool {
-	if v.reading != w.reading || len(v.cards) != len(w.cards) || v.problem != w.problem {
+	if v.reading != w.reading || len(v.cards) != len(w.cards) || meaning(v.problem) != meaning(w.problem) {
 		return false
 	}
 	for i := range v.cards {
@@ -93,13 +94,13 @@ func (l *login) pickCard(ctx context.Context, now view) (crs.Card, error) {
 	var picked int
 	err := l.askWhile(ctx, now, func(ctx context.Context) (err error) {
 		picked, err = l.UI.PickCard(ctx, l.prompt, infos)
+		if err == nil && (picked < 0 || picked >= len(infos)) {
+			err = errors.New("picked a card that was not offered")
+		}
 		return err
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case picked < 0 || picked >= len(now.cards):
-		return nil, errors.New("picked a card that was not offered")
 	}
 	return now.cards[picked], nil
 }

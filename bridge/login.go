@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/crs-bridge/crs"
@@ -87,7 +88,15 @@ func (s *Server) login(ctx context.Context, r loginRequest) (result authenticate
 		return result, err
 	}
 
-	// Hop 8: the reply, and a site that need not ask again.
+	// Hop 8: the reply, and a site that need not ask again; unless the user, who had minutes to
+	// think about it, blocked it meanwhile.
+	switch state, err := s.siteState(r.origin); {
+	case err != nil:
+		l.explain(ctx, err)
+		return result, err
+	case state == crs.SiteBlocked:
+		return result, crs.ErrOriginDenied
+	}
 	if err := s.Sites.Allow(r.origin); err != nil {
 		s.log().Error("site not remembered as allowed", "origin", r.origin.String(), "reason", err)
 	}
@@ -105,15 +114,24 @@ type login struct {
 
 // mayAsk reports whether the user allowed a site; a blocked or muted one gets an error.
 func (s *Server) mayAsk(o crs.Origin) (allowed bool, err error) {
-	state, err := s.Sites.State(o)
+	state, err := s.siteState(o)
 	switch {
 	case err != nil:
-		s.log().Error("list of sites not read", "reason", err)
-		return false, crs.ErrInternal
+		return false, err
 	case state == crs.SiteBlocked, s.mutes.muted(o):
 		return false, crs.ErrOriginDenied
 	}
 	return state == crs.SiteAllowed, nil
+}
+
+// siteState returns what the user decided about a site.
+func (s *Server) siteState(o crs.Origin) (crs.SiteState, error) {
+	state, err := s.Sites.State(o)
+	if err != nil {
+		s.log().Error("list of sites not read", "reason", err)
+		return crs.SiteUnknown, fmt.Errorf("list of sites: %w", err)
+	}
+	return state, nil
 }
 
 // askConsent asks the first-time question. It calls no method of Cards or of a card.
@@ -168,15 +186,16 @@ func (l *login) signWithCard(ctx context.Context) (crs.Signature, []byte, error)
 	}
 }
 
-// startOver reports whether the card has to be looked for and identified again.
+// startOver reports whether the card has to be looked for and identified again. There is nothing
+// to look for in a reader that does not answer: the user has to unplug it.
 func startOver(err error) bool {
 	var pin *crs.PINError
-	return errors.Is(err, crs.ErrCardRemoved) || errors.Is(err, crs.ErrCardReset) ||
-		errors.As(err, &pin) && pin.Uncertain && pin.Err != nil
+	return !errors.Is(err, crs.ErrCardStuck) && (errors.Is(err, crs.ErrCardRemoved) || errors.Is(err, crs.ErrCardReset) ||
+		errors.As(err, &pin) && pin.Uncertain && pin.Err != nil)
 }
 
 // readPersonalData returns the personal data on the card if the portal asked for them, the
-// user agrees and the card has them.
+// user agrees and the card gives them away. A portal can do without them.
 func (l *login) readPersonalData(ctx context.Context, card crs.Card) ([]byte, error) {
 	reader, ok := card.(crs.PersonalDataReader)
 	if !ok || !l.personalData {
@@ -191,10 +210,21 @@ func (l *login) readPersonalData(ctx context.Context, card crs.Card) ([]byte, er
 		return nil, err
 	}
 	data, err := reader.PersonalData(ctx)
-	if errors.Is(err, crs.ErrNoPersonalData) {
+	switch {
+	case err == nil:
+		return data, nil
+	case errors.Is(err, crs.ErrNoPersonalData):
 		return nil, nil
+	case ctx.Err() != nil:
+		return nil, err
 	}
-	return data, err
+	why := meaning(err)
+	switch why {
+	case crs.ErrCardRemoved, crs.ErrCardReset, crs.ErrCardInUse, crs.ErrCardStuck, crs.ErrNoService:
+		return nil, err // the card could not be asked, and could not sign either
+	}
+	l.log().Warn("personal data not read", "origin", l.origin.String(), "reason", why)
+	return nil, nil
 }
 
 // sign asks for the PIN until the card accepts it. Each typing is sent at most once.
@@ -206,7 +236,7 @@ func (l *login) sign(ctx context.Context, card crs.Card) (crs.Signature, error) 
 		switch {
 		case err == nil:
 			return signature, nil
-		case ctx.Err() != nil, startOver(err):
+		case ctx.Err() != nil, startOver(err), errors.Is(err, crs.ErrCardStuck):
 			return crs.Signature{}, err
 		case errors.Is(err, crs.ErrPINFormat):
 		case errors.As(err, &refused) && !refused.Blocked:
@@ -221,6 +251,9 @@ func (l *login) sign(ctx context.Context, card crs.Card) (crs.Signature, error) 
 func (l *login) signOnce(ctx context.Context, card crs.Card, last error) (crs.Signature, error) {
 	status, err := card.PINStatus(ctx)
 	if err != nil {
+		if crs.CodeOf(err) == crs.ErrInternal { // not of the card: of what is kept about its PIN
+			l.log().Error("tries not known", "reason", err)
+		}
 		return crs.Signature{}, err
 	}
 	prompt := crs.PINPrompt{Prompt: l.prompt, Card: card.Info(), Status: status, Last: last}
@@ -230,13 +263,13 @@ func (l *login) signOnce(ctx context.Context, card crs.Card, last error) (crs.Si
 	defer func() { pin.Wipe() }()
 	err = l.ask(ctx, func(ctx context.Context) (err error) {
 		pin, err = l.UI.AskPIN(ctx, prompt)
+		if err == nil && pin == nil { // to a card, no PIN means: typed on the reader
+			err = errors.New("dialog without a PIN")
+		}
 		return err
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		return crs.Signature{}, err
-	case pin == nil: // to a card, no PIN means: typed on the reader
-		return crs.Signature{}, errors.New("dialog without a PIN")
 	}
 	if err := pin.Check(prompt.Card.PINFormat); err != nil {
 		return crs.Signature{}, err
@@ -268,24 +301,25 @@ func (l *login) signOnce(ctx context.Context, card crs.Card, last error) (crs.Si
 	return signature, context.Cause(ctx)
 }
 
-// explain shows the user why the card failed. What became of a PIN that was sent is shown even
-// if the page is gone by now.
+// explain shows the user why the card, or this program, failed. What became of a PIN that was
+// sent is shown even if the page is gone by now.
 func (l *login) explain(ctx context.Context, problem error) {
 	var sent *crs.PINError
 	var by dismissal
+	var nobody unasked
 	switch code := crs.CodeOf(problem); {
-	case errors.As(problem, &by):
+	case errors.As(problem, &by), errors.As(problem, &nobody):
 		return
 	case errors.As(problem, &sent):
 	case ctx.Err() != nil, startOver(problem):
 		return
-	case code != crs.ErrCard && code != crs.ErrCardUnusable:
+	case code != crs.ErrCard && code != crs.ErrCardUnusable && code != crs.ErrInternal:
 		return
 	}
 	ctx, cancel := context.WithTimeout(l.service, l.limits().Input)
 	defer cancel()
 	if err := l.UI.Report(ctx, l.prompt, problem); err != nil {
-		l.log().Debug("report not read", "origin", l.origin.String())
+		l.log().Warn("report not read", "origin", l.origin.String(), "reason", err)
 	}
 }
 
@@ -303,6 +337,11 @@ type dismissal struct{ code crs.Code }
 func (d dismissal) Error() string        { return "dismissed by the user" }
 func (d dismissal) Is(target error) bool { return target == d.code }
 
+// unasked is why the user cannot be asked.
+type unasked struct{ error }
+
+func (u unasked) Unwrap() error { return u.error }
+
 // ask shows one dialog, and bounds the time without an answer. When ctx has ended an answer
 // that came all the same is void.
 func (l *login) ask(ctx context.Context, dialog func(context.Context) error) error {
@@ -318,6 +357,9 @@ func (l *login) ask(ctx context.Context, dialog func(context.Context) error) err
 		return context.Cause(limited)
 	case errors.Is(err, crs.ErrCancelled):
 		return dismissal{crs.ErrCancelled}
+	case crs.CodeOf(err) == crs.ErrInternal:
+		l.log().Error("the user cannot be asked", "origin", l.origin.String(), "reason", err)
+		return unasked{err}
 	}
 	return err
 }
@@ -351,14 +393,34 @@ func (s *Server) ended(o crs.Origin, err error, took time.Duration) {
 
 // cause tells a log more than a code, where that cannot hold anything from the card.
 func cause(err error) slog.Attr {
+	var causes []string
 	var pin *crs.PINError
 	if errors.As(err, &pin) {
-		return slog.String("cause", fmt.Sprintf("PIN refused, SW %04X", pin.SW))
+		what := "PIN refused"
+		if pin.Uncertain {
+			what = "no clear answer to the PIN"
+		}
+		causes = append(causes, fmt.Sprintf("%s, SW %04X", what, pin.SW))
 	}
-	for _, known := range []error{crs.ErrCardRemoved, crs.ErrCardReset, crs.ErrCardInUse, crs.ErrCardStuck, crs.ErrCardMute, crs.ErrNoCNS, crs.ErrPINFirst} {
+	if known := meaning(err); known != crs.CodeOf(err) {
+		causes = append(causes, known.Error())
+	}
+	if causes == nil {
+		return slog.Attr{}
+	}
+	return slog.String("cause", strings.Join(causes, ": "))
+}
+
+// meaning returns the error of package crs that says most about err: one that says more than its
+// code, or else the code. It holds nothing from the card, and tells what the user is shown.
+func meaning(err error) error {
+	for _, known := range []error{
+		crs.ErrCardRemoved, crs.ErrCardReset, crs.ErrCardInUse, crs.ErrCardStuck, crs.ErrCardMute,
+		crs.ErrNoCNS, crs.ErrPINUnusable, crs.ErrNoService, crs.ErrPINFirst,
+	} {
 		if errors.Is(err, known) {
-			return slog.String("cause", known.Error())
+			return known
 		}
 	}
-	return slog.Attr{}
+	return crs.CodeOf(err)
 }

@@ -191,6 +191,22 @@ func TestBlockedMeanwhile(t *testing.T) {
 	}
 }
 
+// A site that the user blocks while its own login runs gets no token any more.
+func TestBlockedDuringLogin(t *testing.T) {
+	t.Parallel()
+	for _, site := range []string{portale, "https://new.example"} {
+		w := newWorld(t)
+		w.card.entered = func() { w.sites.set(site, crs.SiteBlocked) }
+		m, _ := w.dial(site).login("")
+		if m.code() != crs.ErrOriginDenied || m.Result != nil {
+			t.Errorf("%s: %q, %s", site, m.code(), m.Result)
+		}
+		if w.sites.states[site] != crs.SiteBlocked {
+			t.Errorf("%s: no longer blocked", site)
+		}
+	}
+}
+
 func TestTwoLogins(t *testing.T) {
 	t.Parallel()
 	const other, unknown = "https://other.example", "https://unknown.example"
@@ -444,6 +460,24 @@ func TestPersonalData(t *testing.T) {
 			w.ui.share = func(context.Context) (bool, error) { return true, crs.ErrCancelled }
 		}, "", crs.ErrCancelled, "share"},
 		"not on the card": {`,"personalData":true`, func(w *world) { w.card.data = nil }, "", "", "share pin:<nil>"},
+		"the card refuses": {`,"personalData":true`, func(w *world) {
+			w.card.noData = fmt.Errorf("%w: SW 6982 of %s", crs.ErrCard, testHolder)
+		}, "", "", "share pin:<nil>"},
+		"the reader does not answer": {`,"personalData":true`, func(w *world) { w.card.noData = crs.ErrCardStuck },
+			"", crs.ErrCard, "share report:the reader does not answer"},
+		"in use": {`,"personalData":true`, func(w *world) { w.card.noData = crs.ErrCardInUse },
+			"", crs.ErrCard, "share report:another program is using the card"},
+		"no service": {`,"personalData":true`, func(w *world) { w.card.noData = crs.ErrNoService },
+			"", crs.ErrCard, "share report:the smart card service is not running"},
+		"pulled": {`,"personalData":true`, func(w *world) {
+			w.card.noData = crs.ErrCardRemoved
+			w.ui.share = func(context.Context) (bool, error) { // it is there again the second time
+				if strings.Count(w.ui.log(), "share") == 2 {
+					w.card.noData = nil
+				}
+				return true, nil
+			}
+		}, testFile, "", "share share pin:<nil>"},
 		"another card": {`,"personalData":true`, func(w *world) {
 			w.cards = holding(struct{ crs.Card }{w.card})
 		}, "", "", "pin:<nil>"},
@@ -461,6 +495,12 @@ func TestPersonalData(t *testing.T) {
 		}
 		if string(result.PersonalData) != test.want {
 			t.Errorf("%s: %q", name, result.PersonalData)
+		}
+		if refused := strings.Contains(w.logs.String(), "personal data not read"); refused != (name == "the card refuses") {
+			t.Errorf("%s: the log says that the data were not read: %v", name, refused)
+		}
+		if strings.Contains(w.logs.String(), testHolder) {
+			t.Errorf("%s: the log names the holder", name)
 		}
 	}
 }

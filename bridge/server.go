@@ -142,9 +142,9 @@ func (s *Server) admit(conn net.Conn, port int) (*http.Request, crs.Origin, erro
 	if err != nil {
 		return nil, crs.Origin{}, err
 	}
-	state, err := s.Sites.State(origin)
+	state, err := s.siteState(origin)
 	if err != nil {
-		return nil, crs.Origin{}, fmt.Errorf("list of sites: %w", err)
+		return nil, crs.Origin{}, err
 	}
 	if state == crs.SiteBlocked {
 		return nil, crs.Origin{}, fmt.Errorf("origin %q: blocked by the user", origin)

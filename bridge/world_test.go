@@ -60,7 +60,9 @@ type testCard struct {
 	mu       sync.Mutex
 	info     crs.Info
 	status   crs.PINStatus
+	noStatus error // of PINStatus
 	data     []byte
+	noData   error   // of PersonalData
 	failures []error // of the next calls of Sign, in place of looking at the PIN
 	entered  func()  // called within Sign
 	calls    int     // of any method that does I/O
@@ -88,7 +90,7 @@ func (c *testCard) PINStatus(context.Context) (crs.PINStatus, error) {
 	c.count()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.status, nil
+	return c.status, c.noStatus
 }
 
 func (c *testCard) PersonalData(context.Context) ([]byte, error) {
@@ -96,7 +98,7 @@ func (c *testCard) PersonalData(context.Context) ([]byte, error) {
 	if c.data == nil {
 		return nil, crs.ErrNoPersonalData
 	}
-	return c.data, nil
+	return c.data, c.noData
 }
 
 func (c *testCard) Sign(_ context.Context, pin *crs.PIN, s crs.Statement) (crs.Signature, error) {
@@ -299,7 +301,12 @@ func (s *testSites) State(o crs.Origin) (crs.SiteState, error) {
 }
 
 func (s *testSites) Allow(o crs.Origin) error {
-	s.set(o.String(), crs.SiteAllowed)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.states[o.String()] == crs.SiteBlocked {
+		return errors.New("blocked")
+	}
+	s.states[o.String()] = crs.SiteAllowed
 	return nil
 }
 
