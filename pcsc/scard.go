@@ -137,7 +137,6 @@ func maxAPDU(card *scard.Card) int {
 	const (
 		getFeatureRequest    = 3400
 		featureTLVProperties = 0x12
-		propertyMaxAPDU      = 0x0A
 	)
 	features, err := card.Control(scard.CtlCode(getFeatureRequest), nil)
 	if err != nil {
@@ -151,6 +150,12 @@ func maxAPDU(card *scard.Card) int {
 	if err != nil {
 		return 0
 	}
+	return maxDataField(properties)
+}
+
+// maxDataField is the part of maxAPDU that reads the properties.
+func maxDataField(properties []byte) int {
+	const propertyMaxAPDU = 0x0A
 	size := property(properties, propertyMaxAPDU)
 	if len(size) != 4 {
 		return 0

@@ -300,3 +300,19 @@ func TestReaderProperties(t *testing.T) {
 		}
 	}
 }
+
+func TestMaxDataField(t *testing.T) {
+	for properties, want := range map[string]int{
+		"":                              0,        // not told
+		"0B 02 00 00":                   0,        // not told
+		"0A 02 00 01":                   0,        // not of this form
+		"0A 04 00 00 00 00":             maxShort, // told: short commands only
+		"0A 04 05 01 00 00":             261,
+		"0B 02 00 00 0A 04 00 00 01 00": 65536,
+		"0A 04 FF FF FF FF":             65536,
+	} {
+		if got := maxDataField(unhex(t, properties)); got != want {
+			t.Errorf("%s: %d", properties, got)
+		}
+	}
+}
