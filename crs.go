@@ -36,10 +36,23 @@ type Card interface {
 	Sign(ctx context.Context, pin *PIN, s Statement) (Signature, error)
 }
 
-// PINManager is implemented by cards whose PIN this software can check outside a login.
+// PINManager is implemented by cards whose PIN this software can care for. Each method spends the
+// PINs and the PUK that it is given, sends one command with them, and leaves the card reset. What
+// the card refused is a *PINError; ErrPINUnsupported and ErrContactless mean that nothing was
+// compared.
 type PINManager interface {
-	// VerifyPIN spends the PIN and leaves the card reset.
+	// VerifyPIN tries a PIN.
 	VerifyPIN(ctx context.Context, pin *PIN) error
+
+	// ChangePIN replaces a PIN that the user knows. After an uncertain *PINError either may hold.
+	ChangePIN(ctx context.Context, old, fresh *PIN) error
+
+	// UnblockPIN replaces a PIN with the help of the PUK, and gives it all its tries back. A PUK
+	// that is used up makes the card useless for ever.
+	UnblockPIN(ctx context.Context, puk, fresh *PIN) error
+
+	// PUKStatus is PINStatus of the PUK.
+	PUKStatus(ctx context.Context) (PINStatus, error)
 }
 
 // PersonalDataReader is implemented by cards that carry EF.DatiPersonali.
@@ -62,6 +75,7 @@ type Info struct {
 	ID string
 
 	PINFormat PINFormat
+	PUKFormat PINFormat
 
 	// TwoPartPIN is set when the issuer is known to hand the PIN out in two parts: two digits
 	// on paper and three in a message; the PUK two and six.

@@ -62,6 +62,10 @@ var (
 	ErrNoCNS = detail(ErrCardUnusable, "this card is not a CNS that can be used to log in")
 	// ErrPINUnusable: the card has no PIN where its layout says, or says it cannot be used (6984).
 	ErrPINUnusable = detail(ErrCardUnusable, "the PIN of this card cannot be used")
+	// ErrPINUnsupported: this software does not know how this model changes or unblocks its PIN.
+	ErrPINUnsupported = detail(ErrCardUnusable, "the PIN of this card cannot be changed or unblocked with this program")
+	// ErrContactless: the card lies on a reader without contacts, which is too easily interrupted.
+	ErrContactless = detail(ErrCardUnusable, "the PIN is not changed or unblocked over the air")
 	// ErrNoService: the operating system's smart card service does not run.
 	ErrNoService = detail(ErrCard, "the smart card service is not running")
 	// ErrPINFormat: no card of this kind has such a PIN. It was not sent.
@@ -118,6 +122,8 @@ type PINError struct {
 	Blocked bool
 	// Uncertain says that no clear answer came. The try is perhaps counted.
 	Uncertain bool
+	// PUK says that it is about the PUK. Blocked then means that the card is useless for ever.
+	PUK bool
 	// SW is the status word, 0 when none came.
 	SW uint16
 	// Err is what went wrong beneath, if anything did.
@@ -125,17 +131,21 @@ type PINError struct {
 }
 
 func (e *PINError) Error() string {
+	what := "PIN"
+	if e.PUK {
+		what = "PUK"
+	}
 	switch {
 	case e.Blocked:
-		return fmt.Sprintf("the PIN is blocked (SW %04X)", e.SW)
+		return fmt.Sprintf("the %s is blocked (SW %04X)", what, e.SW)
 	case e.Uncertain && e.Err != nil:
-		return fmt.Sprintf("no clear answer to the PIN, the try is perhaps counted: %v", e.Err)
+		return fmt.Sprintf("no clear answer to the %s, the try is perhaps counted: %v", what, e.Err)
 	case e.Uncertain:
-		return fmt.Sprintf("no clear answer to the PIN, the try is perhaps counted (SW %04X)", e.SW)
+		return fmt.Sprintf("no clear answer to the %s, the try is perhaps counted (SW %04X)", what, e.SW)
 	case e.Retries >= 0:
-		return fmt.Sprintf("wrong PIN, tries left: %d (SW %04X)", e.Retries, e.SW)
+		return fmt.Sprintf("wrong %s, tries left: %d (SW %04X)", what, e.Retries, e.SW)
 	}
-	return fmt.Sprintf("wrong PIN, tries left not known (SW %04X)", e.SW)
+	return fmt.Sprintf("wrong %s, tries left not known (SW %04X)", what, e.SW)
 }
 
 // Unwrap returns what went wrong beneath, if anything did.
@@ -143,7 +153,10 @@ func (e *PINError) Unwrap() error { return e.Err }
 
 // Is maps the error to the closed list.
 func (e *PINError) Is(target error) bool {
-	if e.Blocked {
+	switch {
+	case e.Blocked && e.PUK:
+		return target == ErrCardUnusable
+	case e.Blocked:
 		return target == ErrPINBlocked
 	}
 	return target == ErrCard

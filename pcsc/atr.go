@@ -9,7 +9,12 @@ import (
 type atr struct {
 	historical []byte
 	t1         bool // the card offers T=1
+	interfaces []byte
 }
+
+// contactless reports whether a reader made this ATR up for a card without contacts: its
+// interface bytes are TD1 80 and TD2 01 (PC/SC part 3, section 3.1.3.2.3).
+func (a atr) contactless() bool { return bytes.Equal(a.interfaces, []byte{0x80, 0x01}) }
 
 // parseATR reads an ATR. Readers of contactless cards make one up in the same form (PC/SC part
 // 3, section 3.1.3.2.3).
@@ -46,6 +51,7 @@ func parseATR(b []byte) (atr, error) {
 	if at+n > len(b) {
 		return atr{}, short
 	}
+	a.interfaces = b[2:at]
 	a.historical = b[at : at+n]
 	at += n
 	if tck {

@@ -22,9 +22,11 @@ type cns struct {
 	keySize     int // bytes
 	cardID      string
 	holder      string
+	contactless bool
 
 	// What was learned from the card since; for whoever has the reader's turn.
 	pinRefs  []byte       // references to try; one when it is known
+	refKnown bool         // the first of them is that of the layout row, or the card compared a PIN under it
 	methods  []signMethod // methods to try; nil: not chosen yet
 	extended bool         // reader and card take extended commands
 
@@ -50,6 +52,7 @@ func (c *cns) Info() crs.Info {
 		Holder:     c.holder,
 		ID:         c.cardID,
 		PINFormat:  cnsPIN,
+		PUKFormat:  cnsPUK,
 		TwoPartPIN: crs.IssuedInTwoParts(c.certificate),
 	}
 }
@@ -86,12 +89,6 @@ func (c *cns) Sign(ctx context.Context, pin *crs.PIN, statement crs.Statement) (
 		return crs.Signature{}, fmt.Errorf("%w: %w", crs.ErrCard, err)
 	}
 	return sig, nil
-}
-
-// VerifyPIN is Sign without a signature.
-func (c *cns) VerifyPIN(ctx context.Context, pin *crs.PIN) error {
-	defer pin.Wipe()
-	return c.withPIN(ctx, pin, func(*session) error { return nil })
 }
 
 // PersonalData reads EF_DatiPersonali whole, with its padding.
@@ -196,11 +193,9 @@ func (c *cns) verify(s *session, pin *crs.PIN) error {
 		pending := spend(before)
 		c.driver.keepPINStatus(c.cardID, pending)
 
-		// VERIFY (ISO/IEC 7816-4, section 11.5.6), the PIN in ASCII, padded with FF.
-		block := bytes.Repeat([]byte{0xFF}, pinBlock)
-		copy(block, digits)
+		// VERIFY (ISO/IEC 7816-4, section 11.5.6).
 		s.pinSent = true
-		status, err := s.transmitPIN(command{ins: insVerify, p2: ref, data: block})
+		status, err := s.transmitPIN(command{ins: insVerify, p2: ref, data: pinBlocks(digits)})
 		if err != nil {
 			return &crs.PINError{Retries: -1, Uncertain: true, Err: err}
 		}
@@ -213,8 +208,19 @@ func (c *cns) verify(s *session, pin *crs.PIN) error {
 			}
 			return err
 		}
-		c.pinRefs = c.pinRefs[i : i+1] // this is the one; it stays while the card is in
+		if status.compared() {
+			c.pinRefs, c.refKnown = c.pinRefs[i:i+1], true // this is the one while the card is in
+		}
 		return err
 	}
 	return crs.ErrPINUnusable
+}
+
+// pinBlocks returns PINs and PUKs as commands carry them: 8 bytes each, ASCII, padded with FF.
+func pinBlocks(secrets ...[]byte) []byte {
+	blocks := bytes.Repeat([]byte{0xFF}, pinBlock*len(secrets))
+	for i, digits := range secrets {
+		copy(blocks[i*pinBlock:(i+1)*pinBlock], digits)
+	}
+	return blocks
 }

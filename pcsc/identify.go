@@ -47,7 +47,9 @@ func identify(s *session) (*cns, error) {
 	for _, l := range layoutsFor(a) {
 		der, extended, err := readCertificate(s, l)
 		if err == nil {
-			c := &cns{layout: l, extended: extended, pinRefs: pinReferences(a, l)}
+			c := &cns{layout: l, extended: extended, pinRefs: pinReferences(a, l), contactless: a.contactless()}
+			mask, _ := a.cnsMask()
+			c.refKnown = mask != 0 || len(c.pinRefs) == 1
 			if err = c.prove(der, id); err == nil {
 				return c, nil
 			}

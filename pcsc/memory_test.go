@@ -73,7 +73,7 @@ func (v *virtual) tries() int {
 
 func (v *virtual) subject(card crs.Card, tells bool) cardtest.Subject {
 	return cardtest.Subject{
-		Card: card, PIN: virtualcard.DefaultPIN, WrongPIN: "99999",
+		Card: card, PIN: virtualcard.DefaultPIN, WrongPIN: "99999", PUK: virtualcard.DefaultPUK,
 		Tries: v.tries, Secrets: v.Secrets, Certificate: v.Person().Certificate.Raw, TellsRetries: tells,
 	}
 }

@@ -64,6 +64,17 @@ func (s sw) otherMethod() bool {
 	return false
 }
 
+// compared reports whether the answer to a VERIFY shows that there is a PIN under its reference.
+func (s sw) compared() bool {
+	return s == swOK || s == swBlocked || s&0xFFF0 == 0x63C0
+}
+
+// notSupported reports whether a command that replaces a PIN was refused before anything was
+// compared: the card knows it in no form, or not in this one (card-safety rule 6).
+func (s sw) notSupported() bool {
+	return s == swNoINS || s == swNoCLA || s == swWrongP1P2 || s == swOutside
+}
+
 // verifyResult is what the answer to a VERIFY means: the status to keep and the error to
 // report. The try was already counted in pending, before the command was sent; before is the
 // status until then. Rule 4: only 63Cx tells a number; 6300 is wrong, number unknown; what is
@@ -77,7 +88,7 @@ func verifyResult(s sw, before, pending crs.PINStatus) (crs.PINStatus, error) {
 	case s&0xFFF0 == 0x63C0:
 		left := int(s & 0xF)
 		refused := &crs.PINError{Retries: left, SW: uint16(s)}
-		if left > pending.Retries && !before.Blocked {
+		if pending.Retries >= 0 && left > pending.Retries && !before.Blocked {
 			return pending, refused // the smaller of what the card tells and what was counted
 		}
 		return crs.PINStatus{Retries: left}, refused

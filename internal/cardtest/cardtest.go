@@ -18,6 +18,7 @@ import (
 type Subject struct {
 	Card          crs.Card
 	PIN, WrongPIN string
+	PUK           string
 
 	// Tries returns how many wrong PINs the card still forgives.
 	Tries func() int
@@ -45,6 +46,8 @@ func Run(t *testing.T, open func(t *testing.T) Subject) {
 		{"an ended context sends nothing", endedContext},
 		{"concurrent logins", concurrent},
 		{"PIN verification", verifyPIN},
+		{"PIN change", changePIN},
+		{"PIN unblock", unblockPIN},
 		{"personal data", personalData},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
@@ -259,6 +262,49 @@ func verifyPIN(t *testing.T, s Subject) {
 	}
 	if s.Secrets() != 2 {
 		t.Errorf("%d secrets", s.Secrets())
+	}
+}
+
+const freshPIN = "97531"
+
+func changePIN(t *testing.T, s Subject) {
+	m := s.Card.(crs.PINManager)
+	err := m.ChangePIN(context.Background(), PIN(s.PIN), PIN(freshPIN))
+	if errors.Is(err, crs.ErrContactless) && s.Secrets() == 0 {
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Card.Sign(context.Background(), PIN(freshPIN), NewStatement(t)); err != nil {
+		t.Errorf("the new PIN: %v", err)
+	}
+	var refused *crs.PINError
+	if err := m.ChangePIN(context.Background(), PIN(s.PIN), PIN(freshPIN)); !errors.As(err, &refused) || refused.PUK {
+		t.Errorf("the old PIN: %v", err)
+	}
+	if s.Secrets() != 3 {
+		t.Errorf("%d secrets", s.Secrets())
+	}
+}
+
+func unblockPIN(t *testing.T, s Subject) {
+	m := s.Card.(crs.PINManager)
+	for range s.Tries() {
+		m.VerifyPIN(context.Background(), PIN(s.WrongPIN))
+	}
+	err := m.UnblockPIN(context.Background(), PIN(s.PUK), PIN(freshPIN))
+	if errors.Is(err, crs.ErrContactless) {
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status := pinStatus(t, s); status != crs.UnknownPINStatus {
+		t.Errorf("kept %+v", status)
+	}
+	if _, err := s.Card.Sign(context.Background(), PIN(freshPIN), NewStatement(t)); err != nil {
+		t.Errorf("the new PIN: %v", err)
 	}
 }
 
