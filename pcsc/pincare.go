@@ -36,7 +36,7 @@ func (c *cns) ChangePIN(ctx context.Context, old, fresh *crs.PIN) error {
 		}
 		if status.notSupported() {
 			c.driver.keepPINStatus(c.cardID, before)
-			return fmt.Errorf("%w (SW %v)", crs.ErrPINUnsupported, status)
+			return fmt.Errorf("%w (SW %04X)", crs.ErrPINUnsupported, uint16(status))
 		}
 		after, err := verifyResult(status, before, pending)
 		c.driver.keepPINStatus(c.cardID, after)
@@ -67,7 +67,7 @@ func (c *cns) UnblockPIN(ctx context.Context, puk, fresh *crs.PIN) error {
 		}
 		if status.notSupported() {
 			c.driver.keepPINStatus(c.pukID(), before)
-			return fmt.Errorf("%w (SW %v)", crs.ErrPINUnsupported, status)
+			return fmt.Errorf("%w (SW %04X)", crs.ErrPINUnsupported, uint16(status))
 		}
 		after, err := verifyResult(status, before, pending)
 		c.driver.keepPINStatus(c.pukID(), after)

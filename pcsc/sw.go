@@ -95,9 +95,9 @@ func verifyResult(s sw, before, pending crs.PINStatus) (crs.PINStatus, error) {
 	case s == swWrongUnknown:
 		return pending, &crs.PINError{Retries: -1, SW: uint16(s)}
 	case s == swDataUnusable:
-		return pending, fmt.Errorf("%w (SW %v)", crs.ErrPINUnusable, s)
+		return pending, fmt.Errorf("%w (SW %04X)", crs.ErrPINUnusable, uint16(s))
 	case s.otherReference():
-		return before, fmt.Errorf("%w (SW %v)", crs.ErrPINUnusable, s)
+		return before, fmt.Errorf("%w (SW %04X)", crs.ErrPINUnusable, uint16(s))
 	}
 	return pending, &crs.PINError{Retries: -1, Uncertain: true, SW: uint16(s)}
 }

@@ -270,8 +270,8 @@ const freshPIN = "97531"
 func changePIN(t *testing.T, s Subject) {
 	m := s.Card.(crs.PINManager)
 	err := m.ChangePIN(context.Background(), PIN(s.PIN), PIN(freshPIN))
-	if errors.Is(err, crs.ErrContactless) && s.Secrets() == 0 {
-		return
+	if (errors.Is(err, crs.ErrContactless) || errors.Is(err, crs.ErrPINUnsupported)) && s.Secrets() == 0 {
+		return // refused before anything was compared
 	}
 	if err != nil {
 		t.Fatal(err)
