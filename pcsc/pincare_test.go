@@ -31,7 +31,6 @@ var (
 		return card.(crs.PINManager).UnblockPIN(context.Background(), cardtest.PIN(puk), cardtest.PIN(fresh))
 	}}
 	right = map[byte]string{insChangePIN: rightPIN, insResetRetry: rightPUK}
-	wrong = map[byte]string{insChangePIN: wrongPIN, insResetRetry: wrongPUK}
 )
 
 func (v *virtual) pukTries() int {
