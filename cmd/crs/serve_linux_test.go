@@ -199,6 +199,7 @@ func TestWrongPIN(t *testing.T) {
 // TestPcscdComesAndGoes: the service is there before pcscd, and outlives it, also when pcscd
 // dies while the card signs.
 func TestPcscdComesAndGoes(t *testing.T) {
+	t.Cleanup(func() { testns.Pcscd.Start() }) // an error, unless this test failed
 	if err := testns.Pcscd.Stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -211,10 +212,11 @@ func TestPcscdComesAndGoes(t *testing.T) {
 		done <- err
 	}
 	go logIn()
-	serve.next(insertPrompt)
+	serve.next("non è in funzione") // and what starts it
 	if err := testns.Pcscd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	serve.next(insertPrompt)
 	card := insert(t, virtualcard.Config{PIN: testPIN})
 	serve.answer(testPIN)
 	if err := <-done; err != nil {
