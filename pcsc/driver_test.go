@@ -274,6 +274,22 @@ func TestGivesUpAfterEightAbandonedCalls(t *testing.T) {
 	})
 }
 
+// An abandoned call that returned after all does not count.
+func TestDoesNotGiveUpWhenCallsReturn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &Driver{GiveUp: func() { t.Error("gave up") }}
+		for range 2 * maxAbandoned {
+			release := make(chan struct{})
+			f := &fakeReader{connect: func() error { <-release; return io.EOF }}
+			if err := d.transaction(context.Background(), f, true, nil); !errors.Is(err, crs.ErrCardStuck) {
+				t.Error(err)
+			}
+			close(release)
+			synctest.Wait()
+		}
+	})
+}
+
 type namedReader struct {
 	fakeReader
 	name string

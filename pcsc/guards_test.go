@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/cardtest"
@@ -180,6 +181,39 @@ func TestRule4TriesOfTwoCards(t *testing.T) {
 	d.keepPINStatus("a", crs.PINStatus{Retries: 1})
 	if s := d.pinStatus("b"); s != crs.UnknownPINStatus {
 		t.Errorf("%+v", s)
+	}
+}
+
+// Rule 4: what could be stored is not remembered beside it: another program may know better.
+func TestRule4AnotherProgramStores(t *testing.T) {
+	tries := &triesWith{}
+	d := &Driver{Tries: tries}
+	d.keepPINStatus("a", crs.PINStatus{Retries: 1})
+	if err := tries.Store("a", crs.UnknownPINStatus); err != nil { // a login there
+		t.Fatal(err)
+	}
+	if s := d.pinStatus("a"); s != crs.UnknownPINStatus {
+		t.Errorf("%+v", s)
+	}
+}
+
+// Rule 8: a VERIFY that the card accepts after it was abandoned leaves no PIN state.
+func TestRule8LateVERIFYLeavesNoState(t *testing.T) {
+	hang := make(chan struct{})
+	v := newVirtual(virtualcard.Config{})
+	v.driver.Timeouts = Timeouts{PIN: 50 * time.Millisecond}
+	card := v.open(t)
+	v.Inject(virtualcard.Fault{INS: insVerify, Hang: hang, After: true})
+	if err := v.login(t, card, rightPIN); !errors.Is(err, crs.ErrCardStuck) {
+		t.Errorf("login: %v", err)
+	}
+	close(hang)
+	v.Inject()
+	if got := signWithoutPIN(t, v.reader); got != 0x6982 {
+		t.Errorf("a second program got %v", got)
+	}
+	if v.Secrets() != 1 {
+		t.Errorf("%d secrets", v.Secrets())
 	}
 }
 
