@@ -18,9 +18,9 @@ import (
 // card shows what is in the readers. Nothing of it needs a PIN.
 func card(ctx context.Context, args []string) error {
 	f := flags("card")
-	all := f.Bool("all", false, "list empty readers and cards that cannot be used, too")
-	reader := f.String("reader", "", "part of the name of a reader")
-	asJSON := f.Bool("json", false, "for programs")
+	all := f.Bool("all", false, catalog.Say("flag.all"))
+	reader := f.String("reader", "", catalog.Say("flag.reader"))
+	asJSON := f.Bool("json", false, catalog.Say("flag.json"))
 	rest, err := parse(f, args, 1, 1)
 	if err != nil {
 		return err
@@ -114,6 +114,8 @@ type listed struct {
 	ID     string   `json:"id,omitempty"`
 	Error  crs.Code `json:"error,omitempty"`
 	Reason string   `json:"reason,omitempty"`
+
+	problem string // what Reason means, for people
 }
 
 func listCards(readers []crs.Reader, all, asJSON bool) error {
@@ -128,6 +130,7 @@ func listCards(readers []crs.Reader, all, asJSON bool) error {
 			continue
 		case r.Err != nil:
 			row.Error, row.Reason = crs.CodeOf(r.Err), r.Err.Error()
+			row.problem = strings.ReplaceAll(catalog.Report(crs.Prompt{}, r.Err).After, "\n\n", " ")
 		}
 		rows = append(rows, row)
 	}
@@ -140,7 +143,9 @@ func listCards(readers []crs.Reader, all, asJSON bool) error {
 		case row.Kind != "":
 			what = row.Kind + "  " + catalog.Literal(row.Holder) + "  " + row.ID
 		case row.Error != "":
-			what = row.Reason
+			// What it is on the reader's line, what to do on those below.
+			sentence, advice, _ := strings.Cut(row.problem, ". ")
+			what = sentence + ".\n    " + strings.ReplaceAll(catalog.Wrap(advice, catalog.Width), "\n", "\n    ")
 		}
 		fmt.Printf("%s: %s\n", catalog.Literal(row.Reader), what)
 	}

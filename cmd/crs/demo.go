@@ -30,9 +30,9 @@ const demoPort = 27780
 // pcscd and no module, nothing kept. Its CA is made anew at each start.
 func demo(ctx context.Context, args []string) error {
 	f := flags("demo")
-	once := f.Bool("once", false, "play page and user too, print each step, and end")
-	uiMode := f.String("ui", "auto", "auto, window, terminal or none")
-	level := f.String("log", "warn", "debug, info, warn or error")
+	once := f.Bool("once", false, catalog.Say("flag.once"))
+	uiMode := f.String("ui", "auto", catalog.Say("flag.ui"))
+	level := f.String("log", "warn", catalog.Say("flag.log"))
 	if _, err := parse(f, args, 0, 0); err != nil {
 		return err
 	}

@@ -96,12 +96,11 @@ func parse(f *flag.FlagSet, args []string, least, most int) ([]string, error) {
 	var rest []string
 	for {
 		if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
-			f.SetOutput(os.Stdout)
-			fmt.Printf("%s\n", f.Name())
-			f.PrintDefaults()
+			printHelp(f)
 			return nil, err
 		} else if err != nil {
-			return nil, usagef("%s: %w", f.Name(), err)
+			return nil, usagef("%s: %s", f.Name(), catalog.Say("flag.wrong",
+				"detail", catalog.Literal(err.Error()), "command", f.Name()))
 		}
 		if args = f.Args(); len(args) == 0 {
 			break
@@ -115,4 +114,19 @@ func parse(f *flag.FlagSet, args []string, least, most int) ([]string, error) {
 		return nil, usagef("%s: %s", f.Name(), catalog.Say("cli.extra", "word", strings.Join(rest[most:], " ")))
 	}
 	return rest, nil
+}
+
+// printHelp is flag's PrintDefaults in the language of the session.
+func printHelp(f *flag.FlagSet) {
+	fmt.Println(f.Name())
+	f.VisitAll(func(option *flag.Flag) {
+		value, text := flag.UnquoteUsage(option)
+		switch option.DefValue {
+		case "", "0", "false":
+		default:
+			text += "\n" + catalog.Say("flag.default", "value", option.DefValue)
+		}
+		text = strings.ReplaceAll(catalog.Wrap(text, catalog.Width), "\n", "\n        ")
+		fmt.Printf("\n    %s\n        %s\n", strings.TrimSpace("--"+option.Name+" "+value), text)
+	})
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
 
@@ -47,7 +48,7 @@ func onePage(ctx context.Context, d *demonstration, user *scriptedUser) error {
 	if err := p.post("/crs/challenge", nil, &asked); err != nil {
 		return fmt.Errorf("hop 1, the portal's challenge: %w", err)
 	}
-	say.hop("portal page", "asks for a challenge at "+p.address)
+	say.hop("hop.page", "address", p.address)
 
 	if err := p.connect(d.listener.Addr()); err != nil {
 		return fmt.Errorf("hop 2, the bridge: %w", err)
@@ -56,14 +57,14 @@ func onePage(ctx context.Context, d *demonstration, user *scriptedUser) error {
 	if _, err := p.call("hello", map[string]any{"client": "crs-demo/1.0", "protocol": 1}); err != nil {
 		return fmt.Errorf("hop 2, hello: %w", err)
 	}
-	say.hop("front end", "takes the origin from the WebSocket handshake on "+d.listener.Addr())
+	say.hop("hop.front", "address", d.listener.Addr())
 
 	user.hops = say
 	result, err := p.call("authenticate", map[string]any{"challenge": asked.Challenge, "lang": "it", "personalData": true})
 	if err != nil {
 		return fmt.Errorf("hops 3 to 7, the login: %w", err)
 	}
-	say.hop("card", "verified the PIN and signed, in one transaction")
+	say.hop("hop.card")
 
 	if err := p.post("/crs/login", result, nil); err != nil {
 		return fmt.Errorf("hop 8, the portal's verifier: %w", err)
@@ -76,8 +77,8 @@ func onePage(ctx context.Context, d *demonstration, user *scriptedUser) error {
 	if !strings.Contains(html.UnescapeString(page), holder) {
 		return errors.New("hop 8: the portal does not show who logged in")
 	}
-	say.hop("portal server", "verified the token and took the challenge out of its store")
-	fmt.Printf("\nlogged in: %s\n", holder)
+	say.hop("hop.server")
+	fmt.Printf("\n%s\n", catalog.Say("demo.done", "holder", holder))
 	return nil
 }
 
@@ -89,8 +90,10 @@ type hops struct {
 
 func newHops() *hops { return &hops{last: time.Now()} }
 
-func (h *hops) hop(who, what string) {
+// hop says "who: what" in two columns.
+func (h *hops) hop(key string, pairs ...string) {
 	h.n++
+	who, what, _ := strings.Cut(catalog.Say(key, pairs...), ": ")
 	now := time.Now()
 	fmt.Printf("%d  %8.1f ms  %-14s %s\n", h.n, float64(now.Sub(h.last).Microseconds())/1000, who, what)
 	h.last = now
@@ -103,8 +106,8 @@ type scriptedUser struct {
 }
 
 func (u *scriptedUser) AllowSite(_ context.Context, p crs.Prompt) (bool, error) {
-	u.hops.hop("bridge", "checked the challenge and took the login lock")
-	u.hops.hop("first time", "the user lets "+p.Origin.Host()+" ask")
+	u.hops.hop("hop.bridge")
+	u.hops.hop("hop.first", "site", p.Origin.Host())
 	return true, nil
 }
 
@@ -117,12 +120,12 @@ func (u *scriptedUser) PickCard(context.Context, crs.Prompt, []crs.Info) (int, e
 }
 
 func (u *scriptedUser) SharePersonalData(_ context.Context, _ crs.Prompt, card crs.Info) (bool, error) {
-	u.hops.hop("cards", card.Kind+" of "+card.Holder)
+	u.hops.hop("hop.cards", "kind", card.Kind, "holder", card.Holder)
 	return true, nil
 }
 
 func (u *scriptedUser) AskPIN(context.Context, crs.PINPrompt) (*crs.PIN, error) {
-	u.hops.hop("user", "agrees to share the personal data and types the PIN")
+	u.hops.hop("hop.user")
 	return crs.NewPIN([]byte(u.pin)), nil
 }
 

@@ -14,7 +14,7 @@ import (
 // pin is care of the PIN, in the terminal. Each PIN that is typed is sent once.
 func pin(ctx context.Context, args []string) error {
 	f := flags("pin")
-	reader := f.String("reader", "", "part of the name of a reader")
+	reader := f.String("reader", "", catalog.Say("flag.reader"))
 	rest, err := parse(f, args, 1, 1)
 	if err != nil {
 		return err

@@ -16,10 +16,10 @@ import (
 // serve is the service: it watches the readers and answers portals until it is told to end.
 func serve(ctx context.Context, args []string) error {
 	f := flags("serve")
-	uiMode := f.String("ui", "auto", "auto, window, terminal or none")
-	listen := f.String("listen", "", "127.0.0.1:PORT or [::1]:PORT instead of the usual ports")
-	level := f.String("log", "info", "debug, info, warn or error")
-	developer := f.Int("developer", 0, "also accept pages of http://localhost:PORT")
+	uiMode := f.String("ui", "auto", catalog.Say("flag.ui"))
+	listen := f.String("listen", "", catalog.Say("flag.listen"))
+	level := f.String("log", "info", catalog.Say("flag.log"))
+	developer := f.Int("developer", 0, catalog.Say("flag.developer"))
 	if _, err := parse(f, args, 0, 0); err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 // sites shows and changes which sites may ask for a login. A running service notices.
 func sites(_ context.Context, args []string) error {
 	f := flags("sites")
-	asJSON := f.Bool("json", false, "for programs")
+	asJSON := f.Bool("json", false, catalog.Say("flag.json"))
 	rest, err := parse(f, args, 1, 2)
 	if err != nil {
 		return err

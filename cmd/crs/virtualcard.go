@@ -21,11 +21,11 @@ func virtualCard(ctx context.Context, args []string) error {
 		profiles = append(profiles, p.Name)
 	}
 	f := flags("virtual-card")
-	addr := f.String("vpcd", "127.0.0.1:35963", "where vpcd listens")
-	profile := f.String("profile", profiles[0], strings.Join(profiles, ", "))
-	pin := f.String("pin", virtualcard.DefaultPIN, "PIN of the test card")
-	puk := f.String("puk", virtualcard.DefaultPUK, "PUK of the test card")
-	slow := f.Bool("slow", false, "take as long as a real card")
+	addr := f.String("vpcd", "127.0.0.1:35963", catalog.Say("flag.vpcd"))
+	profile := f.String("profile", profiles[0], catalog.Say("flag.profile", "profiles", strings.Join(profiles, ", ")))
+	pin := f.String("pin", virtualcard.DefaultPIN, catalog.Say("flag.pin"))
+	puk := f.String("puk", virtualcard.DefaultPUK, catalog.Say("flag.puk"))
+	slow := f.Bool("slow", false, catalog.Say("flag.slow"))
 	if _, err := parse(f, args, 0, 0); err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ var files embed.FS
 // texts are the texts of one language, by key.
 type texts map[string]string
 
-// languages are read when the first dialog is composed: serve may never need them.
+// languages are read when the first text is needed.
 var languages = sync.OnceValue(func() map[string]texts {
 	all := map[string]texts{}
 	for _, lang := range []string{"it", "en"} {
