@@ -78,8 +78,13 @@ func (w Windows) Wait(ctx context.Context, t catalog.Text) error {
 }
 
 // tooSoon is how long after its start a dialog takes no answer: 400 ms, and 200 ms that a window
-// takes to appear. What comes earlier was typed or clicked for another window, by accident or
-// because a page made the user do it.
+// is taken to need to appear. What comes earlier was typed or clicked for another window, by
+// accident or because a page made the user do it.
+//
+// When the window appears is not known here: it belongs to another process, which does not tell.
+// On a PC on which it needs longer than 200 ms the 400 ms are shorter by that, and there is
+// nothing left of them where it needs 600 ms. What holds there too: Enter agrees to nothing, and
+// gives no PIN that was not typed.
 const tooSoon = 600 * time.Millisecond
 
 // maxTooSoon bounds how often one dialog is shown again: a key that is held down may not keep

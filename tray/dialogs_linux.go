@@ -215,7 +215,6 @@ func (t *tail) Write(p []byte) (int, error) {
 
 // plain is the text of an entry: no markup, but zenity reads \n and the like, and an underscore
 // would underline the next letter.
-
 func plain(t catalog.Text) string {
 	return strings.NewReplacer(`\`, `\\`, "_", "__").Replace(t.String())
 }
