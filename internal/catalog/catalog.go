@@ -8,6 +8,7 @@ import (
 	"embed"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 )
@@ -100,10 +101,19 @@ func locale(getenv func(string) string) string {
 	return "it"
 }
 
+// on returns the text of a key on an operating system: that of "key.windows", if there is one, is
+// the text of "key" on Windows.
+func (t texts) on(system, key string) (text string, ok bool) {
+	if text, ok = t[key+"."+system]; !ok {
+		text, ok = t[key]
+	}
+	return text, ok
+}
+
 // say returns the text of a key with its placeholders filled in from pairs of name and value.
 // What a value contains is not looked at again.
 func (t texts) say(key string, pairs ...string) string {
-	text, ok := t[key]
+	text, ok := t.on(runtime.GOOS, key)
 	if !ok {
 		panic("no text " + key) // a test finds it
 	}

@@ -56,8 +56,36 @@ func TestKeys(t *testing.T) {
 		}
 	}
 	for key := range italian {
-		if !used[key] {
+		general := strings.TrimSuffix(strings.TrimSuffix(key, ".windows"), ".darwin")
+		if _, ok := italian[general]; !ok || !used[general] {
 			t.Errorf("[%s] is used nowhere", key)
+		}
+	}
+}
+
+// TestOtherSystems: nobody is told to use a command or a service that their system does not have.
+func TestOtherSystems(t *testing.T) {
+	foreign := map[string]*regexp.Regexp{
+		"linux":   regexp.MustCompile(`Windows|netstat|lsof`),
+		"windows": regexp.MustCompile(`systemctl|sudo|\bss\b|lsof`),
+		"darwin":  regexp.MustCompile(`systemctl|sudo|\bss\b|Windows|netstat`),
+	}
+	for lang, texts := range languages() {
+		for system, words := range foreign {
+			for key := range texts {
+				if strings.HasSuffix(key, ".windows") || strings.HasSuffix(key, ".darwin") || key == "virtual.hint" {
+					continue // the last is about the pcscd of Linux
+				}
+				if text, ok := texts.on(system, key); !ok || words.MatchString(text) {
+					t.Errorf("%s.txt, [%s] on %s: %q", lang, key, system, text)
+				}
+			}
+		}
+		if text, _ := texts.on("windows", "problem.service"); !strings.Contains(text, "Smart Card") {
+			t.Errorf("%s.txt does not name the service of Windows: %q", lang, text)
+		}
+		if text, ok := texts.on("windows", "none"); ok {
+			t.Errorf("a text of no key: %q", text)
 		}
 	}
 }
@@ -147,12 +175,16 @@ var cards = []crs.Info{
 	{Reader: "Reader 03 00", Kind: "CNS", PINFormat: crs.PINFormat{Min: 5, Max: 8, DigitsOnly: true}},
 }
 
+// stuckAtPIN: the PIN was sent, and the reader never answered.
+var stuckAtPIN = &crs.PINError{Retries: -1, Uncertain: true, Err: fmt.Errorf("VERIFY: %w", crs.ErrCardStuck)}
+
 var problems = []error{
 	crs.ErrNoCNS, crs.ErrCardMute, crs.ErrCardStuck, crs.ErrCardInUse, crs.ErrCardRemoved, crs.ErrCardReset,
 	crs.ErrCard, crs.ErrCardUnusable, crs.ErrPINBlocked, crs.ErrTimeout, crs.ErrBusy, crs.ErrInternal,
 	crs.ErrPINFormat, errEmpty, errShort, errLong, errDigits,
 	&crs.PINError{Retries: 2, SW: 0x63c2}, &crs.PINError{Retries: 1}, &crs.PINError{Retries: 0}, &crs.PINError{Retries: -1, SW: 0x6300},
-	&crs.PINError{Retries: -1, Uncertain: true}, &crs.PINError{Blocked: true},
+	&crs.PINError{Retries: -1, Uncertain: true}, &crs.PINError{Blocked: true}, stuckAtPIN,
+	crs.ErrNoService, crs.ErrPINUnusable,
 	errors.New("evil \x1b[2J" + strings.Repeat("W", 1000)),
 }
 
@@ -171,8 +203,8 @@ func everyDialog(t *testing.T, p crs.Prompt) map[string]Text {
 	}
 	for i, card := range cards {
 		all[fmt.Sprint("personal ", i)] = SharePersonalData(p, card)
-		for n := -1; n <= 3; n++ {
-			pin := crs.PINPrompt{Prompt: p, Card: card, Status: crs.PINStatus{Retries: n}}
+		for n := -2; n <= 3; n++ { // -2: blocked
+			pin := crs.PINPrompt{Prompt: p, Card: card, Status: crs.PINStatus{Retries: max(n, -1), Blocked: n == -2}}
 			all[fmt.Sprint("pin ", i, n)] = PIN(pin)
 			all[fmt.Sprint("puk ", i, n)] = PINOrPUK(pin)
 			all[fmt.Sprint("last ", i, n)] = LastTry(pin)
@@ -272,6 +304,63 @@ func TestTries(t *testing.T) {
 		got := PIN(crs.PINPrompt{Prompt: crs.Prompt{Lang: "it"}, Card: cards[0], Status: test.status, Last: test.last}).After
 		if !strings.Contains(got, test.want) {
 			t.Errorf("%+v, %v: %q lacks %q", test.status, test.last, got, test.want)
+		}
+	}
+}
+
+// TestWhatNext: a report says how to go on when its problem is gone, and where: on the page or at
+// the command. A dialog that waits for a card needs no such thing, because it notices.
+func TestWhatNext(t *testing.T) {
+	const page, command, alone = "ripeta l'accesso", "ripeta il comando", "si va avanti da soli"
+	for _, test := range []struct {
+		problem error
+		says    string
+		again   bool
+	}{
+		{crs.ErrCardInUse, "può restare nel lettore", true},
+		{crs.ErrNoService, "smart card non è in funzione", true},
+		{crs.ErrCardStuck, "Stacchi il lettore", true},
+		{stuckAtPIN, "forse è stato contato e forse no.\n\nIl lettore non risponde. Stacchi il lettore", true},
+		{crs.ErrCardMute, "la giri", true},
+		{crs.ErrNoCNS, "La tolga", true},
+		{crs.ErrCardRemoved, "La inserisca", true},
+		{crs.ErrCardReset, "Chiuda gli altri programmi", true},
+		{fmt.Errorf("%w: SW 6F00", crs.ErrCard), "panno asciutto", true},
+		{crs.ErrPINUnusable, "all'ufficio", false},
+		{&crs.PINError{Retries: -1, Uncertain: true, Err: crs.ErrCardRemoved}, "scriva di nuovo il PIN", false},
+		{&crs.PINError{Retries: 1}, "Tentativi rimasti: 1", false},
+		{&crs.PINError{Blocked: true}, "con il PUK", false},
+	} {
+		site := crs.Prompt{Origin: origin(t, "https://portale.example"), Lang: "it"}
+		for where, text := range map[string]string{page: Report(site, test.problem).After, command: Report(crs.Prompt{Lang: "it"}, test.problem).After} {
+			if !strings.Contains(text, test.says) || strings.Contains(text, where) != test.again ||
+				strings.Contains(text, page) && strings.Contains(text, command) || strings.Contains(text, alone) {
+				t.Errorf("report of %v: %q", test.problem, text)
+			}
+		}
+		if text := InsertCard(site, test.problem).After; !strings.Contains(text, test.says) || !strings.Contains(text, alone) || strings.Contains(text, page) || strings.Contains(text, command) {
+			t.Errorf("insert, %v: %q", test.problem, text)
+		}
+	}
+}
+
+// TestLastTry: a try that may be the last is not confused with a PIN that was found blocked.
+func TestLastTry(t *testing.T) {
+	for _, test := range []struct {
+		status crs.PINStatus
+		title  string
+		says   string
+	}{
+		{crs.PINStatus{Retries: 1}, "Ultimo tentativo", "È l'ultimo tentativo."},
+		{crs.PINStatus{Retries: 1, Doubtful: true}, "Ultimo tentativo", "questo potrebbe essere l'ultimo"},
+		{crs.PINStatus{Retries: 0, Doubtful: true}, "Ultimo tentativo", "questo potrebbe essere l'ultimo"},
+		{crs.PINStatus{Blocked: true}, "Il PIN era bloccato", "L'ultima volta la carta ha detto che il PIN era bloccato."},
+		{crs.PINStatus{Retries: 0}, "Il PIN era bloccato", "L'ultima volta la carta ha detto che il PIN era bloccato."},
+	} {
+		d := LastTry(crs.PINPrompt{Prompt: crs.Prompt{Lang: "it"}, Card: cards[0], Status: test.status})
+		if d.Title != test.title || !strings.Contains(d.After, test.says) ||
+			strings.Contains(d.After, "ltimo tentativo") != (test.status == crs.PINStatus{Retries: 1}) {
+			t.Errorf("%+v: %q, %q", test.status, d.Title, d.After)
 		}
 	}
 }

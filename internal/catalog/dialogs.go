@@ -72,7 +72,7 @@ func InsertCard(p crs.Prompt, problem error) Text {
 	d := t.dialog(p, "title", "insert.before", "insert.self")
 	d.After = t.say("insert.after")
 	if problem != nil {
-		d.After = t.problem(problem)
+		d.After = t.problem(problem) + "\n\n" + t.say("insert.goon")
 	}
 	return t.answers(d, "", "cancel", "")
 }
@@ -121,12 +121,15 @@ func PINOrPUK(p crs.PINPrompt) Text {
 // LastTry asks whether to risk what may be the last try.
 func LastTry(p crs.PINPrompt) Text {
 	t := in(p.Lang)
-	d := t.dialog(p.Prompt, "last.title", "", "")
-	d.Site = ""
-	risk := "last.unknown"
-	if Tries(p) == 1 && !p.Status.Doubtful {
+	title, risk := "last.title", "last.unknown"
+	switch {
+	case saidBlocked(p):
+		title, risk = "last.blockedtitle", "last.blocked"
+	case Tries(p) == 1 && !p.Status.Doubtful:
 		risk = "last.known"
 	}
+	d := t.dialog(p.Prompt, title, "", "")
+	d.Site = ""
 	d.After = t.say(risk) + "\n\n" + t.say("last.after", "holder", t.holder(p.Card))
 	return t.answers(d, "last.yes", "last.no", "terminal.yesno")
 }
@@ -141,7 +144,27 @@ func Report(p crs.Prompt, problem error) Text {
 	d := t.dialog(p, title, "", "")
 	d.Site = ""
 	d.After = t.problem(problem)
+	if passes(problem) {
+		next := "report.again"
+		if p.Origin.IsZero() {
+			next = "report.command"
+		}
+		d.After += "\n\n" + t.say(next)
+	}
 	return t.answers(d, "understood", "", "")
+}
+
+// passes reports whether the text of a problem says how to get rid of it, so that all is well the
+// next time.
+func passes(problem error) bool {
+	var pinErr *crs.PINError
+	switch {
+	case errors.Is(problem, crs.ErrCardStuck), errors.Is(problem, crs.ErrCardMute), errors.Is(problem, crs.ErrNoCNS):
+		return true
+	case errors.As(problem, &pinErr): // its text says what to do about the PIN
+		return false
+	}
+	return crs.CodeOf(problem) == crs.ErrCard
 }
 
 // dialog starts a dialog: before introduces the site that asks, self stands in its place when
@@ -205,10 +228,15 @@ func Tries(p crs.PINPrompt) int {
 	return n
 }
 
+// saidBlocked reports whether the card itself said, when it was last asked, that the PIN is blocked.
+func saidBlocked(p crs.PINPrompt) bool {
+	return p.Status.Blocked || Tries(p) == 0 && !p.Status.Doubtful
+}
+
 func (t texts) tries(p crs.PINPrompt) string {
 	n := Tries(p)
 	switch {
-	case p.Status.Blocked || n == 0 && !p.Status.Doubtful:
+	case saidBlocked(p):
 		return t.say("tries.blocked")
 	case n < 0:
 		return t.say("tries.unknown")
@@ -252,6 +280,8 @@ func (t texts) problem(err error) string {
 	switch {
 	case errors.Is(err, crs.ErrPINBlocked):
 		return t.say("blocked")
+	case errors.As(err, &pinErr) && errors.Is(err, crs.ErrCardStuck):
+		return t.say("pin.unanswered") + "\n\n" + t.say("problem.stuck")
 	case errors.As(err, &pinErr):
 		return t.again(err) + "\n\n" + t.tries(crs.PINPrompt{Status: crs.PINStatus{Retries: -1}, Last: err})
 	case errors.Is(err, crs.ErrPINFormat):
@@ -273,13 +303,8 @@ func (t texts) problem(err error) string {
 	case errors.Is(err, crs.ErrCardReset):
 		return t.say("problem.reset")
 	}
-	switch crs.CodeOf(err) {
-	case crs.ErrCard, crs.ErrCardUnusable:
+	if code := crs.CodeOf(err); code == crs.ErrCard || code == crs.ErrCardUnusable {
 		return t.say("problem.card")
-	case crs.ErrTimeout:
-		return t.say("problem.timeout")
-	case crs.ErrBusy:
-		return t.say("problem.busy")
 	}
 	return t.say("problem.other") + "\n\n" + t.say("problem.detail", "detail", literal(fmt.Sprint(err), maxDetail))
 }
