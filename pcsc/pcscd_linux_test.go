@@ -198,23 +198,6 @@ func TestRule8CloseInPCSCD(t *testing.T) {
 	}
 }
 
-// Contactless readers offer both protocols, and T=0 as the first.
-func TestT1IsPreferredInPCSCD(t *testing.T) {
-	time.Sleep(unnoticed)
-	v := newVirtual(virtualcard.Config{Profile: "nfc"})
-	insert(t, v.Card)
-	openInPCSCD(t, v.driver)
-	c, err := pcscReader(testns.FirstReader).Connect()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if !bytes.Equal(c.ATR(), v.ATR()) || c.Protocol() != 1 {
-		t.Errorf("ATR % X, T=%d", c.ATR(), c.Protocol())
-	}
-	t.Cleanup(func() { time.Sleep(unnoticed) })
-}
-
 // victim is what TestSIGKILL runs as a process of its own: a login that is killed.
 func TestVictim(t *testing.T) {
 	if os.Getenv(victimVariable) == "" {
