@@ -73,6 +73,16 @@ func TestPINIsSpentOnce(t *testing.T) {
 	(*PIN)(nil).Wipe()
 }
 
+func TestPINEqual(t *testing.T) {
+	a, b, c := NewPIN([]byte("12345")), NewPIN([]byte("12345")), NewPIN([]byte("123456"))
+	if !a.Equal(b) || !a.Equal(a) || a.Equal(c) || c.Equal(a) || a.Equal(NewPIN([]byte("12346"))) {
+		t.Error("wrong")
+	}
+	if _, err := a.Spend(); err != nil {
+		t.Error("a comparison spent the PIN")
+	}
+}
+
 func TestPINFormat(t *testing.T) {
 	cns := PINFormat{Min: 5, Max: 8, DigitsOnly: true}
 	for pin, ok := range map[string]bool{

@@ -1,6 +1,7 @@
 package crs
 
 import (
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io"
@@ -49,6 +50,18 @@ func (p *PIN) Check(f PINFormat) error {
 		}
 	}
 	return nil
+}
+
+// Equal reports whether two PINs that were typed are the same. Neither is spent by it.
+func (p *PIN) Equal(q *PIN) bool {
+	if p == q {
+		return true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return subtle.ConstantTimeCompare(p.digits, q.digits) == 1
 }
 
 // Spend returns the bytes of the PIN for the one command that may carry them. A second call

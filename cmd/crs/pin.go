@@ -19,7 +19,10 @@ func pin(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if rest[0] != "verify" {
+	care, ok := map[string]func(context.Context, dialog.UI, crs.Card, crs.PINManager) error{
+		"verify": verifyPIN, "change": changePIN, "unblock": unblockPIN,
+	}[rest[0]]
+	if !ok {
 		return usagef("crs pin: %s", catalog.Say("cli.unknown", "word", rest[0]))
 	}
 	readers, err := findReaders(ctx, *reader)
@@ -30,37 +33,98 @@ func pin(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	return verifyPIN(ctx, c)
-}
-
-func verifyPIN(ctx context.Context, c crs.Card) error {
 	manager, ok := c.(crs.PINManager)
 	if !ok {
 		return told("pin.unsupported")
 	}
-	status, err := c.PINStatus(ctx)
+	stdin := newTerminal(os.Stdin, os.Stderr)
+	ui := dialog.UI{Screen: func() (dialog.Screen, error) { return stdin, nil }}
+	return care(ctx, ui, c, manager)
+}
+
+func verifyPIN(ctx context.Context, ui dialog.UI, c crs.Card, manager crs.PINManager) error {
+	prompt, err := promptFor(ctx, c)
 	if err != nil {
 		return err
 	}
-	stdin := newTerminal(os.Stdin, os.Stderr)
-	ui := dialog.UI{Screen: func() (dialog.Screen, error) { return stdin, nil }}
-	prompt := crs.PINPrompt{Card: c.Info(), Status: status}
 	typed, err := ui.AskPIN(ctx, prompt)
 	if err != nil {
 		return cancelled(err)
 	}
 	defer typed.Wipe()
-	if status.LastTry() {
-		yes, err := ui.ConfirmLastTry(ctx, prompt)
-		if err != nil || !yes {
-			return cancelled(errors.Join(err, crs.ErrCancelled))
-		}
+	if err := confirmLastTry(ctx, ui, prompt); err != nil {
+		return err
 	}
 	if err := manager.VerifyPIN(ctx, typed); err != nil {
 		return err
 	}
 	fmt.Println(catalog.Say("pin.right"))
 	return nil
+}
+
+func changePIN(ctx context.Context, ui dialog.UI, c crs.Card, manager crs.PINManager) error {
+	prompt, err := promptFor(ctx, c)
+	if err != nil {
+		return err
+	}
+	old, fresh, err := ui.ChangePIN(ctx, prompt)
+	if err != nil {
+		return cancelled(err)
+	}
+	defer old.Wipe()
+	defer fresh.Wipe()
+	if err := confirmLastTry(ctx, ui, prompt); err != nil {
+		return err
+	}
+	if err := manager.ChangePIN(ctx, old, fresh); err != nil {
+		return toldError{errors.New(catalog.Care{Card: prompt.Card}.Failed(err))}
+	}
+	fmt.Println(catalog.Say("care.changed"))
+	return nil
+}
+
+func unblockPIN(ctx context.Context, ui dialog.UI, c crs.Card, manager crs.PINManager) error {
+	status, err := manager.PUKStatus(ctx)
+	if err != nil {
+		return err
+	}
+	puk, fresh, err := ui.UnblockPIN(ctx, crs.Prompt{}, c.Info(), status)
+	if err != nil {
+		return cancelled(err)
+	}
+	defer puk.Wipe()
+	defer fresh.Wipe()
+	if status.LastTry() {
+		yes, err := ui.ConfirmLastPUK(ctx, crs.Prompt{}, c.Info())
+		if err == nil && !yes {
+			err = crs.ErrCancelled
+		}
+		if err != nil {
+			return cancelled(err)
+		}
+	}
+	if err := manager.UnblockPIN(ctx, puk, fresh); err != nil {
+		return toldError{errors.New(catalog.Care{Card: c.Info(), Unblock: true}.Failed(err))}
+	}
+	fmt.Println(catalog.Say("care.unblocked"))
+	return nil
+}
+
+func promptFor(ctx context.Context, c crs.Card) (crs.PINPrompt, error) {
+	status, err := c.PINStatus(ctx)
+	return crs.PINPrompt{Card: c.Info(), Status: status}, err
+}
+
+// confirmLastTry asks before what may be the last try.
+func confirmLastTry(ctx context.Context, ui dialog.UI, prompt crs.PINPrompt) error {
+	if !prompt.Status.LastTry() {
+		return nil
+	}
+	yes, err := ui.ConfirmLastTry(ctx, prompt)
+	if err == nil && !yes {
+		err = crs.ErrCancelled
+	}
+	return cancelled(err)
 }
 
 // cancelled says that nothing was sent when the user cancelled.

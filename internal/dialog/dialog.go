@@ -85,13 +85,17 @@ func (u UI) Report(ctx context.Context, p crs.Prompt, problem error) error {
 // nothing. Eight digits are what a PUK looks like, and a PUK sent as a PIN costs a try too; but
 // a PIN may have eight, so the user is asked which it is.
 func (u UI) AskPIN(ctx context.Context, p crs.PINPrompt) (*crs.PIN, error) {
+	return u.askPIN(ctx, p, catalog.PIN)
+}
+
+func (u UI) askPIN(ctx context.Context, p crs.PINPrompt, text func(crs.PINPrompt) catalog.Text) (*crs.PIN, error) {
 	p.Status.Retries = catalog.Tries(p) // what p.Last says of them is not to be lost with it
 	for {
 		s, err := u.Screen()
 		if err != nil {
 			return nil, err
 		}
-		pin, err := s.AskPIN(ctx, catalog.PIN(p))
+		pin, err := s.AskPIN(ctx, text(p))
 		if err != nil {
 			return nil, err
 		}

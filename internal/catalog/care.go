@@ -1,0 +1,109 @@
+package catalog
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+
+	"github.com/crs-bridge/crs"
+)
+
+// Care is the dialogs of a PIN that its owner changes or unblocks. No site ever asks for them.
+type Care struct {
+	Card    crs.Info
+	Unblock bool // with the PUK, not with the PIN that holds now
+	Lang    string
+}
+
+// OldPIN asks for the PIN that is to be changed.
+func (c Care) OldPIN(p crs.PINPrompt) Text {
+	t := in(c.Lang)
+	d := PIN(p)
+	d.Title = t.say("care.title.change")
+	d.Before = strings.TrimSpace(d.Before + "\n\n" + t.say("care.old"))
+	return d
+}
+
+// PUK asks for the PUK; last is crs.ErrPINFormat if what was typed before is none.
+func (c Care) PUK(status crs.PINStatus, last error) Text {
+	t := in(c.Lang)
+	d := t.dialog(crs.Prompt{}, "care.title.unblock", "", "")
+	if errors.Is(last, crs.ErrPINFormat) {
+		d.Before = t.say("care.pukform", "max", strconv.Itoa(c.Card.PUKFormat.Max))
+	}
+	d.After = strings.Join([]string{
+		t.say("pin.after", "holder", t.holder(c.Card)),
+		t.say("care.puk", "max", strconv.Itoa(c.Card.PUKFormat.Max)),
+		t.pukTries(status),
+		t.say("care.pukrisk"),
+	}, "\n\n")
+	return t.answers(d, "continue", "pin.cancel", "care.terminal.puk")
+}
+
+// LastPUK asks whether to risk what may be the last try of the PUK.
+func (c Care) LastPUK() Text {
+	t := in(c.Lang)
+	d := t.dialog(crs.Prompt{}, "last.title", "", "")
+	d.After = t.say("care.lastpuk", "holder", t.holder(c.Card))
+	return t.answers(d, "care.lastpuk.yes", "last.no", "terminal.yesno")
+}
+
+func (t texts) pukTries(s crs.PINStatus) string {
+	if s.Retries < 0 {
+		return t.say("care.tries.unknown")
+	}
+	return t.say("care.tries.known", "tries", strconv.Itoa(s.Retries))
+}
+
+// Why a new PIN is asked again.
+var (
+	ErrDiffer = errors.New("the two new PINs are not the same")
+	ErrSame   = errors.New("the new PIN is the old one")
+)
+
+// NewPIN asks for the new PIN, or for the same once more.
+func (c Care) NewPIN(again bool, last error) Text {
+	t := in(c.Lang)
+	title := "care.title.change"
+	if c.Unblock {
+		title = "care.title.unblock"
+	}
+	d := t.dialog(crs.Prompt{}, title, "", "")
+	switch {
+	case errors.Is(last, ErrDiffer):
+		d.Before = t.say("care.differ")
+	case errors.Is(last, ErrSame):
+		d.Before = t.say("care.same")
+	case last != nil:
+		d.Before = t.again(last)
+	}
+	f := c.Card.PINFormat
+	d.After = t.say("care.new", "min", strconv.Itoa(f.Min), "max", strconv.Itoa(f.Max))
+	if again {
+		d.After = t.say("care.again")
+	}
+	return t.answers(d, "continue", "pin.cancel", "terminal.pin")
+}
+
+// Failed says what became of a change or an unblock that failed.
+func (c Care) Failed(err error) string { return Wrap(c.failed(err), Width) }
+
+func (c Care) failed(err error) string {
+	t := in(c.Lang)
+	var refused *crs.PINError
+	switch {
+	case errors.Is(err, crs.ErrPINUnsupported):
+		return t.say("care.unsupported")
+	case errors.Is(err, crs.ErrContactless):
+		return t.say("care.contactless")
+	case !errors.As(err, &refused):
+		return t.problem(err)
+	case refused.PUK && refused.Blocked:
+		return t.say("care.pukblocked")
+	case refused.Uncertain:
+		return t.say("care.uncertain")
+	case refused.PUK:
+		return strings.Join([]string{t.say("care.wrongpuk"), t.pukTries(crs.PINStatus{Retries: refused.Retries}), t.say("care.pukrisk")}, "\n\n")
+	}
+	return t.problem(err)
+}

@@ -1,0 +1,98 @@
+package dialog
+
+import (
+	"context"
+	"errors"
+
+	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/catalog"
+)
+
+// ChangePIN asks for the PIN that holds now and for a new one, twice.
+func (u UI) ChangePIN(ctx context.Context, p crs.PINPrompt) (old, fresh *crs.PIN, err error) {
+	c := catalog.Care{Card: p.Card, Lang: p.Lang}
+	old, err = u.askPIN(ctx, p, c.OldPIN)
+	if err != nil {
+		return nil, nil, err
+	}
+	if fresh, err = u.newPIN(ctx, c, old); err != nil {
+		old.Wipe()
+		return nil, nil, err
+	}
+	return old, fresh, nil
+}
+
+// UnblockPIN asks for the PUK and for a new PIN, twice. Nothing but eight digits is taken for a
+// PUK: what a card does with a shorter one is not known.
+func (u UI) UnblockPIN(ctx context.Context, p crs.Prompt, card crs.Info, status crs.PINStatus) (puk, fresh *crs.PIN, err error) {
+	c := catalog.Care{Card: card, Unblock: true, Lang: p.Lang}
+	for puk == nil {
+		s, screenErr := u.Screen()
+		if screenErr != nil {
+			return nil, nil, screenErr
+		}
+		typed, askErr := s.AskPIN(ctx, c.PUK(status, err))
+		if askErr != nil {
+			return nil, nil, askErr
+		}
+		if err = typed.Check(card.PUKFormat); err != nil {
+			typed.Wipe()
+			continue
+		}
+		puk = typed
+	}
+	if fresh, err = u.newPIN(ctx, c, nil); err != nil {
+		puk.Wipe()
+		return nil, nil, err
+	}
+	return puk, fresh, nil
+}
+
+// ConfirmLastPUK asks whether to risk what may be the last try of the PUK. Its default is no.
+func (u UI) ConfirmLastPUK(ctx context.Context, p crs.Prompt, card crs.Info) (bool, error) {
+	return u.ask(ctx, catalog.Care{Card: card, Unblock: true, Lang: p.Lang}.LastPUK())
+}
+
+// newPIN asks for a new PIN until it has the form that the card needs, is not the old one, and
+// was typed twice.
+func (u UI) newPIN(ctx context.Context, c catalog.Care, old *crs.PIN) (*crs.PIN, error) {
+	var last error
+	for {
+		fresh, err := u.typed(ctx, c.NewPIN(false, last))
+		if err != nil {
+			return nil, err
+		}
+		last = catalog.CheckPIN(fresh, c.Card.PINFormat)
+		if last == nil && old != nil && fresh.Equal(old) {
+			last = catalog.ErrSame
+		}
+		if last != nil {
+			fresh.Wipe()
+			continue
+		}
+		again, err := u.typed(ctx, c.NewPIN(true, nil))
+		if err != nil {
+			fresh.Wipe()
+			return nil, err
+		}
+		same := again.Equal(fresh)
+		again.Wipe()
+		if same {
+			return fresh, nil
+		}
+		fresh.Wipe()
+		last = catalog.ErrDiffer
+	}
+}
+
+func (u UI) typed(ctx context.Context, t catalog.Text) (*crs.PIN, error) {
+	s, err := u.Screen()
+	if err != nil {
+		return nil, err
+	}
+	pin, err := s.AskPIN(ctx, t)
+	if err == nil && pin == nil {
+		err = errors.New("dialog without a PIN")
+	}
+	return pin, err
+}
