@@ -53,6 +53,7 @@ type outcome struct {
 	Sockets int // connections that the page tried to make
 	Open    int // and those that it left open
 	Late    int // timers that ran out
+	Abort   int // listeners that were added to a signal and not removed, if before counts them
 }
 
 // try logs in on a page; options are further members of login's argument, before runs first.
@@ -62,7 +63,7 @@ func try(t *testing.T, ctx context.Context, url, options, before string) outcome
 	t.Helper()
 	script := fmt.Sprintf(`(async () => {
 		const later = window.setTimeout;
-		const seen = { States: [], Late: 0 };
+		const seen = { States: [], Late: 0, Abort: 0 };
 		window.setTimeout = (f, ms) => later(() => { seen.Late++; f(); }, ms / 100);
 		const { login, CRSError } = await import("/crs/crs.js");
 		let opened = () => {};
@@ -323,6 +324,18 @@ func TestClient(t *testing.T) {
 		expect(t, got, "bridge_unavailable")
 		if got.Late > 0 {
 			t.Error("it was noticed only when time was up")
+		}
+	})
+
+	t.Run("browser throws", func(t *testing.T) {
+		const before = `window.WebSocket = class { constructor() { throw new DOMException("no", "SecurityError"); } };
+			const signal = new AbortController().signal;
+			signal.addEventListener = () => { seen.Abort++; };
+			signal.removeEventListener = () => { seen.Abort--; }`
+		got := try(t, ctx, url, "signal", before)
+		expect(t, got, "bridge_unavailable")
+		if got.Abort != 0 {
+			t.Errorf("%d listeners are left on the signal", got.Abort)
 		}
 	})
 

@@ -195,6 +195,11 @@ func TestDemonstration(t *testing.T) {
 	}
 	errorCode("user_cancelled")
 
+	// An error whose code is a number, as those of the browser are, is one as well.
+	run(t, ctx, chromedp.Evaluate(`window.fetch = () => Promise.reject(new DOMException("gone", "AbortError"))`, nil),
+		chromedp.Click("#again", chromedp.ByQuery))
+	errorCode("internal")
+
 	// On a phone nothing sticks out.
 	var width int
 	run(t, ctx, emulation.SetDeviceMetricsOverride(360, 740, 1, true), chromedp.Navigate(town.url), chromedp.Evaluate("document.documentElement.scrollWidth", &width))

@@ -55,14 +55,15 @@ async function connect(signal, onProgress) {
   if (permission === "prompt") onProgress("permission");
   let failure = new CRSError("bridge_unavailable", "The CRS software does not answer on this computer.");
   for (const port of PORTS) {
-    const bridge = new Bridge(port, signal);
+    let bridge;
     try {
+      bridge = new Bridge(port, signal);
       await bridge.open(permission === "prompt" ? PERMISSION_MS : HELLO_MS);
       const hello = await bridge.call("hello", { client: "crs.js/1.0", protocol: PROTOCOL }, { timeout: HELLO_MS });
       if (hello?.protocol !== PROTOCOL) throw wrongAnswer();
       return bridge;
     } catch (error) {
-      bridge.close();
+      bridge?.close();
       if (error.code === "user_cancelled") throw error;
       if (error.code === "unsupported_version") failure = error;
     }
@@ -84,9 +85,10 @@ class Bridge {
 
   constructor(port, signal) {
     if (signal?.aborted) throw cancelled(signal);
+    // Throws in browsers that take the bridge for mixed content. Nothing is to be closed then.
+    this.#socket = new WebSocket(`ws://127.0.0.1:${port}/v1`);
     this.#signal = signal;
     signal?.addEventListener("abort", this.#abort);
-    this.#socket = new WebSocket(`ws://127.0.0.1:${port}/v1`);
     this.#socket.onopen = () => this.#take()?.resolve();
     this.#socket.onmessage = (event) => this.#receive(event.data);
     // A connection that the page's own policy forbids ends with an error and no close.

@@ -26,7 +26,8 @@ async function logIn() {
     await post("/crs/login", answer);
     location.replace("/");
   } catch (failure) {
-    explain(failure.code);
+    // The code of a DOMException is a number.
+    explain(typeof failure?.code === "string" ? failure.code : "internal");
   }
 }
 
@@ -58,9 +59,9 @@ function say(state) {
 function explain(code) {
   const texts = [...document.querySelectorAll("template[data-error]")];
   const text = texts.find((t) => t.dataset.error.split(" ").includes(code)) ??
-    texts.find((t) => t.dataset.error === (code?.startsWith("portal_") ? "portal" : "internal"));
+    texts.find((t) => t.dataset.error === (code.startsWith("portal_") ? "portal" : "internal"));
   reason.replaceChildren(text.content.cloneNode(true));
-  reason.dataset.code = code ?? "internal";
+  reason.dataset.code = code;
   show(error);
   reason.focus();
 }
