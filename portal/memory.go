@@ -24,8 +24,8 @@ type entry[V any] struct {
 	expires time.Time
 }
 
-// maxEntries bounds a memory to some tens of megabytes. Whoever floods it would have to send
-// thousands of requests a second to drive out a challenge before its citizen typed the PIN.
+// maxEntries bounds what a flood costs. A challenge is driven out only by as many later ones: at a
+// thousand requests a second after 100 s.
 const maxEntries = 100_000
 
 // put keeps the value under the key, in place of any other.

@@ -47,8 +47,8 @@ type Identity struct {
 // that was handed to this browser, and it must be out of its store already: Verify cannot know
 // whether it was used before.
 //
-// A refusal is an *Error. The order of the checks is that of the Web eID specification: see
-// https://github.com/web-eid/web-eid-system-architecture-doc#authentication-token-validation.
+// A refusal is an *Error, whose reason is the first of the checks below that failed. Whether the
+// issuer revoked the certificate is not checked.
 func (v *Verifier) Verify(tokenJSON []byte, challenge crs.Challenge) (Identity, error) {
 	statement, err := crs.NewStatement(v.Origin, challenge)
 	if err != nil || v.Issuers == nil || v.Issuers.Equal(x509.NewCertPool()) {

@@ -371,7 +371,7 @@ func TestVerifierIsSafeForConcurrentUse(t *testing.T) {
 	wg.Wait()
 }
 
-// The order of the checks is the specification's: a token with several faults names the first.
+// A token with several faults names the first, in the order in which Verify checks.
 func TestFirstFaultIsNamed(t *testing.T) {
 	t.Parallel()
 	l := newLogin(t)
