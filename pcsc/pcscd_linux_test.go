@@ -201,12 +201,53 @@ func TestRule8CloseInPCSCD(t *testing.T) {
 // victim is what TestSIGKILL runs as a process of its own: a login that is killed.
 func TestVictim(t *testing.T) {
 	if os.Getenv(victimVariable) == "" {
-		return // only TestSIGKILL runs it
+		return // only kill runs it
 	}
 	d := &Driver{Timeouts: Timeouts{PIN: time.Minute, Sign: time.Minute}}
 	card := openInPCSCD(t, d)
-	_, err := card.Sign(context.Background(), cardtest.PIN(rightPIN), cardtest.NewStatement(t))
+	var err error
+	switch os.Getenv(victimVariable) {
+	case "24":
+		err = change.run(card, rightPIN, freshPIN)
+	case "2C":
+		err = unblock.run(card, rightPUK, freshPIN)
+	default:
+		_, err = card.Sign(context.Background(), cardtest.PIN(rightPIN), cardtest.NewStatement(t))
+	}
 	t.Log("the victim survived:", err)
+}
+
+// kill runs TestVictim, and kills it while the card works on an instruction.
+func kill(t *testing.T, v *virtual, ins byte, after bool) {
+	t.Helper()
+	hang := make(chan struct{})
+	v.Inject(virtualcard.Fault{INS: ins, At: 1, Hang: hang, After: after})
+	insert(t, v.Card)
+	openInPCSCD(t, v.driver)
+	victim := exec.Command("/proc/self/exe", "-test.run=^TestVictim$", "-test.v")
+	victim.Env = append(os.Environ(), fmt.Sprintf("%s=%02X", victimVariable, ins))
+	var out bytes.Buffer
+	victim.Stdout, victim.Stderr = &out, &out
+	if err := victim.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; v.Count(ins) == 0; i++ {
+		if i == 500 {
+			victim.Process.Kill()
+			victim.Wait()
+			t.Fatalf("the victim sends no INS %02X: %s", ins, out.String())
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	victim.Process.Signal(syscall.SIGKILL)
+	victim.Wait()
+	close(hang)
+	if got := signWithoutPIN(t, pcscReader(testns.FirstReader)); got != 0x6982 {
+		t.Errorf("a second program got %v", got)
+	}
+	if v.Secrets() != 1 {
+		t.Errorf("%d secrets", v.Secrets())
+	}
 }
 
 // A login that is killed within VERIFY or between VERIFY and PSO leaves no PIN state: a second
@@ -214,35 +255,8 @@ func TestVictim(t *testing.T) {
 func TestRule8SIGKILL(t *testing.T) {
 	for _, ins := range []byte{insVerify, insPSO} {
 		t.Run(fmt.Sprintf("%02X", ins), func(t *testing.T) {
-			hang := make(chan struct{})
 			v := newVirtual(virtualcard.Config{})
-			v.Inject(virtualcard.Fault{INS: ins, At: 1, Hang: hang, After: ins == insVerify})
-			insert(t, v.Card)
-			openInPCSCD(t, v.driver)
-			victim := exec.Command("/proc/self/exe", "-test.run=^TestVictim$", "-test.v")
-			victim.Env = append(os.Environ(), victimVariable+"=1")
-			var out bytes.Buffer
-			victim.Stdout, victim.Stderr = &out, &out
-			if err := victim.Start(); err != nil {
-				t.Fatal(err)
-			}
-			for i := 0; v.Count(ins) == 0; i++ {
-				if i == 500 {
-					victim.Process.Kill()
-					victim.Wait()
-					t.Fatalf("the victim sends no INS %02X: %s", ins, out.String())
-				}
-				time.Sleep(10 * time.Millisecond)
-			}
-			victim.Process.Signal(syscall.SIGKILL)
-			victim.Wait()
-			close(hang)
-			if got := signWithoutPIN(t, pcscReader(testns.FirstReader)); got != 0x6982 {
-				t.Errorf("a second program got %v", got)
-			}
-			if v.Secrets() != 1 {
-				t.Errorf("%d secrets", v.Secrets())
-			}
+			kill(t, v, ins, ins == insVerify)
 			if err := v.login(t, openInPCSCD(t, v.driver), rightPIN); err != nil {
 				t.Errorf("the next login: %v", err)
 			}
