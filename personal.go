@@ -10,22 +10,22 @@ import (
 // Empty fields are "". Dates are DDMMYYYY, municipalities Belfiore codes. Nothing in it is
 // covered by a login's signature.
 type PersonalData struct {
-	IssuerCode            string
-	IssueDate             string
-	ExpiryDate            string
-	Surname               string
-	Name                  string
-	BirthDate             string
-	Sex                   string
-	Height                string
-	CodiceFiscale         string
-	Citizenship           string
-	BirthMunicipality     string
-	BirthCountry          string
-	BirthAct              string
-	ResidenceMunicipality string
-	ResidenceAddress      string
-	ExpatriationNote      string
+	IssuerCode            string `json:"issuerCode"`
+	IssueDate             string `json:"issueDate"`
+	ExpiryDate            string `json:"expiryDate"`
+	Surname               string `json:"surname"`
+	Name                  string `json:"name"`
+	BirthDate             string `json:"birthDate"`
+	Sex                   string `json:"sex"`
+	Height                string `json:"height"`
+	CodiceFiscale         string `json:"codiceFiscale"`
+	Citizenship           string `json:"citizenship"`
+	BirthMunicipality     string `json:"birthMunicipality"`
+	BirthCountry          string `json:"birthCountry"`
+	BirthAct              string `json:"birthAct"`
+	ResidenceMunicipality string `json:"residenceMunicipality"`
+	ResidenceAddress      string `json:"residenceAddress"`
+	ExpatriationNote      string `json:"expatriationNote"`
 }
 
 // fields lists the 16 fields in the order of the file.

@@ -49,10 +49,13 @@ func Listen(addr string) (*Listener, error) {
 	return nil, fmt.Errorf("no free port: %w", errors.Join(taken...))
 }
 
+// ErrAddress is returned by Listen for an address that is not on the loopback interface.
+var ErrAddress = errors.New("neither 127.0.0.1:PORT nor [::1]:PORT")
+
 func listenOn(addr string) (*Listener, error) {
 	a, err := netip.ParseAddrPort(addr)
 	if err != nil || a.Addr() != netip.IPv6Loopback() && a.Addr() != netip.AddrFrom4([4]byte{127, 0, 0, 1}) {
-		return nil, fmt.Errorf("address %q is neither 127.0.0.1:PORT nor [::1]:PORT", addr)
+		return nil, fmt.Errorf("address %q is %w", addr, ErrAddress)
 	}
 	one, err := net.Listen("tcp", addr)
 	if err != nil {

@@ -56,7 +56,7 @@ func (c command) encode(t0 bool) ([]byte, error) {
 }
 
 // carriesSecret reports whether the command holds a PIN or PUK: it is sent once, never
-// repeated, continued, chained or logged with its data (card-safety rule 1).
+// repeated, continued, chained or logged with its data (docs/card-safety.md, rule 1).
 func (c command) carriesSecret() bool {
 	return c.ins == insVerify || c.ins == insChangePIN || c.ins == insResetRetry
 }

@@ -39,7 +39,7 @@ var (
 	_ crs.PersonalDataReader = (*cns)(nil)
 )
 
-// cnsPIN is the PIN of every CNS (cns-card.md section 3).
+// cnsPIN is the PIN of every CNS (OpenSC, pkcs15-itacns.c: 5 to 8 digits, 8 stored).
 var cnsPIN = crs.PINFormat{Min: 5, Max: 8, DigitsOnly: true}
 
 const pinBlock = 8 // bytes of a PIN in a command, padded with FF
@@ -65,7 +65,7 @@ func (c *cns) Certificate(context.Context) (*x509.Certificate, error) {
 	return c.certificate, nil
 }
 
-// PINStatus asks the card nothing: there is no harmless question (card-safety rule 4).
+// PINStatus asks the card nothing: there is no harmless question (docs/card-safety.md, rule 4).
 func (c *cns) PINStatus(context.Context) (crs.PINStatus, error) {
 	return c.driver.pinStatus(c.cardID), nil
 }

@@ -76,7 +76,7 @@ func notCNS(err error) error {
 
 // prove checks that a certificate is that of the CNS with this card id, and keeps it: parsed
 // from a path of the layout table, of the CNS profile, its common name holding the card id
-// (card-safety rule 2).
+// (docs/card-safety.md, rule 2).
 func (c *cns) prove(der []byte, cardID string) error {
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {

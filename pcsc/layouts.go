@@ -15,7 +15,7 @@ type layout struct {
 	keyRef      byte   // key id for MSE SET
 
 	// Cards of this mask and at least this firmware most likely have this layout: it is tried
-	// first. The ATR decides no more than the order; the files decide (card-safety rule 2).
+	// first. The ATR decides no more than the order; the files decide (docs/card-safety.md, rule 2).
 	mask, firmware byte
 }
 
@@ -70,7 +70,7 @@ const (
 // pinReferences returns the reference to try and the one to try after an answer that says that
 // the first does not exist. From the mask byte: STIncard cards want 90h, all others 10h
 // (OpenSC, card-itacns.c). Under the signature DF 1400 the upward search would meet the PIN of
-// the document signature: there 10h is the only one (card-safety rule 3).
+// the document signature: there 10h is the only one (docs/card-safety.md, rule 3).
 func pinReferences(a atr, l layout) []byte {
 	if bytes.HasPrefix(l.keyDF, []byte{0x14, 0x00}) {
 		return []byte{pinGlobal}

@@ -8,7 +8,7 @@ import (
 	"github.com/crs-bridge/crs"
 )
 
-// cnsPUK is the PUK of every CNS (cns-card.md section 3).
+// cnsPUK is the PUK of every CNS: 8 digits on every TS-CNS that was handed out.
 var cnsPUK = crs.PINFormat{Min: 8, Max: 8, DigitsOnly: true}
 
 // VerifyPIN is Sign without a signature.
@@ -100,7 +100,7 @@ func asPUK(err error) error {
 // reference, in one transaction ended by a reset. Unlike VERIFY, commands that replace a PIN do
 // not try for the reference: it is that of the ATR's mask, or the one that a typed VERIFY
 // showed in this insertion. Over the air they are refused: a card that leaves the field halfway
-// may be left with neither PIN (card-safety rule 6).
+// may be left with neither PIN (docs/card-safety.md, rule 6).
 func (c *cns) replacePIN(ctx context.Context, f func(s *session, ref byte) error) error {
 	if c.contactless {
 		return crs.ErrContactless

@@ -19,7 +19,7 @@ type session struct {
 	t0     bool
 
 	// identified is set when the card proved in this transaction to be the CNS it is held for.
-	// Before that, only the commands of beforeIdentification are sent (card-safety rule 2).
+	// Before that, only the commands of beforeIdentification are sent (docs/card-safety.md, rule 2).
 	identified bool
 
 	// pinSent is set when a PIN was about to be sent: from here nothing is begun again.
@@ -96,7 +96,7 @@ func (s *session) transmit(c command) (response, error) {
 	}
 }
 
-// transmitPIN sends a command that carries a secret: once, whatever the answer (card-safety
+// transmitPIN sends a command that carries a secret: once, whatever the answer (docs/card-safety.md,
 // rule 1). From its first byte to its status word nothing cancels it (rule 7): the context is
 // looked at before, not during. The data of the command are zero afterwards.
 func (s *session) transmitPIN(c command) (sw, error) {
@@ -150,7 +150,7 @@ func (s *session) log(c command, answered int, sw string) {
 }
 
 // selectPath selects a file or directory by its path from the MF, without FCI, or the MF
-// itself for an empty path (ISO/IEC 7816-4, section 11.1.1; CNS: cns-card.md section 2).
+// itself for an empty path (ISO/IEC 7816-4, section 11.1.1; CNS: OpenSC, card-itacns.c).
 func (s *session) selectPath(path []byte) error {
 	c := command{ins: insSelect, p1: 0x08, p2: 0x0C, data: path}
 	if len(path) == 0 {

@@ -13,7 +13,7 @@ type signMethod int
 
 const (
 	// decipher is PSO DECIPHER over a block that the host pads, in one command: what OpenSC
-	// does, and what is proven to work (cns-card.md section 0). RSA-2048 needs the extended form.
+	// does, and what is proven to work (OpenSC, pkcs15-sec.c, with cards of ST and IDEMIA). RSA-2048 needs the extended form.
 	decipher signMethod = iota
 	// decipherChained is the same block in a chain of short commands.
 	decipherChained
@@ -40,7 +40,7 @@ var digestInfo = []byte{0x30, 0x31, 0x30, 0x0D, 0x06, 0x09, 0x60, 0x86, 0x48, 0x
 
 // signDigest has the card sign a SHA-256 digest after a VERIFY. It goes on to the next method
 // only when the card says that it does not know this one; never when the card may have refused
-// the PIN or the key, and never after a transport error (card-safety rule 5).
+// the PIN or the key, and never after a transport error (docs/card-safety.md, rule 5).
 func (c *cns) signDigest(s *session, digest []byte) ([]byte, error) {
 	if len(digest) != 32 {
 		return nil, errors.New("not a SHA-256 digest")

@@ -49,13 +49,13 @@ func lengthOf(s sw) int {
 }
 
 // otherReference reports whether VERIFY failed because the card has no PIN under the reference
-// it was asked for: nothing was compared (card-safety rule 3).
+// it was asked for: nothing was compared (docs/card-safety.md, rule 3).
 func (s sw) otherReference() bool {
 	return s == swNoReference || s == swWrongP1P2 || s == swOutside
 }
 
 // otherMethod reports whether a signature failed for a reason that another way of asking may
-// cure (card-safety rule 5).
+// cure (docs/card-safety.md, rule 5).
 func (s sw) otherMethod() bool {
 	switch s {
 	case swWrongLength, swNoCLA, swNoChaining1, swNoChaining2, swNoINS, swNoFunction, swWrongP1P2:
@@ -70,7 +70,7 @@ func (s sw) compared() bool {
 }
 
 // notSupported reports whether a command that replaces a PIN was refused before anything was
-// compared: the card knows it in no form, or not in this one (card-safety rule 6).
+// compared: the card knows it in no form, or not in this one (docs/card-safety.md, rule 6).
 func (s sw) notSupported() bool {
 	return s == swNoINS || s == swNoCLA || s == swWrongP1P2 || s == swOutside
 }

@@ -50,7 +50,9 @@ func serve(ctx context.Context, args []string) error {
 		return err
 	}
 	listener, err := bridge.Listen(*listen)
-	if err != nil {
+	if errors.Is(err, bridge.ErrAddress) {
+		return usageError{err}
+	} else if err != nil {
 		return told("serve.port", "detail", err.Error())
 	}
 	log.Info("listening", "address", listener.Addr(), "version", versionString())
