@@ -159,7 +159,7 @@ func (c *session) cancel(params jsontext.Value) (struct{}, error) {
 // language keeps the languages of the dialogs; any other means that of the user's session.
 func language(tag string) string {
 	switch primary, _, _ := strings.Cut(strings.ToLower(tag), "-"); primary {
-	case "it", "en":
+	case "it", "en", "de":
 		return primary
 	}
 	return ""

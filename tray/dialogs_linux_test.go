@@ -375,7 +375,7 @@ func TestLiteralText(t *testing.T) {
 // TestWindowsFit opens every dialog, in its worst case too, and measures it.
 func TestWindowsFit(t *testing.T) {
 	openDisplay(t)
-	for _, lang := range []string{"it", "en"} {
+	for _, lang := range []string{"it", "en", "de"} {
 		for _, d := range everyDialog(t, lang) {
 			ctx, cancel := context.WithCancel(t.Context())
 			ended := inTime(t, func() error { return d.show(ctx) })

@@ -46,10 +46,10 @@ func newTerminal(in *os.File, out io.Writer) *terminal {
 func (t *terminal) Ask(ctx context.Context, text catalog.Text) (yes bool, err error) {
 	err = t.prompt(ctx, text, nil, false, func(line []byte) bool {
 		switch strings.ToLower(string(line)) {
-		case "s", "si", "sì", "y", "yes":
+		case "s", "si", "sì", "y", "yes", "j", "ja":
 			yes = true
 			return true
-		case "n", "no":
+		case "n", "no", "nein":
 			return true
 		}
 		return false

@@ -173,6 +173,24 @@ func TestAskedAgain(t *testing.T) {
 	}
 }
 
+// TestYesAndNo: in whichever language the question is, yes and no may be said in all of them.
+func TestYesAndNo(t *testing.T) {
+	t.Parallel()
+	for lang, prompt := range map[string]string{"it": "s = Sì", "en": "s or y = Yes", "de": "j = Ja"} {
+		question := portal
+		question.Lang = lang
+		for _, word := range []string{"s", "si", "sì", "y", "yes", "j", "J", "ja", "n", "no", "nein"} {
+			ui, answers, shown := scripted(t)
+			answer(t, answers, word+"\n")
+			answers.Close()
+			yes, err := ui.AllowSite(t.Context(), question)
+			if err != nil || yes != !strings.HasPrefix(word, "n") || !strings.Contains(shown.String(), prompt) {
+				t.Errorf("%s, %q: AllowSite = %v, %v\n%s", lang, word, yes, err, shown)
+			}
+		}
+	}
+}
+
 // TestPINForm: a PIN that no card could have is never handed on, and the user is told why.
 func TestPINForm(t *testing.T) {
 	t.Parallel()

@@ -22,7 +22,7 @@ type texts map[string]string
 // languages are read when the first text is needed.
 var languages = sync.OnceValue(func() map[string]texts {
 	all := map[string]texts{}
-	for _, lang := range []string{"it", "en"} {
+	for _, lang := range []string{"it", "en", "de"} {
 		b, err := files.ReadFile(lang + ".txt")
 		if err == nil {
 			all[lang], err = parse(string(b))

@@ -106,6 +106,23 @@ func TestPlaceholders(t *testing.T) {
 	}
 }
 
+// TestUsage: the page of every language names the same commands.
+func TestUsage(t *testing.T) {
+	t.Setenv("LANGUAGE", "")
+	command := regexp.MustCompile(`(?m)^    crs( [^ \n]+)*`)
+	var want []string
+	for _, lang := range []string{"it", "en", "de"} {
+		t.Setenv("LC_ALL", lang)
+		got := command.FindAllString(Usage(), -1)
+		if want == nil {
+			want = got
+		}
+		if len(got) < 10 || !slices.Equal(got, want) {
+			t.Errorf("usage.%s.txt has the commands %q, want %q", lang, got, want)
+		}
+	}
+}
+
 func TestParse(t *testing.T) {
 	got, err := parse("# a comment\n\n[a]\none\ntwo\n\nthree\n\n\n[b]\nfour # no comment\n")
 	if err != nil || len(got) != 2 || got["a"] != "one two\n\nthree" || got["b"] != "four # no comment" {
@@ -131,12 +148,15 @@ func TestLocale(t *testing.T) {
 		{map[string]string{"LANG": "it_CH@euro"}, "it"},
 		{map[string]string{"LANG": "it"}, "it"},
 		{map[string]string{"LANG": "en_GB.UTF-8"}, "en"},
-		{map[string]string{"LANG": "de_IT.UTF-8"}, "en"},
+		{map[string]string{"LANG": "de_IT.UTF-8"}, "de"},
+		{map[string]string{"LANG": "de_AT@euro"}, "de"},
+		{map[string]string{"LANG": "de"}, "de"},
+		{map[string]string{"LANG": "fur_IT.UTF-8"}, "en"},
 		{map[string]string{"LANG": "italian_is_not_a_code"}, "en"},
 		{map[string]string{"LANG": "it_IT", "LC_MESSAGES": "en_US"}, "en"},
 		{map[string]string{"LC_MESSAGES": "en_US", "LC_ALL": "it_IT"}, "it"},
-		{map[string]string{"LC_ALL": "en_US", "LANGUAGE": "de:it:en"}, "it"},
-		{map[string]string{"LC_ALL": "it_IT", "LANGUAGE": "de:fr"}, "en"},
+		{map[string]string{"LC_ALL": "en_US", "LANGUAGE": "fr:de:it:en"}, "de"},
+		{map[string]string{"LC_ALL": "it_IT", "LANGUAGE": "fr:es"}, "en"},
 	} {
 		if got := locale(func(name string) string { return test.env[name] }); got != test.want {
 			t.Errorf("locale(%v) = %s, want %s", test.env, got, test.want)
@@ -148,7 +168,7 @@ func TestLocale(t *testing.T) {
 func TestLangOfRequest(t *testing.T) {
 	t.Setenv("LANGUAGE", "")
 	t.Setenv("LC_ALL", "it_IT.UTF-8")
-	titles := map[string]string{"it": "PIN della carta", "en": "PIN of the card", "": "PIN della carta", "xx": "PIN della carta"}
+	titles := map[string]string{"it": "PIN della carta", "en": "PIN of the card", "de": "PIN der Karte", "": "PIN della carta", "xx": "PIN della carta"}
 	for lang, want := range titles {
 		if got := PIN(crs.PINPrompt{Prompt: crs.Prompt{Lang: lang}}).Title; got != want {
 			t.Errorf("lang %q: %q, want %q", lang, got, want)
@@ -220,7 +240,7 @@ func everyDialog(t *testing.T, p crs.Prompt) map[string]Text {
 // TestEveryDialog: whatever the card, the site and the problem, a dialog is whole, literal and
 // not wider than it may be.
 func TestEveryDialog(t *testing.T) {
-	for _, lang := range []string{"it", "en"} {
+	for lang := range languages() {
 		for _, o := range []crs.Origin{{}, origin(t, "https://portale.example"), origin(t, "https://"+longHost), origin(t, "https://xn--crs-6la.example:8443")} {
 			for _, developer := range []bool{false, true} {
 				p := crs.Prompt{Origin: o, Lang: lang, Developer: developer}

@@ -16,7 +16,7 @@ func Usage() string {
 	return string(b)
 }
 
-// Language returns the language of the session: "it" or "en".
+// Language returns the language of the session: "it", "en" or "de".
 func Language() string { return locale(os.Getenv) }
 
 // Say returns a text in the language of the session, its placeholders filled in from pairs of

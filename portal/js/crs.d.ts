@@ -48,7 +48,7 @@ export interface LoginOptions {
   /** The portal's nonce for this browser and this login: 44 to 128 characters of base64. */
   challenge: string;
   /** Language of the bridge's dialogs; without it, that of the citizen's computer. */
-  lang?: "it" | "en";
+  lang?: "it" | "en" | "de";
   /** Ask for the personal data on the card as well. The citizen may refuse and still log in. */
   personalData?: boolean;
   /** Aborting it ends the login with user_cancelled and closes the citizen's dialogs. */
