@@ -68,6 +68,8 @@ var (
 	ErrContactless = detail(ErrCardUnusable, "the PIN is not changed or unblocked over the air")
 	// ErrNoService: the operating system's smart card service does not run.
 	ErrNoService = detail(ErrCard, "the smart card service is not running")
+	// ErrPINUnblocked: the PIN was just unblocked, and the new one is to be typed.
+	ErrPINUnblocked = detail(ErrInternal, "the PIN was unblocked and must be typed again")
 	// ErrPINFormat: no card of this kind has such a PIN. It was not sent.
 	ErrPINFormat = detail(ErrInternal, "the PIN does not have the form that this card needs")
 	// ErrPINSpent: the PIN was sent to a card already.

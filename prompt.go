@@ -5,7 +5,7 @@ type Prompt struct {
 	// Origin is the site that asks; zero when the user acts on their own, from the command
 	// line or the tray.
 	Origin Origin
-	// Lang is "it" or "en"; "" means the language of the user's session.
+	// Lang is "it", "en" or "de"; "" means the language of the user's session.
 	Lang string
 	// Developer is set while the service also accepts pages of this computer (--developer):
 	// every dialog says so.
@@ -18,6 +18,15 @@ type PINPrompt struct {
 	Card   Info
 	Status PINStatus
 	// Last is why the PIN is asked again: a *PINError, ErrPINFormat, or nil the first time.
+	Last error
+}
+
+// PUKPrompt is the question for the PUK and a new PIN. No site ever asks it: its Origin is zero.
+type PUKPrompt struct {
+	Prompt
+	Card   Info
+	Status PINStatus // of the PUK
+	// Last is the *PINError with which the card refused the PUK before, or nil.
 	Last error
 }
 

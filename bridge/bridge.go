@@ -40,6 +40,13 @@ type UI interface {
 	// ConfirmLastTry asks whether to risk what may be the last try. Its default is no.
 	ConfirmLastTry(ctx context.Context, p crs.PINPrompt) (bool, error)
 
+	// OfferUnblock asks whether to unblock the PIN now, with the PUK. Its default is no.
+	OfferUnblock(ctx context.Context, p crs.Prompt, card crs.Info) (bool, error)
+
+	// AskUnblock asks for the PUK and for a new PIN, and asks once more before what may be the
+	// PUK's last try. What it returns has the form that the card needs.
+	AskUnblock(ctx context.Context, p crs.PUKPrompt) (puk, fresh *crs.PIN, err error)
+
 	// Report tells the user what went wrong and what to do, and waits until it was read.
 	Report(ctx context.Context, p crs.Prompt, problem error) error
 }

@@ -238,8 +238,12 @@ func (l *login) sign(ctx context.Context, card crs.Card) (crs.Signature, error) 
 			return signature, nil
 		case ctx.Err() != nil, startOver(err), errors.Is(err, crs.ErrCardStuck):
 			return crs.Signature{}, err
-		case errors.Is(err, crs.ErrPINFormat):
-		case errors.As(err, &refused) && !refused.Blocked:
+		case errors.As(err, &refused) && refused.Blocked:
+			if err := l.unblock(card, err); err != nil {
+				return crs.Signature{}, err
+			}
+			err = crs.ErrPINUnblocked
+		case errors.Is(err, crs.ErrPINFormat), errors.As(err, &refused):
 		default:
 			return crs.Signature{}, err
 		}
@@ -307,8 +311,9 @@ func (l *login) explain(ctx context.Context, problem error) {
 	var sent *crs.PINError
 	var by dismissal
 	var nobody unasked
+	var told explained
 	switch code := crs.CodeOf(problem); {
-	case errors.As(problem, &by), errors.As(problem, &nobody):
+	case errors.As(problem, &by), errors.As(problem, &nobody), errors.As(problem, &told):
 		return
 	case errors.As(problem, &sent):
 	case ctx.Err() != nil, startOver(problem):
@@ -345,6 +350,9 @@ func (u unasked) Unwrap() error { return u.error }
 // ask shows one dialog, and bounds the time without an answer. When ctx has ended an answer
 // that came all the same is void.
 func (l *login) ask(ctx context.Context, dialog func(context.Context) error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	limited, cancel := context.WithTimeoutCause(ctx, l.limits().Input, crs.ErrTimeout)
 	defer cancel()
 	err := dialog(limited)

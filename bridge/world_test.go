@@ -198,6 +198,8 @@ type testUI struct {
 	pin     func(context.Context, crs.PINPrompt) (*crs.PIN, error)
 	confirm func(context.Context) (bool, error)
 	report  func(context.Context, error) error
+	offer   func(context.Context) (bool, error)
+	unblock func(context.Context, crs.PUKPrompt) (puk, fresh *crs.PIN, err error)
 
 	mu    sync.Mutex
 	asked []string
@@ -271,6 +273,20 @@ func (u *testUI) Report(ctx context.Context, _ crs.Prompt, problem error) error 
 		return u.report(ctx, problem)
 	}
 	return nil
+}
+
+// OfferUnblock declines, unless the field says otherwise.
+func (u *testUI) OfferUnblock(ctx context.Context, p crs.Prompt, _ crs.Info) (bool, error) {
+	u.note("offer:%s", p.Origin)
+	if u.offer != nil {
+		return u.offer(ctx)
+	}
+	return false, nil
+}
+
+func (u *testUI) AskUnblock(ctx context.Context, p crs.PUKPrompt) (puk, fresh *crs.PIN, err error) {
+	u.note("unblock:%v", p.Last)
+	return u.unblock(ctx, p)
 }
 
 // never is a dialog that the user leaves alone.

@@ -88,7 +88,8 @@ func (c *pcscConn) Begin() error {
 	err = scardError(err)
 	if errors.Is(err, crs.ErrCardReset) {
 		// The handle is good again only after a reconnect.
-		if again := c.card.Reconnect(scard.ShareShared, scard.ProtocolT0|scard.ProtocolT1, scard.LeaveCard); again != nil {
+		// The protocol stays the one that commands are encoded for.
+		if again := c.card.Reconnect(scard.ShareShared, c.card.ActiveProtocol(), scard.LeaveCard); again != nil {
 			return scardError(again)
 		}
 	}

@@ -133,6 +133,14 @@ func (u *scriptedUser) ConfirmLastTry(context.Context, crs.PINPrompt) (bool, err
 	return false, nil
 }
 
+func (u *scriptedUser) OfferUnblock(context.Context, crs.Prompt, crs.Info) (bool, error) {
+	return false, nil
+}
+
+func (u *scriptedUser) AskUnblock(context.Context, crs.PUKPrompt) (puk, fresh *crs.PIN, err error) {
+	return nil, nil, crs.ErrCancelled
+}
+
 func (u *scriptedUser) Report(_ context.Context, _ crs.Prompt, problem error) error { return problem }
 
 // scriptedPage is a browser that runs one page.

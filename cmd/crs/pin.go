@@ -88,21 +88,12 @@ func unblockPIN(ctx context.Context, ui dialog.UI, c crs.Card, manager crs.PINMa
 	if err != nil {
 		return err
 	}
-	puk, fresh, err := ui.UnblockPIN(ctx, crs.Prompt{}, c.Info(), status)
+	puk, fresh, err := ui.AskUnblock(ctx, crs.PUKPrompt{Card: c.Info(), Status: status})
 	if err != nil {
 		return cancelled(err)
 	}
 	defer puk.Wipe()
 	defer fresh.Wipe()
-	if status.LastTry() {
-		yes, err := ui.ConfirmLastPUK(ctx, crs.Prompt{}, c.Info())
-		if err == nil && !yes {
-			err = crs.ErrCancelled
-		}
-		if err != nil {
-			return cancelled(err)
-		}
-	}
 	if err := manager.UnblockPIN(ctx, puk, fresh); err != nil {
 		return toldError{errors.New(catalog.Care{Card: c.Info(), Unblock: true}.Failed(err))}
 	}

@@ -188,11 +188,28 @@ func TestWrongPIN(t *testing.T) {
 
 	// Another site, because a third dismissal would mute this one: the last wrong PIN blocks.
 	h.run(t, "sites", "allow", "https://altro.example")
-	serve.answer(wrongPIN, wrongPIN, wrongPIN, "s")
-	open(t, "https://altro.example").refused(crs.ErrPINBlocked)
-	serve.next("Il PIN della carta è bloccato")
+	other := open(t, "https://altro.example")
+	serve.answer(wrongPIN, wrongPIN, wrongPIN, "s", "n")
+	other.refused(crs.ErrPINBlocked)
+	serve.next("sbloccare adesso, con il PUK")
 	if pin, puk := card.Tries(); pin != 0 || puk != 3 {
 		t.Errorf("%d tries of the PIN and %d of the PUK are left", pin, puk)
+	}
+
+	// In the next login the user has the PUK, though not at once, and the login goes on with the
+	// new PIN, which OpenSC accepts too.
+	const freshPIN = "97531"
+	card.Forget()
+	serve.answer(testPIN, "s", "s", "11111111", freshPIN, freshPIN, virtualcard.DefaultPUK, freshPIN, freshPIN, freshPIN)
+	other.mustLogIn()
+	for _, text := range []string{"Il PUK era sbagliato", "Tentativi rimasti per il PUK: 2", "Il PIN è sbloccato"} {
+		serve.next(text)
+	}
+	if pin, puk := card.Tries(); pin != 3 || puk != 3 || card.Secrets() != 4 {
+		t.Errorf("%d tries of the PIN and %d of the PUK are left, %d secrets were sent", pin, puk, card.Secrets())
+	}
+	if out, err := exec.Command("pkcs15-tool", "--verify-pin", "--auth-id", "01", "--pin", freshPIN).CombinedOutput(); err != nil {
+		t.Errorf("OpenSC: %v\n%s", err, out)
 	}
 }
 

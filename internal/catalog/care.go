@@ -24,17 +24,29 @@ func (c Care) OldPIN(p crs.PINPrompt) Text {
 	return d
 }
 
-// PUK asks for the PUK; last is crs.ErrPINFormat if what was typed before is none.
-func (c Care) PUK(status crs.PINStatus, last error) Text {
+// Offer asks whether to unblock the PIN now.
+func (c Care) Offer() Text {
+	t := in(c.Lang)
+	d := t.dialog(crs.Prompt{}, "blocked.title", "", "")
+	d.After = t.say("care.offer", "holder", t.holder(c.Card))
+	return t.answers(d, "care.offer.yes", "care.offer.no", "terminal.yesno")
+}
+
+// PUK asks for the PUK.
+func (c Care) PUK(p crs.PUKPrompt) Text {
 	t := in(c.Lang)
 	d := t.dialog(crs.Prompt{}, "care.title.unblock", "", "")
-	if errors.Is(last, crs.ErrPINFormat) {
-		d.Before = t.say("care.pukform", "max", strconv.Itoa(c.Card.PUKFormat.Max))
+	n := strconv.Itoa(c.Card.PUKFormat.Max)
+	switch {
+	case errors.Is(p.Last, crs.ErrPINFormat):
+		d.Before = t.say("care.pukform", "max", n)
+	case p.Last != nil:
+		d.Before = t.say("care.wrongpuk")
 	}
 	d.After = strings.Join([]string{
 		t.say("pin.after", "holder", t.holder(c.Card)),
-		t.say("care.puk", "max", strconv.Itoa(c.Card.PUKFormat.Max)),
-		t.pukTries(status),
+		t.say("care.puk", "max", n),
+		t.pukTries(p.Status),
 		t.say("care.pukrisk"),
 	}, "\n\n")
 	return t.answers(d, "continue", "pin.cancel", "care.terminal.puk")
@@ -91,19 +103,19 @@ func (c Care) Failed(err error) string { return Wrap(c.failed(err), Width) }
 func (c Care) failed(err error) string {
 	t := in(c.Lang)
 	var refused *crs.PINError
-	switch {
-	case errors.Is(err, crs.ErrPINUnsupported):
-		return t.say("care.unsupported")
-	case errors.Is(err, crs.ErrContactless):
-		return t.say("care.contactless")
-	case !errors.As(err, &refused):
-		return t.problem(err)
-	case refused.PUK && refused.Blocked:
-		return t.say("care.pukblocked")
-	case refused.Uncertain:
+	if errors.As(err, &refused) && refused.Uncertain {
 		return t.say("care.uncertain")
-	case refused.PUK:
-		return strings.Join([]string{t.say("care.wrongpuk"), t.pukTries(crs.PINStatus{Retries: refused.Retries}), t.say("care.pukrisk")}, "\n\n")
 	}
 	return t.problem(err)
+}
+
+// refusedPUK says what a refusal of the PUK means.
+func (t texts) refusedPUK(e *crs.PINError) string {
+	switch {
+	case e.Blocked:
+		return t.say("care.pukblocked")
+	case e.Uncertain:
+		return t.say("care.uncertain")
+	}
+	return strings.Join([]string{t.say("care.wrongpuk"), t.pukTries(crs.PINStatus{Retries: e.Retries}), t.say("care.pukrisk")}, "\n\n")
 }

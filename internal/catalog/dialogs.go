@@ -256,6 +256,8 @@ func (t texts) again(last error) string {
 	switch {
 	case last == nil:
 		return ""
+	case errors.Is(last, crs.ErrPINUnblocked):
+		return t.say("pin.unblocked")
 	case errors.As(last, &pinErr) && pinErr.Uncertain:
 		return t.say("pin.uncertain")
 	case errors.As(last, &pinErr):
@@ -278,6 +280,12 @@ func (t texts) again(last error) string {
 func (t texts) problem(err error) string {
 	var pinErr *crs.PINError
 	switch {
+	case errors.As(err, &pinErr) && pinErr.PUK:
+		return t.refusedPUK(pinErr)
+	case errors.Is(err, crs.ErrPINUnsupported):
+		return t.say("care.unsupported")
+	case errors.Is(err, crs.ErrContactless):
+		return t.say("care.contactless")
 	case errors.Is(err, crs.ErrPINBlocked):
 		return t.say("blocked")
 	case errors.As(err, &pinErr) && errors.Is(err, crs.ErrCardStuck):

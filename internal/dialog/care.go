@@ -22,20 +22,22 @@ func (u UI) ChangePIN(ctx context.Context, p crs.PINPrompt) (old, fresh *crs.PIN
 	return old, fresh, nil
 }
 
-// UnblockPIN asks for the PUK and for a new PIN, twice. Nothing but eight digits is taken for a
-// PUK: what a card does with a shorter one is not known.
-func (u UI) UnblockPIN(ctx context.Context, p crs.Prompt, card crs.Info, status crs.PINStatus) (puk, fresh *crs.PIN, err error) {
-	c := catalog.Care{Card: card, Unblock: true, Lang: p.Lang}
+// OfferUnblock asks whether to unblock the PIN now.
+func (u UI) OfferUnblock(ctx context.Context, p crs.Prompt, card crs.Info) (bool, error) {
+	return u.ask(ctx, catalog.Care{Card: card, Unblock: true, Lang: p.Lang}.Offer())
+}
+
+// AskUnblock asks for the PUK and for a new PIN, twice. Nothing but eight digits is taken for a
+// PUK: what a card does with a shorter one is not known. Before what may be the last try of the
+// PUK it asks once more.
+func (u UI) AskUnblock(ctx context.Context, p crs.PUKPrompt) (puk, fresh *crs.PIN, err error) {
+	c := catalog.Care{Card: p.Card, Unblock: true, Lang: p.Lang}
 	for puk == nil {
-		s, screenErr := u.Screen()
-		if screenErr != nil {
-			return nil, nil, screenErr
+		typed, err := u.typed(ctx, c.PUK(p))
+		if err != nil {
+			return nil, nil, err
 		}
-		typed, askErr := s.AskPIN(ctx, c.PUK(status, err))
-		if askErr != nil {
-			return nil, nil, askErr
-		}
-		if err = typed.Check(card.PUKFormat); err != nil {
+		if p.Last = typed.Check(p.Card.PUKFormat); p.Last != nil {
 			typed.Wipe()
 			continue
 		}
@@ -45,12 +47,18 @@ func (u UI) UnblockPIN(ctx context.Context, p crs.Prompt, card crs.Info, status 
 		puk.Wipe()
 		return nil, nil, err
 	}
+	if p.Status.LastTry() {
+		yes, err := u.ask(ctx, c.LastPUK())
+		if err == nil && !yes {
+			err = crs.ErrCancelled
+		}
+		if err != nil {
+			puk.Wipe()
+			fresh.Wipe()
+			return nil, nil, err
+		}
+	}
 	return puk, fresh, nil
-}
-
-// ConfirmLastPUK asks whether to risk what may be the last try of the PUK. Its default is no.
-func (u UI) ConfirmLastPUK(ctx context.Context, p crs.Prompt, card crs.Info) (bool, error) {
-	return u.ask(ctx, catalog.Care{Card: card, Unblock: true, Lang: p.Lang}.LastPUK())
 }
 
 // newPIN asks for a new PIN until it has the form that the card needs, is not the old one, and

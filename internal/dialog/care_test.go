@@ -38,7 +38,7 @@ func TestCareOfAPIN(t *testing.T) {
 		var first, fresh *crs.PIN
 		var err error
 		if test.unblock {
-			first, fresh, err = ui.UnblockPIN(t.Context(), crs.Prompt{}, cns, crs.UnknownPINStatus)
+			first, fresh, err = ui.AskUnblock(t.Context(), crs.PUKPrompt{Card: cns, Status: crs.UnknownPINStatus})
 		} else {
 			first, fresh, err = ui.ChangePIN(t.Context(), crs.PINPrompt{Card: cns, Status: crs.UnknownPINStatus})
 		}
