@@ -480,6 +480,21 @@ func everyDialog(t *testing.T, lang string) (all []shownDialog) {
 	add("blocked", catalog.Report(site, &crs.PINError{Blocked: true}), w.Tell)
 	add("report-literal", catalog.Report(site, errors.New(`<b>bold</b> & &amp; \n _x`)), w.Tell)
 	add("report-long", catalog.Report(develop, errors.New(strings.Repeat("W", 500))), w.Tell)
+	for name, card := range map[string]crs.Info{"": rossi, "-long": wide} {
+		card.PUKFormat = crs.PINFormat{Min: 8, Max: 8, DigitsOnly: true}
+		care := catalog.Care{Card: card, Unblock: true, Lang: lang}
+		own := crs.PUKPrompt{Prompt: crs.Prompt{Lang: lang, Developer: name != ""}, Card: card, Status: crs.PINStatus{Retries: 2}}
+		again := own
+		again.Last = &crs.PINError{PUK: true, Retries: 2}
+		add("care-offer"+name, care.Offer(), ask)
+		add("care-puk"+name, care.PUK(own), enter)
+		add("care-puk-wrong"+name, care.PUK(again), enter)
+		add("care-puk-last"+name, care.LastPUK(), ask)
+		add("care-new"+name, care.NewPIN(false, catalog.ErrDiffer), enter)
+		add("care-again"+name, care.NewPIN(true, nil), enter)
+		add("care-old"+name, catalog.Care{Card: card, Lang: lang}.OldPIN(pin(own.Prompt, card, 2, nil)), enter)
+		add("care-pukblocked"+name, catalog.Report(own.Prompt, &crs.PINError{PUK: true, Blocked: true}), w.Tell)
+	}
 	slices.SortFunc(all, func(a, b shownDialog) int { return strings.Compare(a.name, b.name) })
 	return all
 }
