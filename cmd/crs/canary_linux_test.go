@@ -26,7 +26,8 @@ func TestT24NothingPersonalIsWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	card := insert(t, virtualcard.Config{Person: person, PIN: testPIN})
+	const testPUK, wrongPUK, freshPIN = "61728394", "94837261", "5829463"
+	card := insert(t, virtualcard.Config{Person: person, PIN: testPIN, PUK: testPUK})
 	serve.next(cardReady)
 
 	site := open(t, portale)
@@ -43,8 +44,10 @@ func TestT24NothingPersonalIsWritten(t *testing.T) {
 	serve.answer(testPIN)
 	site.refused(crs.ErrCard)
 	card.Inject()
-	serve.answer(wrongPIN, wrongPIN, wrongPIN, "s")
+	serve.answer(wrongPIN, wrongPIN, wrongPIN, "s", "n")
 	site.refused(crs.ErrPINBlocked)
+	serve.answer(testPIN, "s", "s", wrongPUK, freshPIN, freshPIN, testPUK, freshPIN, freshPIN, freshPIN)
+	site.mustLogIn()
 	if code := serve.stop(syscall.SIGTERM); code != 0 {
 		t.Errorf("the service returns %d", code)
 	}
@@ -71,6 +74,7 @@ func TestT24NothingPersonalIsWritten(t *testing.T) {
 	certificate := person.Certificate
 	never := map[string][]byte{
 		"the PIN": []byte(testPIN), "the wrong PIN": []byte(wrongPIN),
+		"the PUK": []byte(testPUK), "the wrong PUK": []byte(wrongPUK), "the new PIN": []byte(freshPIN),
 		"the codice fiscale": []byte(person.Data.CodiceFiscale), "the card id": []byte(person.CardID),
 		"the address":       []byte(person.Data.ResidenceAddress),
 		"the common name":   []byte(certificate.Subject.CommonName),
