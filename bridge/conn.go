@@ -18,13 +18,16 @@ const writeTime = 5 * time.Second
 // errGone is why a login ends whose page was closed.
 var errGone = errors.New("the page is gone")
 
-// socket is a WebSocket with its two goroutines: converse reads, write writes.
+// socket is a WebSocket. One goroutine reads, one sends pings; whoever answers writes, one at a
+// time.
 type socket struct {
 	ws      *websocket.Conn
 	limits  Limits
-	out     chan []byte
+	hangUp  context.CancelCauseFunc
 	flow    throttle
 	message atomic.Int64 // when the last message came, in Unix nanoseconds
+
+	writing sync.Mutex // held while a message is written; the library forbids two
 }
 
 // converse answers a client until it leaves, misbehaves, or ctx ends. When it returns, a login
@@ -32,20 +35,17 @@ type socket struct {
 func (s *Server) converse(ctx context.Context, ws *websocket.Conn, origin crs.Origin) *session {
 	service := ctx
 	ctx, hangUp := context.WithCancelCause(ctx)
-	c := &socket{ws: ws, limits: s.limits(), out: make(chan []byte)}
+	c := &socket{ws: ws, limits: s.limits(), hangUp: hangUp}
 	c.message.Store(time.Now().UnixNano())
-	client := &session{server: s, origin: origin, service: service, send: func(b []byte) {
-		select {
-		case c.out <- b:
-		case <-ctx.Done():
-		}
-	}}
+	client := &session{server: s, origin: origin, service: service, send: func(b []byte) { c.write(ctx, b) }}
 
-	var writer sync.WaitGroup
-	writer.Go(func() { c.write(ctx, hangUp) })
+	var pings sync.WaitGroup
+	pings.Go(func() { c.ping(ctx) })
 	code := c.read(ctx, func(message []byte) { client.handle(ctx, message) })
 	hangUp(errGone)
-	writer.Wait()
+	pings.Wait()
+	c.writing.Lock() // a login that is ending may be writing still; after this it does not begin
+	defer c.writing.Unlock()
 	if code != 0 {
 		ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), time.Now().Add(writeTime))
 		linger(ws.NetConn())
@@ -112,30 +112,44 @@ func (c *socket) alive() error {
 	return c.ws.SetReadDeadline(time.Now().Add(2 * c.limits.Ping))
 }
 
-// write is the only writer of messages; the library writes control frames besides.
-func (c *socket) write(ctx context.Context, hangUp context.CancelCauseFunc) {
-	ping := time.NewTicker(c.limits.Ping)
-	defer ping.Stop()
+// write sends a message, unless the client is gone. One that does not take it in time is.
+func (c *socket) write(ctx context.Context, message []byte) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if ctx.Err() != nil {
+		return
+	}
+	c.ws.SetWriteDeadline(time.Now().Add(writeTime))
+	if err := c.ws.WriteMessage(websocket.TextMessage, message); err != nil {
+		c.drop()
+	}
+}
+
+// drop ends the conversation from our side.
+func (c *socket) drop() {
+	c.hangUp(errGone)
+	c.ws.Close() // ends read
+}
+
+// ping sends pings, and ends a conversation in which no message came for long. Control frames may
+// be sent while a message is written.
+func (c *socket) ping(ctx context.Context) {
+	tick := time.NewTicker(c.limits.Ping)
+	defer tick.Stop()
 	for {
-		var err error
 		select {
 		case <-ctx.Done():
 			return
-		case message := <-c.out:
-			c.ws.SetWriteDeadline(time.Now().Add(writeTime))
-			err = c.ws.WriteMessage(websocket.TextMessage, message)
-		case now := <-ping.C:
+		case now := <-tick.C:
 			if now.Sub(time.Unix(0, c.message.Load())) >= c.limits.Idle {
 				c.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseGoingAway, ""), now.Add(writeTime))
-				err = errors.New("idle")
-				break
+				c.drop()
+				return
 			}
-			err = c.ws.WriteControl(websocket.PingMessage, nil, now.Add(writeTime))
-		}
-		if err != nil {
-			hangUp(errGone)
-			c.ws.Close() // ends read
-			return
+			if c.ws.WriteControl(websocket.PingMessage, nil, now.Add(writeTime)) != nil {
+				c.drop()
+				return
+			}
 		}
 	}
 }

@@ -184,39 +184,44 @@ func (m malformed) Is(target error) bool { return target == crs.ErrInvalidReques
 // that is JSON, an object, and has an id that can be read: the answer names it then, whatever
 // else is wrong. Names that occur twice and bad UTF-8 are no JSON here.
 func parseRequest(message []byte) (request, error) {
-	if !jsontext.Value(message).IsValid() {
+	valid, flat := shape(message)
+	if !valid {
 		return request{}, errParse
+	}
+	var r request
+	if flat && json.Unmarshal(message, &r, json.RejectUnknownMembers(true)) == nil {
+		id, ok := parseID(r.ID)
+		r.ID = id
+		if ok && r.Version == "2.0" && r.Method != "" {
+			return r, nil
+		}
+		return request{ID: id}, errRequest
 	}
 	var carrier struct {
 		ID jsontext.Value `json:"id"`
 	}
-	if err := json.Unmarshal(message, &carrier); err != nil {
+	if json.Unmarshal(message, &carrier) != nil {
 		return request{}, errRequest
 	}
-	id, ok := parseID(carrier.ID)
-	if !ok {
-		return request{}, errRequest
-	}
-	var r request
-	if !flat(message) || json.Unmarshal(message, &r, json.RejectUnknownMembers(true)) != nil ||
-		r.Version != "2.0" || r.Method == "" {
-		return request{ID: id}, errRequest
-	}
-	r.ID = id
-	return r, nil
+	id, _ := parseID(carrier.ID)
+	return request{ID: id}, errRequest
 }
 
-// flat reports whether a message has the shape of all those of this protocol: no null, no
-// array, and no more than an object in an object.
-func flat(message []byte) bool {
+// shape reports whether a message is one JSON value, and whether it is built as all messages of
+// this protocol are: no null, no array, and no more than an object in an object.
+func shape(message []byte) (valid, flat bool) {
 	d := jsontext.NewDecoder(bytes.NewReader(message))
-	for {
+	flat = true
+	for values := 0; ; {
 		token, err := d.ReadToken()
-		switch {
-		case err != nil:
-			return err == io.EOF
-		case token.Kind() == 'n' || token.Kind() == '[' || d.StackDepth() > 2:
-			return false
+		if err != nil {
+			return err == io.EOF && values == 1, flat
+		}
+		if d.StackDepth() == 0 {
+			values++
+		}
+		if token.Kind() == 'n' || token.Kind() == '[' || d.StackDepth() > 2 {
+			flat = false
 		}
 	}
 }
@@ -230,11 +235,14 @@ func parseID(v jsontext.Value) (jsontext.Value, bool) {
 	}
 	switch v.Kind() {
 	case '"':
-		id := v.Clone()
-		return id, id.Canonicalize() == nil
+		if id := v.Clone(); id.Canonicalize() == nil {
+			return id, true
+		}
 	case '0':
 		digits := strings.TrimPrefix(string(v), "-")
-		return v, len(digits) <= 15 && strings.Trim(digits, "0123456789") == ""
+		if len(digits) <= 15 && strings.Trim(digits, "0123456789") == "" {
+			return v, true
+		}
 	}
 	return nil, false
 }
