@@ -56,6 +56,7 @@ func demo(ctx context.Context, args []string) error {
 	if openBrowser(d.address()) == nil {
 		fmt.Println(catalog.Say("demo.browser"))
 	}
+	logScreen(log, ui)
 	return d.run(ctx)
 }
 
