@@ -263,6 +263,7 @@ func TestAllowedSiteTakesPrecedence(t *testing.T) {
 	unknown.authenticate(1, "")
 	for unknown.read().Params.State != "consent" {
 	}
+	until(t, "the question is open", func() bool { return open.Load() == 1 })
 	if m, _ := w.dial("https://third.example").login(""); m.code() != crs.ErrBusy || open.Load() != 1 {
 		t.Errorf("another unknown site: %s, %d questions open", m.code(), open.Load())
 	}
