@@ -176,15 +176,18 @@ func TestDemonstration(t *testing.T) {
 	town.card = good
 
 	// The citizen cancels on the page: the bridge is told.
-	cancelled := make(chan portaltest.Message, 1)
+	asked, cancelled := make(chan struct{}), make(chan portaltest.Message, 1)
 	bridge.Serve(func(c *portaltest.Conn) {
 		if m, ok := c.Hello(); ok {
+			close(asked) // before this there is nothing to cancel
 			c.Progress(m.ID, "pin")
 			m, _ = c.Read()
 			cancelled <- m
 		}
 	})
-	run(t, ctx, chromedp.Click("#again", chromedp.ByQuery), chromedp.WaitVisible("#status h2", chromedp.ByQuery), chromedp.Click("#cancel", chromedp.ByQuery))
+	run(t, ctx, chromedp.Click("#again", chromedp.ByQuery))
+	<-asked
+	run(t, ctx, chromedp.Click("#cancel", chromedp.ByQuery))
 	select {
 	case m := <-cancelled:
 		if m.Method != "cancel" {
