@@ -26,21 +26,7 @@ func (c *cns) ChangePIN(ctx context.Context, old, fresh *crs.PIN) error {
 		return err
 	}
 	return c.replacePIN(ctx, func(s *session, ref byte) error {
-		before := c.driver.pinStatus(c.cardID)
-		pending := spend(before)
-		status, err := c.sendPair(s, insChangePIN, ref, old, fresh, func() {
-			c.driver.keepPINStatus(c.cardID, pending)
-		})
-		if err != nil {
-			return err
-		}
-		if status.notSupported() {
-			c.driver.keepPINStatus(c.cardID, before)
-			return fmt.Errorf("%w (SW %04X)", crs.ErrPINUnsupported, uint16(status))
-		}
-		after, err := verifyResult(status, before, pending)
-		c.driver.keepPINStatus(c.cardID, after)
-		return err
+		return c.sendPair(s, command{ins: insChangePIN, p2: ref}, old, fresh, c.cardID)
 	})
 }
 
@@ -54,23 +40,7 @@ func (c *cns) UnblockPIN(ctx context.Context, puk, fresh *crs.PIN) error {
 		return err
 	}
 	return c.replacePIN(ctx, func(s *session, ref byte) error {
-		before := c.driver.pinStatus(c.pukID())
-		pending := before // of a PUK no number is assumed: see PUKStatus
-		if before.Retries > 0 {
-			pending = spend(before)
-		}
-		status, err := c.sendPair(s, insResetRetry, ref, puk, fresh, func() {
-			c.driver.keepPINStatus(c.pukID(), pending)
-		})
-		if err != nil {
-			return asPUK(err)
-		}
-		if status.notSupported() {
-			c.driver.keepPINStatus(c.pukID(), before)
-			return fmt.Errorf("%w (SW %04X)", crs.ErrPINUnsupported, uint16(status))
-		}
-		after, err := verifyResult(status, before, pending)
-		c.driver.keepPINStatus(c.pukID(), after)
+		err := c.sendPair(s, command{ins: insResetRetry, p2: ref}, puk, fresh, c.pukID())
 		if err == nil {
 			c.driver.keepPINStatus(c.cardID, crs.UnknownPINStatus)
 		}
@@ -118,25 +88,38 @@ func (c *cns) replacePIN(ctx context.Context, f func(s *session, ref byte) error
 	})
 }
 
-// sendPair sends a command with two secrets, once, whatever the answer. about runs when nothing
-// can stop it any more. An error is a *crs.PINError: either PIN may hold now.
-func (c *cns) sendPair(s *session, ins, ref byte, first, second *crs.PIN, about func()) (sw, error) {
+// sendPair sends a command with two secrets, once, whatever the answer. The try of the first is
+// kept under id before the command leaves, as verify does it; of a PUK no number is assumed. After
+// an uncertain *crs.PINError either PIN may hold.
+func (c *cns) sendPair(s *session, command command, first, second *crs.PIN, id string) error {
 	if err := s.ctx.Err(); err != nil {
-		return 0, err
+		return err
 	}
 	a, err := first.Spend()
 	if err != nil {
-		return 0, err
+		return err
 	}
 	b, err := second.Spend()
 	if err != nil {
-		return 0, err
+		return err
 	}
-	about()
+	before := c.driver.pinStatus(id)
+	pending := before
+	if id == c.cardID || before.Retries > 0 {
+		pending = spend(before)
+	}
+	c.driver.keepPINStatus(id, pending)
 	s.pinSent = true
-	status, err := s.transmitPIN(command{ins: ins, p2: ref, data: pinBlocks(a, b)})
+	command.data = pinBlocks(a, b)
+	status, err := s.transmitPIN(command)
 	if err != nil {
-		return 0, &crs.PINError{Retries: -1, Uncertain: true, Err: err}
+		return &crs.PINError{Retries: -1, Uncertain: true, Err: err}
 	}
-	return status, nil
+	if status.notSupported() {
+		c.driver.keepPINStatus(id, before)
+		return fmt.Errorf("%w (SW %04X)", crs.ErrPINUnsupported, uint16(status))
+	}
+	after, err := verifyResult(status, before, pending)
+	c.driver.keepPINStatus(id, after)
+	return err
 }
