@@ -47,6 +47,14 @@ type UI interface {
 	// PUK's last try. What it returns has the form that the card needs.
 	AskUnblock(ctx context.Context, p crs.PUKPrompt) (puk, fresh *crs.PIN, err error)
 
+	// ChangePIN asks for the PIN that holds now and for a new one. What it returns has the form
+	// that the card needs.
+	ChangePIN(ctx context.Context, p crs.PINPrompt) (old, fresh *crs.PIN, err error)
+
+	// ReportCare tells what became of a PIN that was to be changed, or unblocked: problem is nil
+	// when it was. It waits until that was read.
+	ReportCare(ctx context.Context, p crs.Prompt, card crs.Info, unblock bool, problem error) error
+
 	// Report tells the user what went wrong and what to do, and waits until it was read.
 	Report(ctx context.Context, p crs.Prompt, problem error) error
 }

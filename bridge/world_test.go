@@ -201,6 +201,8 @@ type testUI struct {
 	offer   func(context.Context) (bool, error)
 	unblock func(context.Context, crs.PUKPrompt) (puk, fresh *crs.PIN, err error)
 
+	change func(context.Context, crs.PINPrompt) (old, fresh *crs.PIN, err error)
+
 	mu    sync.Mutex
 	asked []string
 }
@@ -287,6 +289,16 @@ func (u *testUI) OfferUnblock(ctx context.Context, p crs.Prompt, _ crs.Info) (bo
 func (u *testUI) AskUnblock(ctx context.Context, p crs.PUKPrompt) (puk, fresh *crs.PIN, err error) {
 	u.note("unblock:%v", p.Last)
 	return u.unblock(ctx, p)
+}
+
+func (u *testUI) ChangePIN(ctx context.Context, p crs.PINPrompt) (old, fresh *crs.PIN, err error) {
+	u.note("change:%v", p.Last)
+	return u.change(ctx, p)
+}
+
+func (u *testUI) ReportCare(_ context.Context, _ crs.Prompt, _ crs.Info, unblock bool, problem error) error {
+	u.note("care:%v,%v", unblock, problem)
+	return nil
 }
 
 // never is a dialog that the user leaves alone.

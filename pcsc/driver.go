@@ -17,6 +17,9 @@ type Driver struct {
 	Log      *slog.Logger
 	Timeouts Timeouts
 
+	// TriesChanged, if set, is called when what is known of a PIN changed.
+	TriesChanged func()
+
 	// GiveUp is called when so many abandoned calls have not returned that only a new process
 	// helps.
 	GiveUp func()

@@ -9,8 +9,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/crs-bridge/crs"
 	"github.com/ebfe/scard"
+
+	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/filewatch"
 )
 
 // Monitor follows the readers of the PC/SC service and the cards in them. It waits without
@@ -71,7 +73,7 @@ func (m *Monitor) Run(ctx context.Context) {
 
 func (m *Monitor) run(ctx context.Context) {
 	const first, last = 50 * time.Millisecond, 2 * time.Second
-	changed := watchService(ctx)
+	changed := filewatch.Watch(ctx, socket())
 	log := m.Driver.log()
 	reported := false
 	for delay := first; ctx.Err() == nil; {
@@ -294,6 +296,14 @@ func (m *Monitor) change() <-chan struct{} {
 		m.changed = make(chan struct{})
 	}
 	return m.changed
+}
+
+// Announce wakes those who wait for a change: of what is known of a PIN, say, which is not the
+// monitor's to know.
+func (m *Monitor) Announce() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.announce()
 }
 
 // announce wakes those who wait for a change. It wants m.mu held.

@@ -2,11 +2,8 @@
 
 package pcsc
 
-import "context"
+// socket is none here: the service is looked for every few seconds.
+func socket() string { return "" }
 
-func watchService(ctx context.Context) <-chan struct{} {
-	return pollService(ctx, make(chan struct{}, 1))
-}
-
-// serviceListens is answered by the polling above.
+// serviceListens is answered by that.
 func serviceListens() bool { return false }

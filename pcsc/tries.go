@@ -56,6 +56,9 @@ func (d *Driver) keepPINStatus(cardID string, status crs.PINStatus) {
 		}
 		stored = err == nil
 	}
+	if d.TriesChanged != nil {
+		defer d.TriesChanged()
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if stored || status == crs.UnknownPINStatus {

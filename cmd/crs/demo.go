@@ -43,7 +43,7 @@ func demo(ctx context.Context, args []string) error {
 	if *once {
 		return demoOnce(ctx, log)
 	}
-	ui, err := newUI(*uiMode)
+	ui, err := newUI(*uiMode, noTray)
 	if err != nil {
 		return usageError{err}
 	}

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"strings"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
+	"github.com/crs-bridge/crs/internal/state"
 )
 
 // commands are the words after crs. A command returns errUsage for wrong arguments; any other
@@ -35,6 +37,7 @@ func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // the first signal asks this program to end, the next one kills it
+	loadLanguage(slog.New(slog.DiscardHandler))
 	if len(args) == 0 || args[0] == "help" || args[0] == "-h" || args[0] == "--help" {
 		fmt.Print(catalog.Usage())
 		return 0
@@ -59,6 +62,17 @@ func run(args []string) int {
 	}
 	fmt.Fprintln(os.Stderr, "crs:", explain(err))
 	return 1
+}
+
+// loadLanguage makes everything appear in the language that the user chose. What is wrong with the
+// configuration is no reason to fail.
+func loadLanguage(log *slog.Logger) {
+	config, err := state.LoadConfig()
+	if err != nil {
+		log.Warn("configuration not read", "reason", err)
+		return
+	}
+	catalog.SetLanguage(config.Language)
 }
 
 // explain says what an error means and what to do. Errors that only this program can have are

@@ -141,6 +141,14 @@ func (u *scriptedUser) AskUnblock(context.Context, crs.PUKPrompt) (puk, fresh *c
 	return nil, nil, crs.ErrCancelled
 }
 
+func (u *scriptedUser) ChangePIN(context.Context, crs.PINPrompt) (old, fresh *crs.PIN, err error) {
+	return nil, nil, crs.ErrCancelled
+}
+
+func (u *scriptedUser) ReportCare(_ context.Context, _ crs.Prompt, _ crs.Info, _ bool, problem error) error {
+	return problem
+}
+
 func (u *scriptedUser) Report(_ context.Context, _ crs.Prompt, problem error) error { return problem }
 
 // scriptedPage is a browser that runs one page.

@@ -7,8 +7,10 @@ import (
 	"os"
 	"time"
 
+	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/bridge"
 	"github.com/crs-bridge/crs/internal/catalog"
+	"github.com/crs-bridge/crs/internal/owner"
 	"github.com/crs-bridge/crs/internal/state"
 	"github.com/crs-bridge/crs/pcsc"
 )
@@ -30,7 +32,8 @@ func serve(ctx context.Context, args []string) error {
 	if *developer < 0 || *developer > 65535 {
 		return usagef("--developer %d: %s", *developer, catalog.Say("cli.port"))
 	}
-	ui, err := newUI(*uiMode)
+	owners := &owner.Server{Log: log}
+	ui, err := newUI(*uiMode, owners.Screen)
 	if err != nil {
 		return usageError{err}
 	}
@@ -70,27 +73,93 @@ func serve(ctx context.Context, args []string) error {
 		time.AfterFunc(35*time.Second, func() { os.Exit(1) })
 	}
 	monitor := &pcsc.Monitor{Driver: driver}
+	driver.TriesChanged = monitor.Announce
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
 		monitor.Run(ctx)
 	}()
+	kept := &state.Sites{Dir: stateDir}
 	server := &bridge.Server{
 		Cards:      monitor,
 		UI:         ui,
-		Sites:      &keptSites{kept: &state.Sites{Dir: stateDir}},
+		Sites:      &keptSites{kept: kept},
 		Developer:  *developer,
 		AppVersion: appVersion(),
 		Log:        log,
 	}
+	owners.Status = func() (owner.Status, <-chan struct{}) {
+		readers, changed := monitor.Readers()
+		return owner.Status{Version: versionString(), Address: listener.Addr(), Readers: owner.Readers(ctx, readers)}, changed
+	}
+	owners.Refresh = func() {
+		loadLanguage(log)
+		monitor.Announce()
+	}
+	owners.Sites = ownerSites{kept}
+	owners.ChangePIN, owners.UnblockPIN = server.ChangePIN, server.UnblockPIN
+	owned := serveOwner(ctx, owners, log)
 	server.Serve(ctx, listener)
 	stop(nil)
 	<-watched
+	<-owned
 	log.Info("stopped")
 	if cause := context.Cause(ctx); errors.Is(cause, errStuck) {
 		return told("serve.stuck")
 	}
 	return nil
+}
+
+// serveOwner answers the tray and the command line until ctx ends, and closes the channel then. The
+// service works without them.
+func serveOwner(ctx context.Context, s *owner.Server, log *slog.Logger) <-chan struct{} {
+	ended := make(chan struct{})
+	l, err := owner.Listen()
+	if err != nil {
+		log.Warn("no tray can attach", "reason", err)
+		close(ended)
+		return ended
+	}
+	go func() {
+		defer close(ended)
+		s.Serve(ctx, l)
+	}()
+	return ended
+}
+
+// ownerSites is the user's list of sites as the tray sees it.
+type ownerSites struct{ kept *state.Sites }
+
+func (s ownerSites) List() ([]owner.Site, error) {
+	list, err := s.kept.List()
+	sites := make([]owner.Site, len(list))
+	for i, one := range list {
+		sites[i] = owner.Site{Origin: one.Origin.String(), State: one.State}
+	}
+	return sites, err
+}
+
+// Set undoes an earlier decision first: a site that was blocked is not allowed by a login, but it
+// is by its owner.
+func (s ownerSites) Set(name string, state crs.SiteState) error {
+	o, err := crs.ParseOrigin(name)
+	if err != nil {
+		if o, err = listedSite(s.kept, name, err); err != nil {
+			return err
+		}
+	}
+	switch state {
+	case crs.SiteUnknown:
+		return s.kept.Forget(o)
+	case crs.SiteBlocked:
+		return s.kept.Block(o)
+	case crs.SiteAllowed:
+		if err := s.kept.Forget(o); err != nil {
+			return err
+		}
+		return s.kept.Allow(o)
+	}
+	return crs.ErrInvalidRequest
 }
 
 var errStuck = errors.New("too many calls to readers never returned")

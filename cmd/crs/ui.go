@@ -9,9 +9,9 @@ import (
 	"github.com/crs-bridge/crs/tray"
 )
 
-// newUI returns the dialogs of --ui auto, window, terminal or none. To be called once: what it
-// returns owns stdin.
-func newUI(mode string) (dialog.UI, error) {
+// newUI returns the dialogs of --ui auto, window, terminal or none; attached returns the screen of an
+// attached tray, nil without one. To be called once: what it returns owns stdin.
+func newUI(mode string, attached func() dialog.Screen) (dialog.UI, error) {
 	switch mode {
 	case "auto", "window", "terminal", "none":
 	default:
@@ -20,9 +20,12 @@ func newUI(mode string) (dialog.UI, error) {
 	stdin := newTerminal(os.Stdin, os.Stderr)
 	return dialog.UI{Screen: func() (dialog.Screen, error) {
 		var windows tray.Windows
-		return chooseScreen(mode, windows, windows.Usable(), stdin, stdin.isTerminal())
+		return chooseScreen(mode, attached(), windows, windows.Usable(), stdin, stdin.isTerminal())
 	}}, nil
 }
+
+// noTray is for programs that no tray attaches to.
+func noTray() dialog.Screen { return nil }
 
 // logScreen says in the log when nobody can be asked, rather than at the first login.
 func logScreen(log *slog.Logger, ui dialog.UI) {
@@ -36,9 +39,9 @@ func logScreen(log *slog.Logger, ui dialog.UI) {
 
 var errNobody = errors.New("nobody is asked, because of --ui none")
 
-// chooseScreen says where the next dialog is shown. It is asked for each: a display may come
-// after the service, or go before it.
-func chooseScreen(mode string, windows dialog.Screen, noWindows error, stdin dialog.Screen, isTerminal bool) (dialog.Screen, error) {
+// chooseScreen says where the next dialog is shown. It is asked for each: a tray or a display may
+// come after the service, or go before it.
+func chooseScreen(mode string, attached, windows dialog.Screen, noWindows error, stdin dialog.Screen, isTerminal bool) (dialog.Screen, error) {
 	switch mode {
 	case "none":
 		return nil, errNobody
@@ -51,6 +54,8 @@ func chooseScreen(mode string, windows dialog.Screen, noWindows error, stdin dia
 		return windows, nil
 	}
 	switch {
+	case attached != nil:
+		return attached, nil
 	case noWindows == nil:
 		return windows, nil
 	case isTerminal:

@@ -97,12 +97,33 @@ func (c Care) NewPIN(again bool, last error) Text {
 	return t.answers(d, "continue", "pin.cancel", "terminal.pin")
 }
 
+// Report tells what became of a change or an unblock; problem is nil when it was done.
+func (c Care) Report(problem error) Text {
+	t := in(c.Lang)
+	title, text := "care.title.failed", c.failed(problem)
+	switch {
+	case problem == nil && c.Unblock:
+		title, text = "care.title.unblocked", t.say("care.unblocked")
+	case problem == nil:
+		title, text = "care.title.changed", t.say("care.changed")
+	}
+	d := t.dialog(crs.Prompt{}, title, "", "")
+	d.After = text
+	if c.Card.Holder != "" {
+		d.After = t.say("pin.after", "holder", t.holder(c.Card)) + "\n\n" + d.After
+	}
+	return t.answers(d, "understood", "", "")
+}
+
 // Failed says what became of a change or an unblock that failed.
 func (c Care) Failed(err error) string { return Wrap(c.failed(err), Width) }
 
 func (c Care) failed(err error) string {
 	t := in(c.Lang)
 	var refused *crs.PINError
+	if err == nil {
+		return ""
+	}
 	if errors.As(err, &refused) && refused.Uncertain {
 		return t.say("care.uncertain")
 	}

@@ -1,7 +1,7 @@
 // Package catalog holds every text that a user reads in a dialog, in one file a language, and
 // composes the dialogs from them, for a window and for the terminal alike.
 //
-// A new language is a new file, and its name in the list of languages below.
+// A new language is a new file, and its name in Languages.
 package catalog
 
 import (
@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 //go:embed *.txt
@@ -22,7 +23,8 @@ type texts map[string]string
 // languages are read when the first text is needed.
 var languages = sync.OnceValue(func() map[string]texts {
 	all := map[string]texts{}
-	for _, lang := range []string{"it", "en", "de"} {
+	for _, l := range Languages {
+		lang := l.Code
 		b, err := files.ReadFile(lang + ".txt")
 		if err == nil {
 			all[lang], err = parse(string(b))
@@ -68,8 +70,26 @@ func parse(file string) (texts, error) {
 	return t, nil
 }
 
+// chosen is the language that the user chose for all that this software says, "" for none.
+var chosen atomic.Value
+
+// Languages are those that there are texts in, each with its own name for itself.
+var Languages = []struct{ Code, Name string }{{"it", "Italiano"}, {"en", "English"}, {"de", "Deutsch"}}
+
+// SetLanguage makes everything appear in a language, whatever a site asks for; "" leaves it to the
+// site and the session. One that is not here is as "".
+func SetLanguage(lang string) {
+	if languages()[lang] == nil {
+		lang = ""
+	}
+	chosen.Store(lang)
+}
+
 // in returns the texts of a language, for "" or one that is not here those of the session.
 func in(lang string) texts {
+	if own, _ := chosen.Load().(string); own != "" {
+		return languages()[own]
+	}
 	if t, ok := languages()[lang]; ok {
 		return t
 	}

@@ -16,8 +16,13 @@ func Usage() string {
 	return string(b)
 }
 
-// Language returns the language of the session: "it", "en" or "de".
-func Language() string { return locale(os.Getenv) }
+// Language returns the language that the user chose, or that of the session: "it", "en" or "de".
+func Language() string {
+	if own, _ := chosen.Load().(string); own != "" {
+		return own
+	}
+	return locale(os.Getenv)
+}
 
 // Say returns a text in the language of the session, its placeholders filled in from pairs of
 // name and value.

@@ -61,6 +61,15 @@ func (u UI) AskUnblock(ctx context.Context, p crs.PUKPrompt) (puk, fresh *crs.PI
 	return puk, fresh, nil
 }
 
+// ReportCare tells what became of a change or an unblock.
+func (u UI) ReportCare(ctx context.Context, p crs.Prompt, card crs.Info, unblock bool, problem error) error {
+	s, err := u.Screen()
+	if err != nil {
+		return err
+	}
+	return s.Tell(ctx, catalog.Care{Card: card, Unblock: unblock, Lang: p.Lang}.Report(problem))
+}
+
 // newPIN asks for a new PIN until it has the form that the card needs, is not the old one, and
 // was typed twice.
 func (u UI) newPIN(ctx context.Context, c catalog.Care, old *crs.PIN) (*crs.PIN, error) {

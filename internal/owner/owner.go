@@ -7,6 +7,7 @@
 package owner
 
 import (
+	"context"
 	"errors"
 
 	"github.com/crs-bridge/crs"
@@ -37,6 +38,26 @@ type Card struct {
 	CanCare  bool   `json:"canCare,omitempty"`  // its PIN can be changed and unblocked here
 	Tries    int    `json:"tries"`              // of the PIN, -1: not known
 	Doubtful bool   `json:"doubtful,omitempty"` // there may be fewer tries
+}
+
+// Readers describes readers to the owner. It does no card I/O.
+func Readers(ctx context.Context, readers []crs.Reader) []Reader {
+	all := make([]Reader, len(readers))
+	for i, r := range readers {
+		all[i] = Reader{Name: r.Name, Reading: r.Reading, Problem: problemOf(r.Err)}
+		if r.Card == nil {
+			continue
+		}
+		info := r.Card.Info()
+		_, canCare := r.Card.(crs.PINManager)
+		pin, err := r.Card.PINStatus(ctx)
+		if err != nil {
+			pin = crs.UnknownPINStatus
+		}
+		all[i].Card = &Card{Kind: info.Kind, Holder: info.Holder, Model: info.Model, CanCare: canCare,
+			Blocked: pin.Blocked, Tries: pin.Retries, Doubtful: pin.Doubtful}
+	}
+	return all
 }
 
 // Site is one site that the user decided about.

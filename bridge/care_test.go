@@ -59,11 +59,11 @@ func TestUnblockInALogin(t *testing.T) {
 		"wrong PUK, then right": {func(*offlineWorld) {}, []error{wrong, nil}, "",
 			offered + "unblock:<nil> unblock:wrong PUK, tries left: 2 (SW 63C2)" + again},
 		"PUK used up": {func(*offlineWorld) {}, []error{used}, crs.ErrPINBlocked,
-			offered + "unblock:<nil> report:the PUK is blocked (SW 63C0)"},
+			offered + "unblock:<nil> care:true,the PUK is blocked (SW 63C0)"},
 		"interrupted": {func(*offlineWorld) {}, []error{torn}, crs.ErrPINBlocked,
-			offered + "unblock:<nil> report:" + torn.Error()},
+			offered + "unblock:<nil> care:true," + torn.Error()},
 		"not this model": {func(*offlineWorld) {}, []error{crs.ErrPINUnsupported}, crs.ErrPINBlocked,
-			offered + "unblock:<nil> report:" + crs.ErrPINUnsupported.Error()},
+			offered + "unblock:<nil> care:true," + crs.ErrPINUnsupported.Error()},
 		"declined": {func(w *offlineWorld) { w.ui.offer = nil }, nil, crs.ErrPINBlocked, "pin:<nil> offer:"},
 		"closed": {func(w *offlineWorld) {
 			w.ui.unblock = func(context.Context, crs.PUKPrompt) (*crs.PIN, *crs.PIN, error) { return nil, nil, crs.ErrCancelled }

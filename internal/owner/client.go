@@ -1,0 +1,129 @@
+package owner
+
+import (
+	"context"
+	"errors"
+	"net"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/dialog"
+)
+
+var (
+	// ErrNoService is returned by Dial when no service of this user runs.
+	ErrNoService = errors.New("the service is not running")
+	// ErrOtherProgram is returned by Attach when the other end is not this very program, as after
+	// an update of which only one of the two was started again.
+	ErrOtherProgram = errors.New("the service and the tray are not the same program")
+)
+
+// Client is a program's connection to the service.
+type Client struct {
+	peer  *peer
+	ended chan struct{}
+}
+
+// Dial connects to the service of this user.
+func Dial(ctx context.Context) (*Client, error) { return dialTray(ctx, nil) }
+
+// dialTray connects; what the service asks is answered by answer.
+func dialTray(ctx context.Context, answer func(context.Context, string, jsontext.Value) (any, error)) (*Client, error) {
+	conn, err := dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkUser(conn); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	if answer == nil {
+		answer = func(context.Context, string, jsontext.Value) (any, error) { return nil, crs.ErrInvalidRequest }
+	}
+	return newClient(conn, answer), nil
+}
+
+func newClient(conn net.Conn, answer func(context.Context, string, jsontext.Value) (any, error)) *Client {
+	c := &Client{peer: newPeer(conn, answer), ended: make(chan struct{})}
+	go func() {
+		defer close(c.ended)
+		c.peer.run(context.Background())
+	}()
+	return c
+}
+
+// Close ends the connection.
+func (c *Client) Close() {
+	c.peer.close()
+	<-c.ended
+}
+
+// questionTime is how long a service may take for an answer that asks nobody.
+const questionTime = 5 * time.Second
+
+func (c *Client) ask(ctx context.Context, method string, params, result any) error {
+	ctx, cancel := context.WithTimeout(ctx, questionTime)
+	defer cancel()
+	return c.peer.ask(ctx, method, params, result)
+}
+
+// Status returns what the service tells about itself.
+func (c *Client) Status(ctx context.Context) (s Status, err error) {
+	err = c.ask(ctx, "status", nil, &s)
+	return s, err
+}
+
+// Refresh has the service read again what this program changed on disk.
+func (c *Client) Refresh(ctx context.Context) error { return c.ask(ctx, "refresh", nil, nil) }
+
+// Sites returns the sites that the user decided about.
+func (c *Client) Sites(ctx context.Context) ([]Site, error) {
+	var r sitesResult
+	err := c.ask(ctx, "sites", nil, &r)
+	return r.Sites, err
+}
+
+// SetSite makes a site allowed, blocked or, for crs.SiteUnknown, forgotten.
+func (c *Client) SetSite(ctx context.Context, origin string, state crs.SiteState) error {
+	return c.ask(ctx, "site.set", Site{origin, state}, nil)
+}
+
+// attach makes this program the tray of the service, which shows its dialogs on screen from now
+// on, and calls told with each status until ctx or the service ends.
+func attach(ctx context.Context, screen dialog.Screen, told func(*Client, Status)) error {
+	var c *Client
+	made := make(chan struct{})
+	c, err := dialTray(ctx, func(ctx context.Context, method string, params jsontext.Value) (any, error) {
+		if method != "status" && screen != nil {
+			return showOn(ctx, screen, method, params)
+		}
+		var s Status
+		if method != "status" {
+			return nil, crs.ErrInvalidRequest
+		}
+		if err := unmarshal(params, &s); err != nil {
+			return nil, err
+		}
+		<-made
+		told(c, s)
+		return nil, nil
+	})
+	if err != nil {
+		return err
+	}
+	close(made)
+	defer c.Close()
+	// A PIN goes to the service, so it is to be this very program too.
+	if err := checkProgram(c.peer.conn); err != nil {
+		return ErrOtherProgram
+	}
+	if err := c.ask(ctx, "ui.attach", attachParams{screen != nil}, nil); err != nil {
+		if err.Error() == ErrOtherProgram.Error() {
+			err = ErrOtherProgram
+		}
+		return err
+	}
+	return c.peer.ask(ctx, "ui.watch", nil, nil)
+}

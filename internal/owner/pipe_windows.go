@@ -1,0 +1,129 @@
+package owner
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+
+	"github.com/Microsoft/go-winio"
+	"golang.org/x/sys/windows"
+
+	"github.com/crs-bridge/crs/internal/filewatch"
+)
+
+// pipe returns the name of the user's pipe, and the access that lets in that user alone (SDDL).
+func pipe() (name, access string, err error) {
+	user, err := windows.GetCurrentProcessToken().GetTokenUser()
+	if err != nil {
+		return "", "", err
+	}
+	sid := user.User.Sid.String()
+	return `\\.\pipe\it.crs.owner.` + sid, "D:P(A;;GA;;;" + sid + ")", nil
+}
+
+// Listen makes the owner's pipe. It fails if another program made one of that name before.
+func Listen() (net.Listener, error) {
+	name, access, err := pipe()
+	if err != nil {
+		return nil, err
+	}
+	return winio.ListenPipe(name, &winio.PipeConfig{SecurityDescriptor: access})
+}
+
+func dial(ctx context.Context) (net.Conn, error) {
+	name, _, err := pipe()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := winio.DialPipeContext(ctx, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNoService
+	}
+	return conn, err
+}
+
+// other returns the process at the other end of a pipe. It is the server's or the client's: the
+// one of the two that is not this process.
+func other(conn net.Conn) (windows.Handle, error) {
+	c, ok := conn.(interface{ Fd() uintptr })
+	if !ok {
+		return 0, errors.New("not a pipe")
+	}
+	var client, server uint32
+	pipe := windows.Handle(c.Fd())
+	if err := windows.GetNamedPipeClientProcessId(pipe, &client); err != nil {
+		return 0, err
+	}
+	if err := windows.GetNamedPipeServerProcessId(pipe, &server); err != nil {
+		return 0, err
+	}
+	pid := client
+	if client == windows.GetCurrentProcessId() {
+		pid = server
+	}
+	return windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION, false, pid)
+}
+
+// checkUser returns an error unless the other end belongs to the user who runs this program.
+func checkUser(conn net.Conn) error {
+	process, err := other(conn)
+	if err != nil {
+		return err
+	}
+	defer windows.CloseHandle(process)
+	var token windows.Token
+	if err := windows.OpenProcessToken(process, windows.TOKEN_QUERY, &token); err != nil {
+		return err
+	}
+	defer token.Close()
+	peer, err := token.GetTokenUser()
+	if err != nil {
+		return err
+	}
+	self, err := windows.GetCurrentProcessToken().GetTokenUser()
+	if err != nil {
+		return err
+	}
+	if !peer.User.Sid.Equals(self.User.Sid) {
+		return errors.New("the peer belongs to another user")
+	}
+	return nil
+}
+
+// checkProgram returns an error unless the other end runs the executable that runs here: service
+// and tray are both the program without a console.
+func checkProgram(conn net.Conn) error {
+	process, err := other(conn)
+	if err != nil {
+		return err
+	}
+	defer windows.CloseHandle(process)
+	b := make([]uint16, windows.MAX_LONG_PATH)
+	n := uint32(len(b))
+	if err := windows.QueryFullProcessImageName(process, 0, &b[0], &n); err != nil {
+		return err
+	}
+	theirs, err := os.Stat(windows.UTF16ToString(b[:n]))
+	if err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	ours, err := os.Stat(self)
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(theirs, ours) {
+		return errors.New("the peer is another program")
+	}
+	return nil
+}
+
+// appears returns a channel that receives when a service may have started.
+func appears(ctx context.Context) (<-chan struct{}, error) {
+	return filewatch.Watch(ctx, ""), nil
+}

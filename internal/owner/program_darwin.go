@@ -1,0 +1,57 @@
+package owner
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// checkUser returns an error unless the other end belongs to the user who runs this program.
+func checkUser(conn net.Conn) error {
+	return raw(conn, func(fd int) error {
+		cred, err := unix.GetsockoptXucred(fd, unix.SOL_LOCAL, unix.LOCAL_PEERCRED)
+		if err != nil {
+			return err
+		}
+		if cred.Uid != uint32(os.Geteuid()) {
+			return fmt.Errorf("the peer belongs to user %d", cred.Uid)
+		}
+		return nil
+	})
+}
+
+// checkProgram returns an error unless the other end runs the executable that runs here. Its path
+// is the first of KERN_PROCARGS2, after the number of arguments (sysctl(3), XNU kern_sysctl.c).
+func checkProgram(conn net.Conn) error {
+	return raw(conn, func(fd int) error {
+		pid, err := unix.GetsockoptInt(fd, unix.SOL_LOCAL, unix.LOCAL_PEERPID)
+		if err != nil {
+			return err
+		}
+		args, err := unix.SysctlRaw("kern.procargs2", pid)
+		if err != nil || len(args) < 5 {
+			return errors.New("the program of the peer is not known")
+		}
+		path, _, _ := bytes.Cut(args[4:], []byte{0})
+		theirs, err := os.Stat(string(path))
+		if err != nil {
+			return err
+		}
+		self, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		ours, err := os.Stat(self)
+		if err != nil {
+			return err
+		}
+		if !os.SameFile(theirs, ours) {
+			return errors.New("the peer is another program")
+		}
+		return nil
+	})
+}

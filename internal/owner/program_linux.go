@@ -1,0 +1,51 @@
+package owner
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// credentials are those of whoever made the other end (SO_PEERCRED, unix(7)).
+func credentials(conn net.Conn) (cred *unix.Ucred, err error) {
+	err = raw(conn, func(fd int) (err error) {
+		cred, err = unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+		return err
+	})
+	return cred, err
+}
+
+// checkUser returns an error unless the other end belongs to the user who runs this program.
+func checkUser(conn net.Conn) error {
+	cred, err := credentials(conn)
+	if err != nil {
+		return err
+	}
+	if cred.Uid != uint32(os.Geteuid()) {
+		return fmt.Errorf("the peer belongs to user %d", cred.Uid)
+	}
+	return nil
+}
+
+// checkProgram returns an error unless the other end runs the executable that runs here.
+func checkProgram(conn net.Conn) error {
+	cred, err := credentials(conn)
+	if err != nil {
+		return err
+	}
+	theirs, err := os.Stat(fmt.Sprintf("/proc/%d/exe", cred.Pid))
+	if err != nil {
+		return fmt.Errorf("the program of the peer is not known: %w", err)
+	}
+	ours, err := os.Stat("/proc/self/exe")
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(theirs, ours) {
+		return errors.New("the peer is another program")
+	}
+	return nil
+}
