@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"testing"
 	"time"
 
@@ -21,27 +20,9 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	if os.Getuid() != 0 {
-		os.Exit(asRoot())
+		os.Exit(testns.AsRoot()) // TestT08OtherUser needs a second user
 	}
 	os.Exit(testns.World{Tests: withoutLeaks{m}, WithoutPcscd: true}.Run())
-}
-
-// asRoot runs this test binary in a user namespace that knows other users besides this one:
-// TestT08OtherUser needs a second one. It takes newuidmap, from Debian's package uidmap.
-func asRoot() int {
-	self, err := os.Executable()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	inner := exec.Command("unshare", append([]string{"--user", "--map-root-user", "--map-auto", self}, os.Args[1:]...)...)
-	inner.Stdin, inner.Stdout, inner.Stderr = os.Stdin, os.Stdout, os.Stderr
-	err = inner.Run()
-	if inner.ProcessState == nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return inner.ProcessState.ExitCode()
 }
 
 // withoutLeaks fails when a goroutine outlives the tests.

@@ -3,7 +3,6 @@ package owner
 import (
 	"context"
 	"errors"
-	"net"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -27,10 +26,15 @@ type Client struct {
 }
 
 // Dial connects to the service of this user.
-func Dial(ctx context.Context) (*Client, error) { return dialTray(ctx, nil) }
+func Dial(ctx context.Context) (*Client, error) {
+	c, err := newClient(ctx)
+	if err == nil {
+		c.start()
+	}
+	return c, err
+}
 
-// dialTray connects; what the service asks is answered by answer.
-func dialTray(ctx context.Context, answer func(context.Context, string, jsontext.Value) (any, error)) (*Client, error) {
+func newClient(ctx context.Context) (*Client, error) {
 	conn, err := dial(ctx)
 	if err != nil {
 		return nil, err
@@ -39,19 +43,15 @@ func dialTray(ctx context.Context, answer func(context.Context, string, jsontext
 		conn.Close()
 		return nil, err
 	}
-	if answer == nil {
-		answer = func(context.Context, string, jsontext.Value) (any, error) { return nil, crs.ErrInvalidRequest }
-	}
-	return newClient(conn, answer), nil
+	nothing := func(context.Context, string, jsontext.Value) (any, error) { return nil, crs.ErrInvalidRequest }
+	return &Client{peer: newPeer(conn, nothing), ended: make(chan struct{})}, nil
 }
 
-func newClient(conn net.Conn, answer func(context.Context, string, jsontext.Value) (any, error)) *Client {
-	c := &Client{peer: newPeer(conn, answer), ended: make(chan struct{})}
+func (c *Client) start() {
 	go func() {
 		defer close(c.ended)
 		c.peer.run(context.Background())
 	}()
-	return c
 }
 
 // Close ends the connection.
@@ -91,38 +91,32 @@ func (c *Client) SetSite(ctx context.Context, origin string, state crs.SiteState
 }
 
 // attach makes this program the tray of the service, which shows its dialogs on screen from now
-// on, and calls told with each status until ctx or the service ends.
+// on, nowhere if it is nil, and calls told with each status until ctx or the service ends.
 func attach(ctx context.Context, screen dialog.Screen, told func(*Client, Status)) error {
-	var c *Client
-	made := make(chan struct{})
-	c, err := dialTray(ctx, func(ctx context.Context, method string, params jsontext.Value) (any, error) {
-		if method != "status" && screen != nil {
-			return showOn(ctx, screen, method, params)
-		}
-		var s Status
-		if method != "status" {
-			return nil, crs.ErrInvalidRequest
-		}
-		if err := unmarshal(params, &s); err != nil {
-			return nil, err
-		}
-		<-made
-		told(c, s)
-		return nil, nil
-	})
+	c, err := newClient(ctx)
 	if err != nil {
 		return err
 	}
-	close(made)
+	if screen != nil {
+		c.peer.answer = func(ctx context.Context, method string, params jsontext.Value) (any, error) {
+			return showOn(ctx, screen, method, params)
+		}
+	}
+	c.peer.told = func(method string, params jsontext.Value) error {
+		var s Status
+		if err := unmarshal(params, &s); err != nil || method != "status" {
+			return errors.New("not a status")
+		}
+		told(c, s)
+		return nil
+	}
+	c.start()
 	defer c.Close()
 	// A PIN goes to the service, so it is to be this very program too.
 	if err := checkProgram(c.peer.conn); err != nil {
 		return ErrOtherProgram
 	}
 	if err := c.ask(ctx, "ui.attach", attachParams{screen != nil}, nil); err != nil {
-		if err.Error() == ErrOtherProgram.Error() {
-			err = ErrOtherProgram
-		}
 		return err
 	}
 	return c.peer.ask(ctx, "ui.watch", nil, nil)

@@ -45,6 +45,9 @@ type peer struct {
 	// context ends when the other side cancels the request or goes.
 	answer func(ctx context.Context, method string, params jsontext.Value) (any, error)
 
+	// told takes in a notification, in the order of their coming. nil: none is expected.
+	told func(method string, params jsontext.Value) error
+
 	writing sync.Mutex
 
 	mu       sync.Mutex
@@ -104,7 +107,10 @@ func (p *peer) run(ctx context.Context) error {
 		case m.Method == "cancel" && m.ID == 0:
 			p.cancel(m.Params)
 		case m.ID == 0:
-			if _, err := p.answer(ctx, m.Method, m.Params); err != nil {
+			if p.told == nil {
+				return errors.New("a request without a number")
+			}
+			if err := p.told(m.Method, m.Params); err != nil {
 				return err
 			}
 		default:
