@@ -98,7 +98,7 @@ func (s *Server) serve(ctx context.Context, conn net.Conn) {
 	c := &client{Server: s}
 	c.peer = newPeer(conn, c.answer)
 	if err := c.peer.run(ctx); err != nil {
-		s.Log.Warn("owner socket", "error", err)
+		s.Log.Info("connection of the owner ended", "reason", err)
 	}
 	s.detach(c.peer)
 }
