@@ -15,12 +15,15 @@ const testPUK, freshPIN = "87654321", "24680"
 // careCard is a card whose PIN can be unblocked.
 type careCard struct {
 	*testCard
-	unblocked []error // what the next calls of UnblockPIN return
+	unblocked []error // what the next calls of ChangePIN and UnblockPIN return
 	typed     []*crs.PIN
+	entered   func() // called within them
 }
 
-func (c *careCard) VerifyPIN(context.Context, *crs.PIN) error           { return nil }
-func (c *careCard) ChangePIN(context.Context, *crs.PIN, *crs.PIN) error { return nil }
+func (c *careCard) VerifyPIN(context.Context, *crs.PIN) error { return nil }
+func (c *careCard) ChangePIN(ctx context.Context, old, fresh *crs.PIN) error {
+	return c.UnblockPIN(ctx, old, fresh)
+}
 func (c *careCard) PUKStatus(context.Context) (crs.PINStatus, error) {
 	return crs.UnknownPINStatus, nil
 }
@@ -28,6 +31,9 @@ func (c *careCard) UnblockPIN(_ context.Context, puk, fresh *crs.PIN) error {
 	c.typed = append(c.typed, puk, fresh)
 	puk.Wipe()
 	fresh.Wipe()
+	if c.entered != nil {
+		c.entered()
+	}
 	err := c.unblocked[0]
 	c.unblocked = c.unblocked[1:]
 	return err
@@ -122,4 +128,135 @@ func TestPageCannotCloseAnUnblock(t *testing.T) {
 			t.Errorf("asked %s", w.ui.log())
 		}
 	})
+}
+
+// What the owner asks for from the menu is done by dialogs alone: they are asked again after a
+// wrong code, and told what became of it; nobody is told who closed one.
+func TestCareAtTheOwnersWish(t *testing.T) {
+	t.Parallel()
+	wrong := &crs.PINError{Retries: 2, SW: 0x63C2}
+	wrongPUK := &crs.PINError{PUK: true, Retries: 2, SW: 0x63C2}
+	blocked := &crs.PINError{Blocked: true, SW: 0x6983}
+	torn := &crs.PINError{Retries: -1, Uncertain: true, Err: crs.ErrCardRemoved}
+	last := crs.PINStatus{Retries: 1}
+	for name, test := range map[string]struct {
+		change  func(*offlineWorld, *careCard)
+		unblock bool
+		answers []error
+		asked   string
+	}{
+		"change":              {nil, false, []error{nil}, "change:<nil> care:false,<nil>"},
+		"change, wrong first": {nil, false, []error{wrong, nil}, "change:<nil> change:" + wrong.Error() + " care:false,<nil>"},
+		"change, blocked":     {nil, false, []error{blocked}, "change:<nil> care:false," + blocked.Error()},
+		"change, torn":        {nil, false, []error{torn}, "change:<nil> care:false," + torn.Error()},
+		"change, last try": {func(w *offlineWorld, c *careCard) { w.card.status = last }, false, []error{nil},
+			"change:<nil> confirm care:false,<nil>"},
+		"change, not the last try": {func(w *offlineWorld, c *careCard) {
+			w.card.status = last
+			w.ui.confirm = func(context.Context) (bool, error) { return false, nil }
+		}, false, nil, "change:<nil> confirm"},
+		"change, closed": {func(w *offlineWorld, c *careCard) {
+			w.ui.change = func(context.Context, crs.PINPrompt) (*crs.PIN, *crs.PIN, error) { return nil, nil, crs.ErrCancelled }
+		}, false, nil, "change:<nil>"},
+		"unblock":              {nil, true, []error{nil}, "unblock:<nil> care:true,<nil>"},
+		"unblock, wrong first": {nil, true, []error{wrongPUK, nil}, "unblock:<nil> unblock:" + wrongPUK.Error() + " care:true,<nil>"},
+		"unblock, closed": {func(w *offlineWorld, c *careCard) {
+			w.ui.unblock = func(context.Context, crs.PUKPrompt) (*crs.PIN, *crs.PIN, error) { return nil, nil, crs.ErrCancelled }
+		}, true, nil, "unblock:<nil>"},
+		"no card": {func(w *offlineWorld, c *careCard) { w.cards.set(crs.Reader{Name: "reader"}) }, true, nil,
+			"care:true," + crs.ErrCardRemoved.Error()},
+		"no usable card": {func(w *offlineWorld, c *careCard) { w.cards.set(crs.Reader{Name: "reader", Err: crs.ErrCardMute}) }, true, nil,
+			"care:true," + crs.ErrCardMute.Error()},
+		"a card without care": {func(w *offlineWorld, c *careCard) { w.cards.set(crs.Reader{Name: "reader", Card: c.testCard}) }, true, nil,
+			"care:true," + crs.ErrPINUnsupported.Error()},
+	} {
+		w := offline(t)
+		card := &careCard{testCard: w.card, unblocked: test.answers}
+		w.cards.set(crs.Reader{Name: "another"}, crs.Reader{Name: "reader", Card: card})
+		w.ui.unblock, w.ui.change = typesPUK, typesChange
+		if test.change != nil {
+			test.change(w, card)
+		}
+		do := w.ChangePIN
+		if test.unblock {
+			do = w.UnblockPIN
+		}
+		if err := do(t.Context(), "reader"); err != nil || w.ui.log() != test.asked {
+			t.Errorf("%s: %v, asked %s, want %s", name, err, w.ui.log(), test.asked)
+		}
+		if len(card.unblocked) != 0 {
+			t.Errorf("%s: %d answers of the card are left", name, len(card.unblocked))
+		}
+		for i, pin := range card.typed {
+			if pin.Len() != 0 {
+				t.Errorf("%s: typing %d was not wiped", name, i)
+			}
+		}
+	}
+}
+
+func typesChange(context.Context, crs.PINPrompt) (old, fresh *crs.PIN, err error) {
+	return crs.NewPIN([]byte(testPIN)), crs.NewPIN([]byte(freshPIN)), nil
+}
+
+// TestT12CareAndLogins: one dialog at a time, whoever asks; but a site that the user does not know
+// cannot keep the owner from the PIN.
+func TestT12CareAndLogins(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := offline(t)
+		card := &careCard{testCard: w.card, unblocked: []error{nil}}
+		w.cards.set(crs.Reader{Name: "reader", Card: card})
+		typing := make(chan struct{})
+		w.ui.unblock = func(ctx context.Context, p crs.PUKPrompt) (*crs.PIN, *crs.PIN, error) {
+			<-typing
+			return typesPUK(ctx, p)
+		}
+		ended := make(chan error)
+		go func() { ended <- w.UnblockPIN(t.Context(), "reader") }()
+		synctest.Wait()
+		if _, err := w.login(portale); crs.CodeOf(err) != crs.ErrBusy {
+			t.Errorf("a login beside it: %v", err)
+		}
+		if err := w.ChangePIN(t.Context(), "reader"); crs.CodeOf(err) != crs.ErrBusy {
+			t.Errorf("a change beside it: %v", err)
+		}
+		close(typing)
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+
+		w.ui.pin = func(ctx context.Context, _ crs.PINPrompt) (*crs.PIN, error) { return nil, never(ctx) }
+		ctx, leave := context.WithCancelCause(t.Context())
+		w.ctx = ctx
+		go func() { _, err := w.login(portale); ended <- err }()
+		synctest.Wait()
+		if err := w.UnblockPIN(t.Context(), "reader"); crs.CodeOf(err) != crs.ErrBusy {
+			t.Errorf("beside a login: %v", err)
+		}
+		leave(errGone)
+		<-ended
+	})
+}
+
+// Whoever asked may go: what became of a PIN that was sent is told all the same, and nothing else.
+func TestCareOutlivesItsTray(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		answer error
+		asked  string
+	}{
+		"done":      {nil, "change:<nil> care:false,<nil>"},
+		"uncertain": {&crs.PINError{Retries: -1, Uncertain: true, SW: 0x6F00}, "change:<nil> care:false,no clear answer to the PIN, the try is perhaps counted (SW 6F00)"},
+		"not sent":  {crs.ErrCardRemoved, "change:<nil>"},
+	} {
+		w := offline(t)
+		ctx, leave := context.WithCancel(t.Context())
+		card := &careCard{testCard: w.card, unblocked: []error{test.answer}, entered: leave}
+		w.cards.set(crs.Reader{Name: "reader", Card: card})
+		w.ui.change = typesChange
+		if err := w.ChangePIN(ctx, "reader"); err != nil || w.ui.log() != test.asked {
+			t.Errorf("%s: %v, asked %s", name, err, w.ui.log())
+		}
+	}
 }
