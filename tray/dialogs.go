@@ -21,6 +21,14 @@ type Windows struct {
 	zenity string // program, for tests; "" means where the system has it
 }
 
+// Why no window can be shown, and why a desktop shows no icon.
+var (
+	ErrNoDisplay = errors.New("there is no display to open a window on: set DISPLAY or WAYLAND_DISPLAY, or add --ui terminal")
+	ErrNoZenity  = errors.New("no zenity that only the administrator can change")
+	ErrNoBus     = errors.New("there is no session bus")
+	ErrNoHost    = errors.New("this desktop has no place for icons (no StatusNotifier host)")
+)
+
 // Ask puts a question whose default is no.
 func (w Windows) Ask(ctx context.Context, t catalog.Text) (yes bool, err error) {
 	err = deliberate(func() error {

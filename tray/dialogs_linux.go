@@ -24,12 +24,11 @@ import (
 // which another program may have changed.
 const zenityPath = "/usr/bin/zenity"
 
-var errNoDisplay = errors.New("there is no display to open a window on: set DISPLAY or WAYLAND_DISPLAY, or add --ui terminal")
-
-// Usable returns nil when windows can be shown, else an error that names what helps.
+// Usable returns nil when windows can be shown, else an error that names what helps: ErrNoDisplay
+// or ErrNoZenity.
 func (w Windows) Usable() error {
 	if os.Getenv("DISPLAY") == "" && os.Getenv("WAYLAND_DISPLAY") == "" {
-		return errNoDisplay
+		return ErrNoDisplay
 	}
 	return trusted(w.program())
 }
@@ -45,7 +44,7 @@ func (w Windows) program() string {
 func trusted(program string) error {
 	path, err := filepath.EvalSymlinks(program)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("windows need %s: install it (sudo apt install zenity), or add --ui terminal", program)
+		return fmt.Errorf("%w: windows need %s: install it (sudo apt install zenity), or add --ui terminal", ErrNoZenity, program)
 	}
 	if err != nil {
 		return err
@@ -56,7 +55,7 @@ func trusted(program string) error {
 			return err
 		}
 		if owner, ok := info.Sys().(*syscall.Stat_t); !ok || owner.Uid != 0 || info.Mode()&0o022 != 0 {
-			return fmt.Errorf("%s is not used for windows, because others than the administrator can change %s: mend its owner and mode, or add --ui terminal", program, path)
+			return fmt.Errorf("%w: others can change %s: mend its owner and mode, or add --ui terminal", ErrNoZenity, path)
 		}
 		if path == "/" {
 			return nil
@@ -193,7 +192,7 @@ func (w Windows) run(ctx context.Context, stdin string, args ...string) ([]byte,
 	case errors.As(err, &exit) && exit.ExitCode() == exitClosed:
 		err = crs.ErrCancelled
 	case strings.Contains(string(stderr), "cannot open display"):
-		err = errNoDisplay
+		err = ErrNoDisplay
 	default:
 		err = fmt.Errorf("the window of %s ended: %w (%q)", w.program(), err, string(stderr))
 	}

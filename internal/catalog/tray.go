@@ -1,0 +1,92 @@
+package catalog
+
+import (
+	"errors"
+
+	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/owner"
+)
+
+// In returns Say of a language, "" for that of the session.
+func In(lang string) func(key string, pairs ...string) string { return in(lang).say }
+
+// CardTitle is how a menu calls a card.
+func CardTitle(lang, holder, kind string, blocked bool) string {
+	t := in(lang)
+	key := "tray.card"
+	if blocked {
+		key = "tray.card.blocked"
+	}
+	return t.say(key, "holder", t.holder(crs.Info{Holder: holder}), "kind", literal(kind, maxReader))
+}
+
+// Sites asks which of the sites to decide about anew.
+func Sites(lang string, sites []owner.Site) (d Text, rows []string) {
+	t := in(lang)
+	d = t.dialog(crs.Prompt{}, "tray.sites.title", "", "")
+	d.After = t.say("tray.sites.choose")
+	for _, s := range sites {
+		rows = append(rows, t.say("tray.sites.row", "state", t.siteState(s.State), "site", host(s.Origin)))
+	}
+	return t.answers(d, "continue", "tray.sites.close", "terminal.number"), rows
+}
+
+// NoSites says that there is none yet.
+func NoSites(lang string) Text {
+	t := in(lang)
+	d := t.dialog(crs.Prompt{}, "tray.sites.title", "", "")
+	d.After = t.say("tray.sites.none")
+	return t.answers(d, "understood", "", "")
+}
+
+// SiteDecision asks what is to become of a site; each row stands for the state at its index.
+func SiteDecision(lang string, s owner.Site) (d Text, rows []string, states []crs.SiteState) {
+	t := in(lang)
+	d = t.dialog(crs.Prompt{}, "tray.site.title", "", "")
+	d.Site = host(s.Origin)
+	d.After = t.say("tray.site.now", "state", t.siteState(s.State))
+	for _, choice := range []struct {
+		key   string
+		state crs.SiteState
+	}{{"tray.site.allow", crs.SiteAllowed}, {"tray.site.block", crs.SiteBlocked}, {"tray.site.forget", crs.SiteUnknown}} {
+		if choice.state != s.State {
+			rows, states = append(rows, t.say(choice.key)), append(states, choice.state)
+		}
+	}
+	return t.answers(d, "continue", "cancel", "terminal.number"), rows, states
+}
+
+func (t texts) siteState(s crs.SiteState) string {
+	if s == crs.SiteBlocked {
+		return t.say("sites.state.blocked")
+	}
+	return t.say("sites.state.allowed")
+}
+
+// host is the part of an origin that people know a site by, whole. What is no origin is shown as
+// it is.
+func host(origin string) string {
+	if o, err := crs.ParseOrigin(origin); err == nil {
+		return o.Host()
+	}
+	return literal(origin, len(origin))
+}
+
+// Diagnosis shows what was found out for those who help.
+func Diagnosis(lang, found string) Text {
+	t := in(lang)
+	d := t.dialog(crs.Prompt{}, "tray.diagnosis.title", "", "")
+	d.After = found
+	return t.answers(d, "understood", "", "")
+}
+
+// TrayFailed says that something of the menu with this key was not done, and what to do.
+func TrayFailed(lang, key string, err error) Text {
+	t := in(lang)
+	d := t.dialog(crs.Prompt{}, "tray.failed.title", "", "")
+	d.After = t.say(key) + "\n\n" + t.say("problem.detail", "detail", literal(err.Error(), maxDetail))
+	if errors.Is(err, crs.ErrBusy) {
+		d.After = t.say("tray.failed.busy")
+	}
+	return t.answers(d, "understood", "", "")
+}

@@ -1,0 +1,113 @@
+package tray
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"html"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+
+	"github.com/crs-bridge/crs/internal/catalog"
+)
+
+// hostTime is how long after the login of a session its panel may take to come.
+const hostTime = 5 * time.Second
+
+// Icons returns nil when the desktop shows icons, else ErrNoBus or ErrNoHost.
+func Icons() error {
+	d, err := connect()
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	return d.hasHost()
+}
+
+// desktop is the session bus: notifications, and whether anything shows icons.
+type desktop struct {
+	bus *dbus.Conn
+
+	mu   sync.Mutex
+	last uint32 // the notification that the next one replaces
+}
+
+// openDesktop returns nil, and no error, when there can be windows but no icon.
+func openDesktop(ctx context.Context, language func() string) (*desktop, error) {
+	say := catalog.In(language())
+	switch err := (Windows{}).Usable(); {
+	case errors.Is(err, ErrNoDisplay):
+		return nil, errors.New(say("tray.nodisplay"))
+	case err != nil:
+		return nil, errors.New(say("tray.nozenity"))
+	}
+	d, err := connect()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "crs:", say("tray.nobus"))
+		return nil, nil
+	}
+	late := time.AfterFunc(hostTime, func() {
+		if d.hasHost() != nil && ctx.Err() == nil {
+			fmt.Fprintln(os.Stderr, "crs:", say("tray.nohost"))
+		}
+	})
+	context.AfterFunc(ctx, func() { late.Stop() })
+	return d, nil
+}
+
+// connect never starts a bus, as the library would by itself: no panel would be on it.
+func connect() (*desktop, error) {
+	bus, err := dbus.SessionBusPrivateNoAutoStartup()
+	if err == nil {
+		if err = bus.Auth(nil); err == nil {
+			err = bus.Hello()
+		}
+		if err != nil {
+			bus.Close()
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v", ErrNoBus, err)
+	}
+	return &desktop{bus: bus}, nil
+}
+
+func (d *desktop) close() { d.bus.Close() }
+
+func (d *desktop) hasHost() error {
+	const watcher = "org.kde.StatusNotifierWatcher"
+	ctx, cancel := context.WithTimeout(context.Background(), hostTime)
+	defer cancel()
+	var there dbus.Variant
+	err := d.bus.Object(watcher, "/StatusNotifierWatcher").CallWithContext(ctx,
+		"org.freedesktop.DBus.Properties.Get", dbus.FlagNoAutoStart, watcher, "IsStatusNotifierHostRegistered").Store(&there)
+	if err != nil {
+		return fmt.Errorf("%w: %v", ErrNoHost, err)
+	}
+	if there.Value() != true {
+		return ErrNoHost
+	}
+	return nil
+}
+
+// notify shows a notification in place of the last one.
+func (d *desktop) notify(title, text string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	server := d.bus.Object("org.freedesktop.Notifications", "/org/freedesktop/Notifications")
+	var can []string
+	if err := server.CallWithContext(ctx, "org.freedesktop.Notifications.GetCapabilities", 0).Store(&can); err != nil {
+		return err
+	}
+	if slices.Contains(can, "body-markup") {
+		text = html.EscapeString(text)
+	}
+	return server.CallWithContext(ctx, "org.freedesktop.Notifications.Notify", 0,
+		name, d.last, "", title, text, []string{}, map[string]dbus.Variant{}, int32(-1)).Store(&d.last)
+}

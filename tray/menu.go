@@ -1,0 +1,212 @@
+package tray
+
+import (
+	"strconv"
+
+	"github.com/crs-bridge/crs/internal/catalog"
+	"github.com/crs-bridge/crs/internal/owner"
+)
+
+// view is all that the user sees of the tray: it is made anew from the state at each change.
+type view struct {
+	icon  picture
+	title string // the state in words
+	menu  []item
+}
+
+// item is a line of the menu. The zero value is a separator.
+type item struct {
+	label   string
+	off     bool // it only tells something, or is of no use now
+	checked bool // among items of which one is chosen
+	action  action
+	items   []item // a submenu
+}
+
+// action is what an item does.
+type action struct {
+	do     verb
+	reader string // of changePIN and unblockPIN
+	lang   string // of setLanguage
+}
+
+type verb string
+
+const (
+	changePIN    verb = "change PIN"
+	unblockPIN   verb = "unblock PIN"
+	showSites    verb = "sites"
+	setLanguage  verb = "language"
+	diagnose     verb = "diagnose"
+	startService verb = "start"
+	quitTray     verb = "quit"
+)
+
+// look returns what is to be seen of a state; ok is false while no service answers.
+func look(s owner.Status, ok bool, lang string) view {
+	say := catalog.In(lang)
+	if !ok {
+		s = owner.Status{}
+	}
+	icon, key, cards := sum(s, ok)
+	title := say(key, "count", strconv.Itoa(len(cards)))
+	v := view{icon: icon, title: title, menu: []item{{label: title, off: true}}}
+	if !ok {
+		v.menu = append(v.menu, item{label: say("tray.start"), action: action{do: startService}})
+	}
+	switch len(cards) {
+	case 0:
+		v.menu = append(v.menu, item{})
+		v.menu = append(v.menu, care(owner.Reader{Card: &owner.Card{}}, lang)...)
+	case 1:
+		v.menu = append(v.menu, item{label: cardTitle(cards[0].Card, false, lang), off: true}, item{})
+		v.menu = append(v.menu, care(cards[0], lang)...)
+	default:
+		for _, r := range cards {
+			v.menu = append(v.menu, item{label: cardTitle(r.Card, r.Card.Blocked, lang), items: append(
+				[]item{{label: say("tray.reader", "reader", catalog.Literal(r.Name)), off: true}}, care(r, lang)...)})
+		}
+	}
+	return view{icon: v.icon, title: v.title, menu: append(v.menu,
+		item{},
+		item{label: say("tray.sites"), off: !ok, action: action{do: showSites}},
+		item{label: say("tray.language"), items: languages(lang)},
+		item{label: say("tray.diagnose"), action: action{do: diagnose}},
+		item{},
+		item{label: say("tray.quit"), action: action{do: quitTray}},
+	)}
+}
+
+// sum returns what a state comes to, the more urgent before the less, and the readers whose card
+// can be used.
+func sum(s owner.Status, ok bool) (icon picture, key string, cards []owner.Reader) {
+	if !ok {
+		return noService, "tray.noservice", nil
+	}
+	icon, key = noReader, "tray.noreader"
+	var blocked, reading bool
+	var problem string
+	for _, r := range s.Readers {
+		switch {
+		case r.Card != nil:
+			cards = append(cards, r)
+			blocked = blocked || r.Card.Blocked
+		case r.Name == "": // stands for the smart card service, which does not run
+			key = "tray.nopcsc"
+			continue
+		case r.Reading:
+			reading = true
+		case r.Problem != "":
+			problem = problemKey(r.Problem)
+		}
+		icon, key = noCard, "tray.nocard"
+	}
+	switch {
+	case len(cards) > 0:
+		icon, key = cardReady, "tray.ready"
+	case reading:
+		key = "tray.reading"
+	case problem != "":
+		key = problem
+	}
+	if blocked {
+		icon, key = pinBlocked, "tray.blocked"
+	}
+	if len(cards) > 1 {
+		key = "tray.several"
+	}
+	return icon, key, cards
+}
+
+// problemKey returns the text for a card that cannot be used, short enough for a menu.
+func problemKey(p owner.Problem) string {
+	switch p {
+	case "no_service":
+		return "tray.nopcsc"
+	case "mute":
+		return "tray.mute"
+	case "not_cns":
+		return "tray.notcns"
+	case "in_use":
+		return "tray.inuse"
+	case "stuck":
+		return "tray.stuck"
+	}
+	return "tray.badcard"
+}
+
+// care is what can be done about the PIN of the card in a reader. What is urgent comes first.
+func care(r owner.Reader, lang string) []item {
+	say := catalog.In(lang)
+	change := item{label: say("tray.change"), off: !r.Card.CanCare, action: action{do: changePIN, reader: r.Name}}
+	unblock := item{label: say("tray.unblock"), off: !r.Card.CanCare, action: action{do: unblockPIN, reader: r.Name}}
+	if r.Card.Blocked {
+		return []item{unblock, change}
+	}
+	return []item{change, unblock}
+}
+
+func cardTitle(c *owner.Card, blocked bool, lang string) string {
+	return catalog.CardTitle(lang, c.Holder, c.Kind, blocked)
+}
+
+// languages call themselves by their own names: whoever chose the wrong one has to find back.
+func languages(now string) (items []item) {
+	for _, l := range []struct{ lang, name string }{
+		{"", catalog.In(now)("tray.language.system")}, {"it", "Italiano"}, {"en", "English"}, {"de", "Deutsch"},
+	} {
+		items = append(items, item{label: l.name, checked: l.lang == now, action: action{do: setLanguage, lang: l.lang}})
+	}
+	return items
+}
+
+// notice is something that happened to a card and that its owner is told at once.
+type notice struct {
+	blocked bool   // else unblocked
+	holder  string // "" while there is one card, of which it is clear
+	kind    string
+}
+
+// news returns what happened to the PINs of cards that stayed in their readers.
+func news(old, now owner.Status) (all []notice) {
+	before := map[string]*owner.Card{}
+	for _, r := range old.Readers {
+		before[r.Name] = r.Card
+	}
+	cards := 0
+	for _, r := range now.Readers {
+		if r.Card != nil {
+			cards++
+		}
+	}
+	for _, r := range now.Readers {
+		was, is := before[r.Name], r.Card
+		if was == nil || is == nil || was.Blocked == is.Blocked || was.Holder != is.Holder || was.Kind != is.Kind {
+			continue
+		}
+		n := notice{blocked: is.Blocked}
+		if cards > 1 {
+			n.holder, n.kind = is.Holder, is.Kind
+		}
+		all = append(all, n)
+	}
+	return all
+}
+
+func (n notice) title(lang string) string {
+	if n.blocked {
+		return catalog.In(lang)("tray.notice.blocked")
+	}
+	return catalog.In(lang)("tray.notice.unblocked")
+}
+
+func (n notice) text(lang string) string {
+	text := catalog.In(lang)("tray.notice.unblocked.after")
+	if n.blocked {
+		text = catalog.In(lang)("tray.notice.blocked.after")
+	}
+	if n.kind != "" {
+		text = catalog.CardTitle(lang, n.holder, n.kind, false) + "\n" + text
+	}
+	return text
+}

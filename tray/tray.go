@@ -1,0 +1,187 @@
+package tray
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/catalog"
+	"github.com/crs-bridge/crs/internal/dialog"
+	"github.com/crs-bridge/crs/internal/owner"
+)
+
+// Service is the service as the tray sees it.
+type Service interface {
+	// Status returns what the service last told of itself, ok false while none answers, and a
+	// channel that is closed at the next change of either.
+	Status() (s owner.Status, ok bool, changed <-chan struct{})
+
+	// ChangePIN and UnblockPIN return when it is done or given up. The service asks, and tells
+	// what the card said, in dialogs of its own, which this tray shows for it.
+	ChangePIN(ctx context.Context, reader string) error
+	UnblockPIN(ctx context.Context, reader string) error
+
+	// Sites lists what the user decided, and SetSite changes it; crs.SiteUnknown forgets.
+	Sites(ctx context.Context) ([]owner.Site, error)
+	SetSite(ctx context.Context, origin string, state crs.SiteState) error
+}
+
+// Tray is the icon that shows the state of card and service, and its menu.
+type Tray struct {
+	Service Service
+	Screen  dialog.Screen
+
+	// Diagnose returns what `crs doctor` finds, to be shown.
+	Diagnose func(context.Context) (string, error)
+	// StartService starts the service in the background.
+	StartService func() error
+
+	// Language returns the language that was chosen, "" for that of the session, and
+	// SetLanguage keeps another choice.
+	Language    func() string
+	SetLanguage func(string) error
+
+	Log *slog.Logger
+}
+
+// place is where a desktop shows the icons of running programs.
+type place interface {
+	show(view) // called by one goroutine, also when nothing has changed
+	notify(title, text string) error
+}
+
+// nowhere is a desktop without a place for icons.
+type nowhere struct{}
+
+func (nowhere) show(view)                       {}
+func (nowhere) notify(title, text string) error { return nil }
+
+// run shows the state until the context ends or the user quits. What is chosen in the menu comes
+// from chosen.
+func (t *Tray) run(ctx context.Context, p place, chosen <-chan action) {
+	ctx, quit := context.WithCancel(ctx)
+	var (
+		known owner.Status
+		done  = make(chan struct{})
+		busy  bool // a window of the menu is open
+	)
+	defer func() {
+		quit()
+		if busy {
+			<-done
+		}
+	}()
+	for {
+		status, ok, changed := t.Service.Status()
+		lang := t.Language()
+		p.show(look(status, ok, lang))
+		for _, n := range news(known, status) {
+			go t.notify(p, n.title(lang), n.text(lang))
+		}
+		known = status
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		case <-done:
+			busy = false
+		case a := <-chosen:
+			switch {
+			case a.do == quitTray:
+				return
+			case busy:
+				say := catalog.In(lang)
+				go t.notify(p, say("tray.notice.busy"), say("tray.notice.busy.after"))
+			default:
+				busy = true
+				go func() {
+					t.do(ctx, a, lang)
+					done <- struct{}{}
+				}()
+			}
+		}
+	}
+}
+
+func (t *Tray) notify(p place, title, text string) {
+	if err := p.notify(title, text); err != nil {
+		t.Log.Warn("a notification was not shown", "error", err)
+	}
+}
+
+// do does what was chosen in the menu.
+func (t *Tray) do(ctx context.Context, a action, lang string) {
+	var err error
+	failed := "tray.failed.service"
+	switch a.do {
+	case changePIN:
+		err = t.Service.ChangePIN(ctx, a.reader)
+	case unblockPIN:
+		err = t.Service.UnblockPIN(ctx, a.reader)
+	case showSites:
+		err = t.sites(ctx, lang)
+	case setLanguage:
+		failed = "tray.failed.language"
+		err = t.SetLanguage(a.lang)
+	case diagnose:
+		failed = "tray.failed.diagnose"
+		err = t.diagnose(ctx, lang)
+	case startService:
+		failed = "tray.failed.start"
+		err = t.StartService()
+	}
+	if ctx.Err() != nil || told(err) {
+		return
+	}
+	t.Log.Warn("not done", "what", a.do, "error", err)
+	if err := t.Screen.Tell(ctx, catalog.TrayFailed(lang, failed, err)); err != nil {
+		t.Log.Warn("the user was not told", "error", err)
+	}
+}
+
+// told reports whether an error needs no further window: the user gave up, or it is about the
+// card, and then the service has explained it.
+func told(err error) bool {
+	switch crs.CodeOf(err) {
+	case crs.ErrInternal, crs.ErrTimeout, crs.ErrBusy, crs.ErrInvalidRequest:
+		return false
+	}
+	return true
+}
+
+// sites lets the user decide anew about sites until they close the list.
+func (t *Tray) sites(ctx context.Context, lang string) error {
+	for {
+		known, err := t.Service.Sites(ctx)
+		if err != nil {
+			return err
+		}
+		if len(known) == 0 {
+			return t.Screen.Tell(ctx, catalog.NoSites(lang))
+		}
+		text, rows := catalog.Sites(lang, known)
+		i, err := t.Screen.Choose(ctx, text, rows)
+		if err != nil {
+			return err
+		}
+		text, rows, states := catalog.SiteDecision(lang, known[i])
+		j, err := t.Screen.Choose(ctx, text, rows)
+		if errors.Is(err, crs.ErrCancelled) && ctx.Err() == nil {
+			continue
+		} else if err != nil {
+			return err
+		}
+		if err := t.Service.SetSite(ctx, known[i].Origin, states[j]); err != nil {
+			return err
+		}
+	}
+}
+
+func (t *Tray) diagnose(ctx context.Context, lang string) error {
+	found, err := t.Diagnose(ctx)
+	if err != nil {
+		return err
+	}
+	return t.Screen.Tell(ctx, catalog.Diagnosis(lang, found))
+}
