@@ -1,0 +1,272 @@
+package tray
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/owner"
+)
+
+// TestTrayProcess is the tray of startTray.
+func TestTrayProcess(t *testing.T) {
+	if os.Getenv(trayEnv) == "" {
+		t.Skip("run by other tests")
+	}
+	s := &scripted{changed: make(chan struct{})}
+	in := json.NewDecoder(os.Stdin)
+	if err := in.Decode(&s.now); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for {
+			var now scene
+			if in.Decode(&now) != nil {
+				os.Exit(1) // the test is over
+			}
+			s.mu.Lock()
+			s.now = now
+			close(s.changed)
+			s.changed = make(chan struct{})
+			s.mu.Unlock()
+		}
+	}()
+	tray := &Tray{
+		Service:      s,
+		Screen:       Windows{},
+		Diagnose:     func(context.Context) (string, error) { return s.scene().Found, nil },
+		StartService: func() error { fmt.Println("start"); return nil },
+		Language:     func() string { return s.scene().Lang },
+		SetLanguage:  func(lang string) error { fmt.Println("language", lang); return nil },
+		Log:          slog.New(slog.DiscardHandler),
+	}
+	if err := tray.Run(t.Context()); err != nil {
+		fmt.Fprintln(os.Stderr, "crs:", err)
+		os.Exit(1)
+	}
+	fmt.Println("ended")
+}
+
+// scripted is a Service that says what it is told to, and prints what it is asked.
+type scripted struct {
+	mu      sync.Mutex
+	now     scene
+	changed chan struct{}
+}
+
+func (s *scripted) scene() scene {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now
+}
+
+func (s *scripted) Status() (owner.Status, bool, <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now.Status, s.now.OK, s.changed
+}
+
+func (s *scripted) ChangePIN(_ context.Context, reader string) error {
+	fmt.Println("change", reader)
+	if fail := s.scene().Fail; fail != "" {
+		return errors.New(fail)
+	}
+	return nil
+}
+
+func (s *scripted) UnblockPIN(_ context.Context, reader string) error {
+	fmt.Println("unblock", reader)
+	return nil
+}
+
+func (s *scripted) Sites(context.Context) ([]owner.Site, error) { return s.scene().Sites, nil }
+
+func (s *scripted) SetSite(_ context.Context, origin string, state crs.SiteState) error {
+	fmt.Println("site", origin, state)
+	return nil
+}
+
+var (
+	bit4id = owner.Reader{Name: "Bit4id miniLector EVO 00 00"}
+	ada    = owner.Card{Kind: "CNS", Holder: "ADA ESEMPIO", Model: "st", CanCare: true, Tries: -1}
+	mario  = owner.Card{Kind: "CNS", Holder: "MARIO_ROSSI & <b>C.</b>", Model: "idemia", CanCare: true, Tries: 3}
+)
+
+func with(r owner.Reader, c owner.Card, blocked bool) owner.Reader {
+	c.Blocked = blocked
+	r.Card = &c
+	return r
+}
+
+func status(readers ...owner.Reader) owner.Status { return owner.Status{Readers: readers} }
+
+// keys presses keys one after the other.
+func keys(t *testing.T, names ...string) {
+	t.Helper()
+	xdotool(t, append([]string{"key", "--clearmodifiers", "--delay", "60"}, names...)...)
+}
+
+// TestMenu: the menu opens by a click on the icon, and the keyboard alone does the rest.
+func TestMenu(t *testing.T) {
+	openPanel(t)
+	p := startTray(t)
+	ready := scene{OK: true, Status: status(with(bit4id, ada, false)), Lang: "it", Found: "Lettore: Bit4id",
+		Sites: []owner.Site{{Origin: "https://portale.example", State: crs.SiteAllowed}, {Origin: "https://" + longHost, State: crs.SiteBlocked}}}
+
+	for _, test := range []struct {
+		name   string
+		scene  func(*scene)
+		keys   []string
+		window string // that opens then
+		then   []string
+		next   string // the window after that one
+		last   []string
+		asks   string
+	}{
+		{name: "change", keys: []string{"Down", "Return"}, asks: "change " + bit4id.Name},
+		{name: "unblock", keys: []string{"Down", "Down", "Return"}, asks: "unblock " + bit4id.Name},
+		{name: "unblock first when blocked", scene: func(s *scene) { s.Status = status(with(bit4id, ada, true)) },
+			keys: []string{"Down", "Return"}, asks: "unblock " + bit4id.Name},
+		{name: "second card", scene: func(s *scene) {
+			s.Status = status(with(owner.Reader{Name: "Reader 1"}, ada, false), with(owner.Reader{Name: "Reader 2"}, mario, true))
+		}, keys: []string{"Down", "Down", "Right", "Return"}, asks: "unblock Reader 2"},
+		{name: "start", scene: func(s *scene) { s.OK = false }, keys: []string{"Down", "Return"}, asks: "start"},
+		{name: "language", keys: []string{"Up", "Up", "Up", "Right", "Up", "Return"}, asks: "language de"},
+		{name: "allow a site", keys: []string{"Down", "Down", "Down", "Return"}, window: "Siti autorizzati",
+			then: []string{"Down", "Return"}, next: "Cambiare la decisione", last: []string{"space", "Return"},
+			asks: "site " + "https://" + longHost + " allowed"},
+		{name: "diagnosis", keys: []string{"Up", "Up", "Return"}, window: "Diagnostica", then: []string{"Return"}},
+		{name: "the service does not answer", scene: func(s *scene) { s.Fail = "no such socket" }, keys: []string{"Down", "Return"},
+			asks: "change " + bit4id.Name, window: "Non è riuscito", then: []string{"Return"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := ready
+			if test.scene != nil {
+				test.scene(&s)
+			}
+			p.play(t, s)
+			openMenu(t)
+			keys(t, test.keys...)
+			if test.window != "" {
+				awaitAnswerable(t, test.window)
+				keys(t, test.then...)
+			}
+			if test.next != "" {
+				awaitAnswerable(t, test.next)
+				keys(t, test.last...)
+			}
+			if test.asks != "" {
+				p.asked(t, test.asks)
+			}
+			if test.next != "" { // the list is there again
+				awaitAnswerable(t, test.window)
+				keys(t, "Escape")
+			}
+			await(t, "no window is left", func() bool {
+				return exec.Command("xdotool", "search", "--onlyvisible", "--class", "zenity").Run() != nil
+			})
+			closeMenu(t)
+		})
+		if t.Failed() {
+			return
+		}
+	}
+	openMenu(t)
+	keys(t, "Up", "Return")
+	p.asked(t, "ended")
+}
+
+// everyMenu are the states that the menu can show.
+func everyMenu() map[string]scene {
+	unusable := func(why owner.Problem) scene {
+		return scene{OK: true, Status: status(owner.Reader{Name: bit4id.Name, Problem: why})}
+	}
+	return map[string]scene{
+		"noservice": {},
+		"nopcsc":    {OK: true, Status: status(owner.Reader{Problem: "no_service"})},
+		"noreader":  {OK: true},
+		"nocard":    {OK: true, Status: status(bit4id)},
+		"reading":   {OK: true, Status: status(owner.Reader{Name: bit4id.Name, Reading: true})},
+		"mute":      unusable("mute"),
+		"notcns":    unusable("not_cns"),
+		"inuse":     unusable("in_use"),
+		"stuck":     unusable("stuck"),
+		"unusable":  unusable("card_error"),
+		"ready":     {OK: true, Status: status(with(bit4id, ada, false))},
+		"blocked":   {OK: true, Status: status(with(bit4id, ada, true))},
+		"several":   {OK: true, Status: status(with(bit4id, ada, false), with(owner.Reader{Name: "ACS ACR39U 01 00"}, mario, true))},
+		"long":      {OK: true, Status: status(with(owner.Reader{Name: strings.Repeat("W", 200)}, owner.Card{Kind: "CNS", Holder: strings.Repeat("WIDE ", 50), CanCare: true}, true))},
+	}
+}
+
+// TestMenusFit opens every menu and every window of the menu, and measures it. With -pictures it
+// keeps a picture of each.
+func TestMenusFit(t *testing.T) {
+	openPanel(t)
+	p := startTray(t)
+	for _, lang := range []string{"it", "en", "de"} {
+		for name, s := range everyMenu() {
+			s.Lang = lang
+			p.play(t, s)
+			openMenu(t)
+			fits(t, lang+"-menu-"+name, menus(t))
+			if name == "several" {
+				keys(t, "Down", "Down", "Right")
+				await(t, "the menu of the card is open", func() bool { return len(menus(t)) == 2 })
+				fits(t, lang+"-menu-several-card", menus(t))
+			}
+			if name == "ready" {
+				keys(t, "Up", "Up", "Up", "Right")
+				await(t, "the menu of languages is open", func() bool { return len(menus(t)) == 2 })
+				fits(t, lang+"-menu-language", menus(t))
+			}
+			closeMenu(t)
+			if t.Failed() {
+				return
+			}
+		}
+	}
+}
+
+// fits checks that windows are on the screen, and keeps a picture.
+func fits(t *testing.T, name string, windows []string) {
+	t.Helper()
+	settle(t)
+	for _, w := range windows {
+		if x, y, width, height := geometry(t, w); width < 60 || height < 40 || x < 0 || y < 0 || x+width > 1024 || y+height > 768 {
+			t.Errorf("%s: %dx%d at %d,%d does not fit the screen", name, width, height, x, y)
+		}
+	}
+	if *pictures != "" {
+		if out, err := exec.Command("import", "-window", "root", filepath.Join(*pictures, name+".png")).CombinedOutput(); err != nil {
+			t.Errorf("import: %v: %s", err, out)
+		}
+	}
+}
+
+// settle waits until the screen is the same for a while.
+func settle(t *testing.T) {
+	t.Helper()
+	var last []byte
+	await(t, "the screen is still", func() bool {
+		now, err := exec.Command("import", "-window", "root", "-silent", "rgb:-").Output()
+		if err != nil {
+			t.Fatal("import: ", err)
+		}
+		same := bytes.Equal(now, last)
+		last = now
+		return same
+	})
+}
+
+var longHost = "www.agenziaentrate.example." + strings.Repeat("accesso-sicuro.", 9) + strings.Repeat("w", 62) + ".evil.example"
