@@ -37,22 +37,21 @@ type desktop struct {
 }
 
 // openDesktop returns nil, and no error, when there can be windows but no icon.
-func openDesktop(ctx context.Context, language func() string) (*desktop, error) {
-	say := catalog.In(language())
+func openDesktop(ctx context.Context) (*desktop, error) {
 	switch err := (Windows{}).Usable(); {
 	case errors.Is(err, ErrNoDisplay):
-		return nil, errors.New(say("tray.nodisplay"))
+		return nil, errors.New(catalog.Say("tray.nodisplay"))
 	case err != nil:
-		return nil, errors.New(say("tray.nozenity"))
+		return nil, errors.New(catalog.Say("tray.nozenity"))
 	}
 	d, err := connect()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "crs:", say("tray.nobus"))
+		fmt.Fprintln(os.Stderr, "crs:", catalog.Say("tray.nobus"))
 		return nil, nil
 	}
 	late := time.AfterFunc(hostTime, func() {
 		if d.hasHost() != nil && ctx.Err() == nil {
-			fmt.Fprintln(os.Stderr, "crs:", say("tray.nohost"))
+			fmt.Fprintln(os.Stderr, "crs:", catalog.Say("tray.nohost"))
 		}
 	})
 	context.AfterFunc(ctx, func() { late.Stop() })

@@ -13,7 +13,7 @@ func Icons() error { return nil }
 
 type desktop struct{}
 
-func openDesktop(context.Context, func() string) (*desktop, error) { return &desktop{}, nil }
+func openDesktop(context.Context) (*desktop, error) { return &desktop{}, nil }
 
 func (d *desktop) close() {}
 

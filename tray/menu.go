@@ -42,38 +42,38 @@ const (
 	quitTray     verb = "quit"
 )
 
-// look returns what is to be seen of a state; ok is false while no service answers.
-func look(s owner.Status, ok bool, lang string) view {
-	say := catalog.In(lang)
-	if !ok {
-		s = owner.Status{}
-	}
+// look returns what is to be seen of a state; ok is false while no service answers. The language is
+// the one that the user chose.
+func look(s owner.Status, ok bool, language string) view {
 	icon, key, cards := sum(s, ok)
-	title := say(key, "count", strconv.Itoa(len(cards)))
-	v := view{icon: icon, title: title, menu: []item{{label: title, off: true}}}
+	title := catalog.Say(key, "count", strconv.Itoa(len(cards)))
+	menu := []item{{label: title, off: true}}
 	if !ok {
-		v.menu = append(v.menu, item{label: say("tray.start"), action: action{do: startService}})
+		menu = append(menu, item{label: catalog.Say("tray.start"), action: action{do: startService}})
 	}
 	switch len(cards) {
 	case 0:
-		v.menu = append(v.menu, item{})
-		v.menu = append(v.menu, care(owner.Reader{Card: &owner.Card{}}, lang)...)
+		menu = append(menu, item{})
+		menu = append(menu, care(owner.Reader{Card: &owner.Card{}})...)
 	case 1:
-		v.menu = append(v.menu, item{label: cardTitle(cards[0].Card, false, lang), off: true}, item{})
-		v.menu = append(v.menu, care(cards[0], lang)...)
+		c := cards[0].Card
+		menu = append(menu, item{label: catalog.CardTitle(c.Holder, c.Kind, false), off: true}, item{})
+		menu = append(menu, care(cards[0])...)
 	default:
+		menu = append(menu, item{})
 		for _, r := range cards {
-			v.menu = append(v.menu, item{label: cardTitle(r.Card, r.Card.Blocked, lang), items: append(
-				[]item{{label: say("tray.reader", "reader", catalog.Literal(r.Name)), off: true}}, care(r, lang)...)})
+			reader := item{label: catalog.Say("tray.reader", "reader", catalog.Literal(r.Name)), off: true}
+			menu = append(menu, item{label: catalog.CardTitle(r.Card.Holder, r.Card.Kind, r.Card.Blocked),
+				items: append([]item{reader}, care(r)...)})
 		}
 	}
-	return view{icon: v.icon, title: v.title, menu: append(v.menu,
+	return view{icon, title, append(menu,
 		item{},
-		item{label: say("tray.sites"), off: !ok, action: action{do: showSites}},
-		item{label: say("tray.language"), items: languages(lang)},
-		item{label: say("tray.diagnose"), action: action{do: diagnose}},
+		item{label: catalog.Say("tray.sites"), off: !ok, action: action{do: showSites}},
+		item{label: catalog.Say("tray.language"), items: languages(language)},
+		item{label: catalog.Say("tray.diagnose"), action: action{do: diagnose}},
 		item{},
-		item{label: say("tray.quit"), action: action{do: quitTray}},
+		item{label: catalog.Say("tray.quit"), action: action{do: quitTray}},
 	)}
 }
 
@@ -136,26 +136,20 @@ func problemKey(p owner.Problem) string {
 }
 
 // care is what can be done about the PIN of the card in a reader. What is urgent comes first.
-func care(r owner.Reader, lang string) []item {
-	say := catalog.In(lang)
-	change := item{label: say("tray.change"), off: !r.Card.CanCare, action: action{do: changePIN, reader: r.Name}}
-	unblock := item{label: say("tray.unblock"), off: !r.Card.CanCare, action: action{do: unblockPIN, reader: r.Name}}
+func care(r owner.Reader) []item {
+	change := item{label: catalog.Say("tray.change"), off: !r.Card.CanCare, action: action{do: changePIN, reader: r.Name}}
+	unblock := item{label: catalog.Say("tray.unblock"), off: !r.Card.CanCare, action: action{do: unblockPIN, reader: r.Name}}
 	if r.Card.Blocked {
 		return []item{unblock, change}
 	}
 	return []item{change, unblock}
 }
 
-func cardTitle(c *owner.Card, blocked bool, lang string) string {
-	return catalog.CardTitle(lang, c.Holder, c.Kind, blocked)
-}
-
 // languages call themselves by their own names: whoever chose the wrong one has to find back.
 func languages(now string) (items []item) {
-	for _, l := range []struct{ lang, name string }{
-		{"", catalog.In(now)("tray.language.system")}, {"it", "Italiano"}, {"en", "English"}, {"de", "Deutsch"},
-	} {
-		items = append(items, item{label: l.name, checked: l.lang == now, action: action{do: setLanguage, lang: l.lang}})
+	items = []item{{label: catalog.Say("tray.language.system"), checked: now == "", action: action{do: setLanguage}}}
+	for _, l := range catalog.Languages {
+		items = append(items, item{label: l.Name, checked: l.Code == now, action: action{do: setLanguage, lang: l.Code}})
 	}
 	return items
 }
@@ -193,20 +187,20 @@ func news(old, now owner.Status) (all []notice) {
 	return all
 }
 
-func (n notice) title(lang string) string {
+func (n notice) title() string {
 	if n.blocked {
-		return catalog.In(lang)("tray.notice.blocked")
+		return catalog.Say("tray.notice.blocked")
 	}
-	return catalog.In(lang)("tray.notice.unblocked")
+	return catalog.Say("tray.notice.unblocked")
 }
 
-func (n notice) text(lang string) string {
-	text := catalog.In(lang)("tray.notice.unblocked.after")
+func (n notice) text() string {
+	text := catalog.Say("tray.notice.unblocked.after")
 	if n.blocked {
-		text = catalog.In(lang)("tray.notice.blocked.after")
+		text = catalog.Say("tray.notice.blocked.after")
 	}
 	if n.kind != "" {
-		text = catalog.CardTitle(lang, n.holder, n.kind, false) + "\n" + text
+		text = catalog.CardTitle(n.holder, n.kind, false) + "\n" + text
 	}
 	return text
 }

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/owner"
 )
 
@@ -28,12 +29,14 @@ func TestTrayProcess(t *testing.T) {
 	if err := in.Decode(&s.now); err != nil {
 		t.Fatal(err)
 	}
+	catalog.SetLanguage(s.now.Lang)
 	go func() {
 		for {
 			var now scene
 			if in.Decode(&now) != nil {
 				os.Exit(1) // the test is over
 			}
+			catalog.SetLanguage(now.Lang)
 			s.mu.Lock()
 			s.now = now
 			close(s.changed)
@@ -214,9 +217,11 @@ func everyMenu() map[string]scene {
 func TestMenusFit(t *testing.T) {
 	openPanel(t)
 	p := startTray(t)
+	defer catalog.SetLanguage("")
 	for _, lang := range []string{"it", "en", "de"} {
 		for name, s := range everyMenu() {
 			s.Lang = lang
+			catalog.SetLanguage(lang)
 			p.play(t, s)
 			openMenu(t)
 			fits(t, lang+"-menu-"+name, menus(t))

@@ -21,7 +21,7 @@ func (t *Tray) Run(ctx context.Context) error {
 	ctx, quit := context.WithCancel(ctx)
 	defer quit()
 	chosen := make(chan action)
-	d, err := openDesktop(ctx, t.Language)
+	d, err := openDesktop(ctx)
 	if d == nil {
 		if err == nil {
 			t.run(ctx, nowhere{}, chosen)

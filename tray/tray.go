@@ -37,8 +37,8 @@ type Tray struct {
 	// StartService starts the service in the background.
 	StartService func() error
 
-	// Language returns the language that was chosen, "" for that of the session, and
-	// SetLanguage keeps another choice.
+	// Language returns the language that the user chose, "" for none, and SetLanguage keeps
+	// another choice and calls catalog.SetLanguage.
 	Language    func() string
 	SetLanguage func(string) error
 
@@ -74,10 +74,9 @@ func (t *Tray) run(ctx context.Context, p place, chosen <-chan action) {
 	}()
 	for {
 		status, ok, changed := t.Service.Status()
-		lang := t.Language()
-		p.show(look(status, ok, lang))
+		p.show(look(status, ok, t.Language()))
 		for _, n := range news(known, status) {
-			go t.notify(p, n.title(lang), n.text(lang))
+			go t.notify(p, n.title(), n.text())
 		}
 		known = status
 		select {
@@ -91,12 +90,11 @@ func (t *Tray) run(ctx context.Context, p place, chosen <-chan action) {
 			case a.do == quitTray:
 				return
 			case busy:
-				say := catalog.In(lang)
-				go t.notify(p, say("tray.notice.busy"), say("tray.notice.busy.after"))
+				go t.notify(p, catalog.Say("tray.notice.busy"), catalog.Say("tray.notice.busy.after"))
 			default:
 				busy = true
 				go func() {
-					t.do(ctx, a, lang)
+					t.do(ctx, a)
 					done <- struct{}{}
 				}()
 			}
@@ -111,7 +109,7 @@ func (t *Tray) notify(p place, title, text string) {
 }
 
 // do does what was chosen in the menu.
-func (t *Tray) do(ctx context.Context, a action, lang string) {
+func (t *Tray) do(ctx context.Context, a action) {
 	var err error
 	failed := "tray.failed.service"
 	switch a.do {
@@ -120,13 +118,13 @@ func (t *Tray) do(ctx context.Context, a action, lang string) {
 	case unblockPIN:
 		err = t.Service.UnblockPIN(ctx, a.reader)
 	case showSites:
-		err = t.sites(ctx, lang)
+		err = t.sites(ctx)
 	case setLanguage:
 		failed = "tray.failed.language"
 		err = t.SetLanguage(a.lang)
 	case diagnose:
 		failed = "tray.failed.diagnose"
-		err = t.diagnose(ctx, lang)
+		err = t.diagnose(ctx)
 	case startService:
 		failed = "tray.failed.start"
 		err = t.StartService()
@@ -135,7 +133,7 @@ func (t *Tray) do(ctx context.Context, a action, lang string) {
 		return
 	}
 	t.Log.Warn("not done", "what", a.do, "error", err)
-	if err := t.Screen.Tell(ctx, catalog.TrayFailed(lang, failed, err)); err != nil {
+	if err := t.Screen.Tell(ctx, catalog.TrayFailed(failed, err)); err != nil {
 		t.Log.Warn("the user was not told", "error", err)
 	}
 }
@@ -151,21 +149,25 @@ func told(err error) bool {
 }
 
 // sites lets the user decide anew about sites until they close the list.
-func (t *Tray) sites(ctx context.Context, lang string) error {
+func (t *Tray) sites(ctx context.Context) error {
 	for {
 		known, err := t.Service.Sites(ctx)
 		if err != nil {
 			return err
 		}
 		if len(known) == 0 {
-			return t.Screen.Tell(ctx, catalog.NoSites(lang))
+			return t.Screen.Tell(ctx, catalog.NoSites())
 		}
-		text, rows := catalog.Sites(lang, known)
+		list := make([]catalog.Site, len(known))
+		for i, s := range known {
+			list[i] = catalog.Site(s)
+		}
+		text, rows := catalog.Sites(list)
 		i, err := t.Screen.Choose(ctx, text, rows)
 		if err != nil {
 			return err
 		}
-		text, rows, states := catalog.SiteDecision(lang, known[i])
+		text, rows, states := catalog.SiteDecision(list[i])
 		j, err := t.Screen.Choose(ctx, text, rows)
 		if errors.Is(err, crs.ErrCancelled) && ctx.Err() == nil {
 			continue
@@ -178,10 +180,10 @@ func (t *Tray) sites(ctx context.Context, lang string) error {
 	}
 }
 
-func (t *Tray) diagnose(ctx context.Context, lang string) error {
+func (t *Tray) diagnose(ctx context.Context) error {
 	found, err := t.Diagnose(ctx)
 	if err != nil {
 		return err
 	}
-	return t.Screen.Tell(ctx, catalog.Diagnosis(lang, found))
+	return t.Screen.Tell(ctx, catalog.Diagnosis(found))
 }

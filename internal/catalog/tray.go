@@ -4,15 +4,11 @@ import (
 	"errors"
 
 	"github.com/crs-bridge/crs"
-	"github.com/crs-bridge/crs/internal/owner"
 )
 
-// In returns Say of a language, "" for that of the session.
-func In(lang string) func(key string, pairs ...string) string { return in(lang).say }
-
 // CardTitle is how a menu calls a card.
-func CardTitle(lang, holder, kind string, blocked bool) string {
-	t := in(lang)
+func CardTitle(holder, kind string, blocked bool) string {
+	t := in("")
 	key := "tray.card"
 	if blocked {
 		key = "tray.card.blocked"
@@ -20,9 +16,15 @@ func CardTitle(lang, holder, kind string, blocked bool) string {
 	return t.say(key, "holder", t.holder(crs.Info{Holder: holder}), "kind", literal(kind, maxReader))
 }
 
+// Site is a row of the list of sites.
+type Site struct {
+	Origin string
+	State  crs.SiteState
+}
+
 // Sites asks which of the sites to decide about anew.
-func Sites(lang string, sites []owner.Site) (d Text, rows []string) {
-	t := in(lang)
+func Sites(sites []Site) (d Text, rows []string) {
+	t := in("")
 	d = t.dialog(crs.Prompt{}, "tray.sites.title", "", "")
 	d.After = t.say("tray.sites.choose")
 	for _, s := range sites {
@@ -32,16 +34,16 @@ func Sites(lang string, sites []owner.Site) (d Text, rows []string) {
 }
 
 // NoSites says that there is none yet.
-func NoSites(lang string) Text {
-	t := in(lang)
+func NoSites() Text {
+	t := in("")
 	d := t.dialog(crs.Prompt{}, "tray.sites.title", "", "")
 	d.After = t.say("tray.sites.none")
 	return t.answers(d, "understood", "", "")
 }
 
 // SiteDecision asks what is to become of a site; each row stands for the state at its index.
-func SiteDecision(lang string, s owner.Site) (d Text, rows []string, states []crs.SiteState) {
-	t := in(lang)
+func SiteDecision(s Site) (d Text, rows []string, states []crs.SiteState) {
+	t := in("")
 	d = t.dialog(crs.Prompt{}, "tray.site.title", "", "")
 	d.Site = host(s.Origin)
 	d.After = t.say("tray.site.now", "state", t.siteState(s.State))
@@ -73,16 +75,16 @@ func host(origin string) string {
 }
 
 // Diagnosis shows what was found out for those who help.
-func Diagnosis(lang, found string) Text {
-	t := in(lang)
+func Diagnosis(found string) Text {
+	t := in("")
 	d := t.dialog(crs.Prompt{}, "tray.diagnosis.title", "", "")
 	d.After = found
 	return t.answers(d, "understood", "", "")
 }
 
 // TrayFailed says that something of the menu with this key was not done, and what to do.
-func TrayFailed(lang, key string, err error) Text {
-	t := in(lang)
+func TrayFailed(key string, err error) Text {
+	t := in("")
 	d := t.dialog(crs.Prompt{}, "tray.failed.title", "", "")
 	d.After = t.say(key) + "\n\n" + t.say("problem.detail", "detail", literal(err.Error(), maxDetail))
 	if errors.Is(err, crs.ErrBusy) {
