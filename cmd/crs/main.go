@@ -27,6 +27,7 @@ var commands = map[string]func(ctx context.Context, args []string) error{
 	"card":         card,
 	"pin":          pin,
 	"sites":        sites,
+	"tray":         showTray,
 	"virtual-card": virtualCard,
 	"version":      version,
 }

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/crs-bridge/crs/internal/catalog"
+	"github.com/crs-bridge/crs/internal/dialog"
+	"github.com/crs-bridge/crs/internal/owner"
+	"github.com/crs-bridge/crs/internal/state"
+	"github.com/crs-bridge/crs/tray"
+)
+
+// showTray is the icon with its menu. It opens no card: the service does, and shows its dialogs
+// here.
+func showTray(ctx context.Context, args []string) error {
+	f := flags("tray")
+	level := f.String("log", "warn", catalog.Say("flag.log"))
+	if _, err := parse(f, args, 0, 0); err != nil {
+		return err
+	}
+	log, err := newLog(*level)
+	if err != nil {
+		return usageError{err}
+	}
+	unlock, err := state.LockTray()
+	if errors.Is(err, state.ErrTrayRuns) {
+		return told("tray.running")
+	} else if err != nil {
+		return err
+	}
+	defer unlock()
+
+	var screen dialog.Screen = tray.Windows{}
+	link := &owner.Link{Screen: screen, Log: log}
+	if err := (tray.Windows{}).Usable(); err != nil {
+		log.Warn("no dialogs can be shown", "reason", err)
+		link.Screen = nil
+	}
+	ctx, stop := context.WithCancel(ctx)
+	linked := make(chan error, 1)
+	go func() { linked <- link.Run(ctx) }()
+	icon := &tray.Tray{
+		Service:      link,
+		Screen:       screen,
+		StartService: func() error { return startService(ctx, link) },
+		Language: func() string {
+			config, _ := state.LoadConfig() // what is wrong with it was logged
+			return config.Language
+		},
+		SetLanguage: func(lang string) error { return setLanguage(ctx, link, lang, log) },
+		Log:         log,
+	}
+	err = icon.Run(ctx)
+	stop()
+	return errors.Join(err, <-linked)
+}
+
+// setLanguage keeps the user's choice of a language, here and in the service.
+func setLanguage(ctx context.Context, link *owner.Link, lang string, log *slog.Logger) error {
+	if err := state.ChangeConfig(func(c *state.Config) { c.Language = lang }); err != nil {
+		return err
+	}
+	catalog.SetLanguage(lang)
+	if err := link.Refresh(ctx); err != nil && !errors.Is(err, owner.ErrNoService) {
+		log.Warn("the service keeps its language", "reason", err)
+	}
+	return nil
+}
+
+// startTime is how long a service may take to answer.
+const startTime = 10 * time.Second
+
+// startService starts the service in the background, where it outlives this program, and returns
+// when it answers. What it logs goes to a file, for when it does not.
+func startService(ctx context.Context, link *owner.Link) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	dir, err := state.RuntimeDir()
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dir, "serve.log")
+	log, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	service := exec.Command(self, "serve")
+	service.Stderr = log
+	service.SysProcAttr = onItsOwn()
+	if err := service.Start(); err != nil {
+		return err
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		service.Wait()
+	}()
+	for timer := time.After(startTime); ; {
+		_, answers, changed := link.Status()
+		if answers {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ended:
+			return errors.New(lastLine(path))
+		case <-timer:
+			return errors.Join(errors.New("the service does not answer"), link.Problem())
+		}
+	}
+}
+
+// lastLine is why a program that wrote to this file ended.
+func lastLine(path string) string {
+	b, _ := os.ReadFile(path)
+	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+	return strings.TrimPrefix(lines[len(lines)-1], "crs: ")
+}
