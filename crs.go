@@ -39,12 +39,14 @@ type Card interface {
 // PINManager is implemented by cards whose PIN this software can care for. Each method spends the
 // PINs and the PUK that it is given, sends one command with them, and leaves the card reset. What
 // the card refused is a *PINError; ErrPINUnsupported and ErrContactless mean that nothing was
-// compared.
+// compared. Where Info.PINPad is set a nil PIN means: typed on the reader; a PUK never is.
 type PINManager interface {
 	// VerifyPIN tries a PIN.
 	VerifyPIN(ctx context.Context, pin *PIN) error
 
 	// ChangePIN replaces a PIN that the user knows. After an uncertain *PINError either may hold.
+	// That it succeeded with two PINs that were typed on the reader is the word of the reader
+	// alone; VerifyPIN proves it.
 	ChangePIN(ctx context.Context, old, fresh *PIN) error
 
 	// UnblockPIN replaces a PIN with the help of the PUK, and gives it all its tries back. A PUK
@@ -76,6 +78,9 @@ type Info struct {
 
 	PINFormat PINFormat
 	PUKFormat PINFormat
+
+	// PINPad is set when the reader has keys of its own to type the PIN on.
+	PINPad bool
 
 	// TwoPartPIN is set when the issuer is known to hand the PIN out in two parts: two digits
 	// on paper and three in a message; the PUK two and six.

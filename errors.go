@@ -76,6 +76,16 @@ var (
 	ErrPINSpent = detail(ErrInternal, "this PIN was used already and must be typed again")
 	// ErrPINFirst: the card shows its certificate only after the PIN.
 	ErrPINFirst = detail(ErrInternal, "the card shows its certificate only after the PIN")
+	// ErrPINPad: the keypad of the reader does not do what it says, or not with this computer.
+	ErrPINPad = detail(ErrCard, "the keypad of this reader does not work with this computer")
+	// ErrPadTimeout: nobody typed on the keypad of the reader. Nothing was sent to the card.
+	ErrPadTimeout = detail(ErrTimeout, "no PIN was typed on the reader in time")
+	// ErrPadCancelled: the user cancelled on the reader. Nothing was sent to the card.
+	ErrPadCancelled = detail(ErrCancelled, "the user cancelled on the reader")
+	// ErrPadMismatch: the two new PINs typed on the reader differ. Nothing was sent to the card.
+	ErrPadMismatch = detail(ErrInternal, "the new PIN was not typed the same twice on the reader")
+	// ErrPINAgain: the card compared nothing, and is to be asked in another way with a new typing.
+	ErrPINAgain = detail(ErrInternal, "the card compared nothing, and the PIN must be typed again")
 	// ErrNoPersonalData: the card carries no EF.DatiPersonali.
 	ErrNoPersonalData = detail(ErrInternal, "the card carries no personal data")
 )

@@ -23,6 +23,7 @@ type cns struct {
 	cardID      string
 	holder      string
 	contactless bool
+	pinPad      bool // the reader has keys to type the PIN on
 
 	// What was learned from the card since; for whoever has the reader's turn.
 	pinRefs  []byte       // references to try; one when it is known
@@ -53,6 +54,7 @@ func (c *cns) Info() crs.Info {
 		ID:         c.cardID,
 		PINFormat:  cnsPIN,
 		PUKFormat:  cnsPUK,
+		PINPad:     c.pinPad,
 		TwoPartPIN: crs.IssuedInTwoParts(c.certificate),
 	}
 }
@@ -95,7 +97,7 @@ func (c *cns) Sign(ctx context.Context, pin *crs.PIN, statement crs.Statement) (
 func (c *cns) PersonalData(ctx context.Context) ([]byte, error) {
 	const usual, most = 400, 4 << 10
 	var b []byte
-	err := c.transaction(ctx, false, func(s *session) error {
+	err := c.transaction(ctx, asItIs, false, func(s *session) error {
 		size, err := s.selectSize(pathPersonalData)
 		if errors.Is(err, swNotFound) {
 			return crs.ErrNoPersonalData
@@ -117,21 +119,31 @@ func (c *cns) PersonalData(ctx context.Context) ([]byte, error) {
 	return b, err
 }
 
-// withPIN verifies the PIN and runs f while it holds, in one transaction ended by a reset.
+// withPIN verifies the PIN and runs f while it holds, in one transaction ended by a reset. What
+// is typed on the reader is believed when f worked with it.
 func (c *cns) withPIN(ctx context.Context, pin *crs.PIN, f func(*session) error) error {
-	if pin == nil {
+	if pin == nil && !c.pinPad {
 		return fmt.Errorf("%w: the PIN cannot be typed on this reader", crs.ErrInternal)
 	}
-	if err := pin.Check(cnsPIN); err != nil {
-		return err
+	if pin != nil {
+		if err := pin.Check(cnsPIN); err != nil {
+			return err
+		}
 	}
-	return c.transaction(ctx, true, func(s *session) error {
+	begin := asItIs
+	if pin == nil {
+		begin = clean
+	}
+	return c.transaction(ctx, begin, true, func(s *session) error {
 		// From here to the signature nothing but this is selected: whether a SELECT ends the
 		// security status differs by card (rule 3).
 		if c.layout.keyDF != nil {
 			if err := s.selectPath(c.layout.keyDF); err != nil {
 				return err
 			}
+		}
+		if pin == nil {
+			return c.verifyOnPad(s, f)
 		}
 		if err := c.verify(s, pin); err != nil {
 			return err
@@ -140,10 +152,18 @@ func (c *cns) withPIN(ctx context.Context, pin *crs.PIN, f func(*session) error)
 	})
 }
 
+// beginning is how a transaction finds the card.
+type beginning bool
+
+const (
+	asItIs beginning = false
+	clean  beginning = true // reset: no PIN is verified
+)
+
 // transaction runs f in a transaction with this very card: EF_IDCarta is read again in each,
 // because a card can be swapped between two (T21). If another program resets the card before a
 // PIN was sent, it begins again at this check.
-func (c *cns) transaction(ctx context.Context, reset bool, f func(*session) error) error {
+func (c *cns) transaction(ctx context.Context, begin beginning, reset bool, f func(*session) error) error {
 	var err error
 	for range maxBeginAttempts {
 		if c.removed.Load() {
@@ -151,6 +171,11 @@ func (c *cns) transaction(ctx context.Context, reset bool, f func(*session) erro
 		}
 		pinSent := false
 		err = c.driver.transaction(ctx, c.source, reset, func(s *session) error {
+			if begin == clean {
+				if err := s.beginClean(); err != nil {
+					return err
+				}
+			}
 			id, err := readCardID(s)
 			if err != nil {
 				return removedIfAnswered(err)

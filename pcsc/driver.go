@@ -2,7 +2,6 @@ package pcsc
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -20,6 +19,9 @@ type Driver struct {
 	// TriesChanged, if set, is called when what is known of a PIN changed.
 	TriesChanged func()
 
+	// Language is that of the messages on a reader's own display: "it", "en" or "de".
+	Language string
+
 	// GiveUp is called when so many abandoned calls have not returned that only a new process
 	// helps.
 	GiveUp func()
@@ -35,6 +37,7 @@ type Timeouts struct {
 	Call time.Duration // any call: 10 s
 	PIN  time.Duration // a command that carries a PIN or PUK: 30 s
 	Sign time.Duration // a signature: 30 s
+	Pad  time.Duration // a PIN typed on the reader: 40 s more than the reader waits
 }
 
 const (
@@ -166,13 +169,7 @@ func (d *Driver) transaction(ctx context.Context, r Reader, reset bool, f func(*
 			s.call(func() error { return s.conn.Close() })
 		}
 	}()
-	for range maxBeginAttempts {
-		// Another program's reset between Connect and Begin is harmless: nothing is known yet.
-		if err = s.call(s.conn.Begin); !errors.Is(err, crs.ErrCardReset) {
-			break
-		}
-	}
-	if err != nil {
+	if err = s.begin(); err != nil {
 		return err
 	}
 	s.t0 = s.conn.Protocol() == 0

@@ -21,6 +21,9 @@ func (d *Driver) Open(ctx context.Context, r Reader) (crs.Card, error) {
 		if s.lost {
 			return err
 		}
+		if err == nil {
+			c.pinPad, _ = pinPad(s.conn)
+		}
 		// Other programs begin at the MF.
 		if mfErr := s.selectPath(nil); err == nil {
 			err = mfErr

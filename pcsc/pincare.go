@@ -11,9 +11,12 @@ import (
 // cnsPUK is the PUK of every CNS: 8 digits on every TS-CNS that was handed out.
 var cnsPUK = crs.PINFormat{Min: 8, Max: 8, DigitsOnly: true}
 
-// VerifyPIN is Sign without a signature.
+// VerifyPIN is Sign without a signature; but a PIN that is typed on the reader needs one as proof.
 func (c *cns) VerifyPIN(ctx context.Context, pin *crs.PIN) error {
 	defer pin.Wipe()
+	if pin == nil {
+		return c.withPIN(ctx, nil, c.provePIN)
+	}
 	return c.withPIN(ctx, pin, func(*session) error { return nil })
 }
 
@@ -22,6 +25,12 @@ func (c *cns) VerifyPIN(ctx context.Context, pin *crs.PIN) error {
 func (c *cns) ChangePIN(ctx context.Context, old, fresh *crs.PIN) error {
 	defer old.Wipe()
 	defer fresh.Wipe()
+	if old == nil && fresh == nil && c.pinPad {
+		return c.changeOnPad(ctx)
+	}
+	if old == nil || fresh == nil {
+		return fmt.Errorf("%w: the PINs cannot be typed on this reader", crs.ErrInternal)
+	}
 	if err := errors.Join(old.Check(cnsPIN), fresh.Check(cnsPIN)); err != nil {
 		return err
 	}
@@ -33,9 +42,17 @@ func (c *cns) ChangePIN(ctx context.Context, old, fresh *crs.PIN) error {
 // UnblockPIN is RESET RETRY COUNTER: 2C, P1 00, PUK and new PIN. It is the one form that the
 // specification names for both (CIE functional specification v2, page 63); no other is tried, for
 // the PUK's tries are few and a card without them is dead.
+//
+// It is never typed on the reader. A PIN_MODIFY_STRUCTURE has one pair of lengths for both secrets:
+// the keys would have to take five digits for the sake of the PIN, and so would send half a PUK.
+// They ask for "the PIN" first, which invites the one that is blocked. Either costs one of the few
+// tries without which the card is dead; and the reader's 9000 could not be proved.
 func (c *cns) UnblockPIN(ctx context.Context, puk, fresh *crs.PIN) error {
 	defer puk.Wipe()
 	defer fresh.Wipe()
+	if puk == nil || fresh == nil {
+		return fmt.Errorf("%w: a PUK is not typed on the reader", crs.ErrInternal)
+	}
 	if err := errors.Join(puk.Check(cnsPUK), fresh.Check(cnsPIN)); err != nil {
 		return err
 	}
@@ -78,7 +95,7 @@ func (c *cns) replacePIN(ctx context.Context, f func(s *session, ref byte) error
 	if !c.refKnown {
 		return crs.ErrPINUnsupported
 	}
-	return c.transaction(ctx, true, func(s *session) error {
+	return c.transaction(ctx, asItIs, true, func(s *session) error {
 		if c.layout.keyDF != nil {
 			if err := s.selectPath(c.layout.keyDF); err != nil {
 				return err

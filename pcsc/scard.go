@@ -61,7 +61,7 @@ func connect(reader string) (*pcscConn, error) {
 		return nil, err
 	}
 	c.atr = status.Atr
-	c.maxAPDU = maxAPDU(card)
+	c.features()
 	return c, nil
 }
 
@@ -72,6 +72,8 @@ type pcscConn struct {
 	atr           []byte
 	protocol      int
 	maxAPDU       int
+	verify        uint32 // control code of FEATURE_VERIFY_PIN_DIRECT, 0 if the reader has none
+	modify        uint32 // of FEATURE_MODIFY_PIN_DIRECT
 	inTransaction bool
 }
 
@@ -132,31 +134,80 @@ func (c *pcscConn) Close() error {
 	return err
 }
 
-// maxAPDU asks the driver for dwMaxAPDUDataSize (PC/SC part 10, section 2.6.14), 0 if it does
-// not tell. A driver that tells 0 takes short commands only.
-func maxAPDU(card *scard.Card) int {
-	const (
-		getFeatureRequest    = 3400
-		featureTLVProperties = 0x12
-	)
-	features, err := card.Control(scard.CtlCode(getFeatureRequest), nil)
+// Features of a reader (PC/SC part 10, section 2.2).
+const (
+	getFeatureRequest    = 3400
+	featureVerifyPIN     = 0x06
+	featureModifyPIN     = 0x07
+	featureTLVProperties = 0x12
+	propertyMinPINSize   = 0x06
+	propertyMaxPINSize   = 0x07
+	propertyMaxAPDU      = 0x0A // dwMaxAPDUDataSize, section 2.6.14
+)
+
+// features asks the driver of the reader what the reader can do. The card is sent nothing. What is
+// not told, or not understood, is not there.
+func (c *pcscConn) features() {
+	list, err := c.card.Control(scard.CtlCode(getFeatureRequest), nil)
 	if err != nil {
-		return 0
+		return
 	}
-	code := property(features, featureTLVProperties)
-	if len(code) != 4 {
-		return 0
+	features := parseFeatures(list)
+	var properties []byte
+	if code := features[featureTLVProperties]; code != 0 {
+		if properties, err = c.card.Control(code, nil); err != nil {
+			properties = nil
+		}
 	}
-	properties, err := card.Control(binary.BigEndian.Uint32(code), nil)
-	if err != nil {
-		return 0
+	c.maxAPDU = maxDataField(properties)
+	if takesPIN(properties) {
+		c.verify, c.modify = features[featureVerifyPIN], features[featureModifyPIN]
 	}
-	return maxDataField(properties)
 }
 
-// maxDataField is the part of maxAPDU that reads the properties.
+func (c *pcscConn) PINPad() (verify, modify bool) { return c.verify != 0, c.modify != 0 }
+
+func (c *pcscConn) VerifyPIN(structure []byte) ([]byte, error) { return c.control(c.verify, structure) }
+
+func (c *pcscConn) ModifyPIN(structure []byte) ([]byte, error) { return c.control(c.modify, structure) }
+
+func (c *pcscConn) control(code uint32, structure []byte) ([]byte, error) {
+	answer, err := c.card.Control(code, structure)
+	if err != nil {
+		return nil, transmitError(err)
+	}
+	return answer, nil
+}
+
+// parseFeatures reads a feature list: tag, length 4, control code, big endian. One that is not
+// of this form throughout is taken for empty: no control code is to be guessed.
+func parseFeatures(list []byte) map[byte]uint32 {
+	features := make(map[byte]uint32)
+	for len(list) > 0 {
+		if len(list) < 6 || list[1] != 4 {
+			return nil
+		}
+		tag := list[0]
+		if _, twice := features[tag]; twice {
+			return nil
+		}
+		features[tag] = binary.BigEndian.Uint32(list[2:])
+		list = list[6:]
+	}
+	return features
+}
+
+// takesPIN reports whether the keys of a reader take every PIN that a CNS can have, as far as its
+// properties tell.
+func takesPIN(properties []byte) bool {
+	least, most := property(properties, propertyMinPINSize), property(properties, propertyMaxPINSize)
+	return !(len(least) == 1 && int(least[0]) > cnsPIN.Min) &&
+		!(len(most) == 1 && most[0] != 0 && int(most[0]) < cnsPIN.Max)
+}
+
+// maxDataField returns the largest data field that the reader takes, 0 if its properties do not
+// tell. A driver that tells 0 takes short commands only.
 func maxDataField(properties []byte) int {
-	const propertyMaxAPDU = 0x0A
 	size := property(properties, propertyMaxAPDU)
 	if len(size) != 4 {
 		return 0

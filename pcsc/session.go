@@ -10,7 +10,7 @@ import (
 )
 
 // session is one transaction with a card. Every byte that reaches a card passes through
-// transmit, and every PIN through transmitPIN.
+// transmit, and every PIN through transmitPIN or transmitPad.
 type session struct {
 	driver *Driver
 	ctx    context.Context
@@ -45,6 +45,26 @@ func (s *session) call(f func() error) error {
 		func(struct{}, error) { s.dispose() })
 	s.lost = s.lost || errors.Is(err, crs.ErrCardStuck)
 	return err
+}
+
+// begin starts the transaction. Nothing is known of the card yet, so that a reset by another
+// program is harmless.
+func (s *session) begin() (err error) {
+	for range maxBeginAttempts {
+		if err = s.call(s.conn.Begin); !errors.Is(err, crs.ErrCardReset) {
+			break
+		}
+	}
+	return err
+}
+
+// beginClean resets the card and begins the transaction anew: what another program's VERIFY
+// allowed must not pass for that of a keypad which sent none (docs/card-safety.md, rule 9).
+func (s *session) beginClean() error {
+	if err := s.call(func() error { return s.conn.End(true) }); err != nil {
+		return err
+	}
+	return s.begin()
 }
 
 // dispose gives the connection back after an abandoned call. Only a card that a PIN may have
@@ -108,24 +128,48 @@ func (s *session) transmitPIN(c command) (sw, error) {
 	return r.sw, err
 }
 
+// transmitPad has the user type the secret of a command on the keys of the reader, which puts it
+// into the data of the command: once, as transmitPIN, and nothing cancels it.
+func (s *session) transmitPad(c command) (sw, error) {
+	pad, ok := s.conn.(PINPad)
+	if !ok || !c.carriesSecret() {
+		return 0, errors.New("command refused: the reader has no keys for it")
+	}
+	apdu, err := c.encode(s.t0)
+	if err != nil {
+		return 0, err
+	}
+	ask, structure, limit := pad.VerifyPIN, verifyStructure(apdu, s.driver.Language), padVerify
+	if c.ins != insVerify {
+		ask, structure, limit = pad.ModifyPIN, modifyStructure(apdu, s.driver.Language), padModify
+	}
+	r, err := s.send(c, s.driver.Timeouts.Pad, limit+padMargin, func() ([]byte, error) { return ask(structure) })
+	return r.sw, err
+}
+
 // exchange sends one command and returns its response, as they are.
 func (s *session) exchange(c command, limit, fallback time.Duration) (response, error) {
+	b, err := c.encode(s.t0)
+	if err != nil {
+		return response{}, err
+	}
+	return s.send(c, limit, fallback, func() ([]byte, error) {
+		if c.carriesSecret() {
+			defer clear(b)
+		}
+		return s.conn.Transmit(b)
+	})
+}
+
+// send runs the call that carries a command to the card and returns its response.
+func (s *session) send(c command, limit, fallback time.Duration, call func() ([]byte, error)) (response, error) {
 	if !s.identified && !beforeIdentification[c.ins] {
 		return response{}, errNotIdentified
 	}
 	if s.lost {
 		return response{}, crs.ErrCardStuck
 	}
-	b, err := c.encode(s.t0)
-	if err != nil {
-		return response{}, err
-	}
-	answer, err := within(s.driver, s.reader, limit, fallback, func() ([]byte, error) {
-		if c.carriesSecret() {
-			defer clear(b)
-		}
-		return s.conn.Transmit(b)
-	}, func([]byte, error) { s.dispose() })
+	answer, err := within(s.driver, s.reader, limit, fallback, call, func([]byte, error) { s.dispose() })
 	if err != nil {
 		s.lost = s.lost || errors.Is(err, crs.ErrCardStuck)
 		s.log(c, 0, "none")

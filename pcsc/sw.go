@@ -16,6 +16,7 @@ const (
 	swWrongLength  sw = 0x6700
 	swNoChaining1  sw = 0x6883 // last command of the chain expected
 	swNoChaining2  sw = 0x6884 // chaining not supported
+	swNotAllowed   sw = 0x6982 // security status
 	swBlocked      sw = 0x6983
 	swDataUnusable sw = 0x6984 // reference data not usable
 	swNoFunction   sw = 0x6A81
