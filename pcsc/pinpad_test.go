@@ -335,6 +335,10 @@ func TestRule9OtherReference(t *testing.T) {
 	if s, _ := card.PINStatus(context.Background()); s != crs.UnknownPINStatus {
 		t.Errorf("kept %+v", s)
 	}
+	// Nothing compared a PIN under the reference that is left: it replaces none (rule 6).
+	if err := change.run(card, rightPIN, freshPIN); !errors.Is(err, crs.ErrPINUnsupported) {
+		t.Errorf("a change: %v", err)
+	}
 	if err := signOnPad(t, card); err != nil || v.Count(insVerify) != 2 {
 		t.Errorf("%v, %d VERIFY", err, v.Count(insVerify))
 	}
@@ -613,6 +617,8 @@ var featureLists = map[string]map[byte]uint32{
 	"06 04":                               nil,
 	"06 04 42 33 00":                      nil,
 	"06 03 42 33 00":                      nil,
+	"06 03 42 33 00 06":                   nil,
+	"06 05 42 33 00 06":                   nil,
 	"06 05 42 33 00 06 00":                nil,
 	"06 04 42 33 00 06 07":                nil,
 	"06 04 42 33 00 06 07 00":             nil,
