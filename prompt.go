@@ -19,6 +19,8 @@ type PINPrompt struct {
 	Status PINStatus
 	// Last is why the PIN is asked again: a *PINError, ErrPINFormat, or nil the first time.
 	Last error
+	// OnReader says that the PIN is typed on the keys of the reader, not in a dialog.
+	OnReader bool
 }
 
 // PUKPrompt is the question for the PUK and a new PIN. No site ever asks it: its Origin is zero.

@@ -28,7 +28,7 @@ func (c Care) OldPIN(p crs.PINPrompt) Text {
 func (c Care) Offer() Text {
 	t := in(c.Lang)
 	d := t.dialog(crs.Prompt{}, "blocked.title", "", "")
-	d.After = t.say("care.offer", "holder", t.holder(c.Card))
+	d.After = t.paragraphs(t.say("care.offer", "holder", t.holder(c.Card)), t.pukKeyboard(c.Card))
 	return t.answers(d, "care.offer.yes", "care.offer.no", "terminal.yesno")
 }
 
@@ -43,12 +43,8 @@ func (c Care) PUK(p crs.PUKPrompt) Text {
 	case p.Last != nil:
 		d.Before = t.say("care.wrongpuk")
 	}
-	d.After = strings.Join([]string{
-		t.say("pin.after", "holder", t.holder(c.Card)),
-		t.say("care.puk", "max", n),
-		t.pukTries(p.Status),
-		t.say("care.pukrisk"),
-	}, "\n\n")
+	d.After = t.paragraphs(t.say("pin.after", "holder", t.holder(c.Card)), t.say("care.puk", "max", n), t.pukKeyboard(c.Card),
+		t.pukTries(p.Status), t.say("care.pukrisk"))
 	return t.answers(d, "continue", "pin.cancel", "care.terminal.puk")
 }
 

@@ -131,7 +131,11 @@ func LastTry(p crs.PINPrompt) Text {
 	d := t.dialog(p.Prompt, title, "", "")
 	d.Site = ""
 	d.After = t.say(risk) + "\n\n" + t.say("last.after", "holder", t.holder(p.Card))
-	return t.answers(d, "last.yes", "last.no", "terminal.yesno")
+	yes := "last.yes"
+	if p.OnReader {
+		yes = "pad.last"
+	}
+	return t.answers(d, yes, "last.no", "terminal.yesno")
 }
 
 // Report says what went wrong and what to do.
@@ -258,6 +262,8 @@ func (t texts) again(last error) string {
 		return ""
 	case errors.Is(last, crs.ErrPINUnblocked):
 		return t.say("pin.unblocked")
+	case errors.Is(last, crs.ErrPINAgain):
+		return t.say("pad.again")
 	case errors.As(last, &pinErr) && pinErr.Uncertain:
 		return t.say("pin.uncertain")
 	case errors.As(last, &pinErr):
@@ -282,6 +288,14 @@ func (t texts) problem(err error) string {
 	switch {
 	case errors.As(err, &pinErr) && pinErr.PUK:
 		return t.refusedPUK(pinErr)
+	case errors.Is(err, crs.ErrPINPad):
+		return t.padProblem(err)
+	case errors.Is(err, crs.ErrPadTimeout):
+		return t.say("pad.timeout")
+	case errors.Is(err, crs.ErrPadMismatch):
+		return t.say("care.differ")
+	case errors.Is(err, crs.ErrPINAgain):
+		return t.say("pad.again")
 	case errors.Is(err, crs.ErrPINUnsupported):
 		return t.say("care.unsupported")
 	case errors.Is(err, crs.ErrContactless):

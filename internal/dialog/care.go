@@ -22,6 +22,16 @@ func (u UI) ChangePIN(ctx context.Context, p crs.PINPrompt) (old, fresh *crs.PIN
 	return old, fresh, nil
 }
 
+// ChangeOnReader says that both PINs are to be typed on the reader now, until the context ends.
+func (u UI) ChangeOnReader(ctx context.Context, p crs.PINPrompt) error {
+	return u.wait(ctx, catalog.ChangeOnReader(p))
+}
+
+// ProveOnReader says that the new PIN is to be typed on the reader once more, until the context ends.
+func (u UI) ProveOnReader(ctx context.Context, p crs.PINPrompt) error {
+	return u.wait(ctx, catalog.ProveOnReader(p))
+}
+
 // OfferUnblock asks whether to unblock the PIN now.
 func (u UI) OfferUnblock(ctx context.Context, p crs.Prompt, card crs.Info) (bool, error) {
 	return u.ask(ctx, catalog.Care{Card: card, Unblock: true, Lang: p.Lang}.Offer())

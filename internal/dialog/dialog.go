@@ -55,11 +55,15 @@ func (u UI) ask(ctx context.Context, t catalog.Text) (bool, error) {
 
 // InsertCard asks for a card until the context ends.
 func (u UI) InsertCard(ctx context.Context, p crs.Prompt, problem error) error {
+	return u.wait(ctx, catalog.InsertCard(p, problem))
+}
+
+func (u UI) wait(ctx context.Context, t catalog.Text) error {
 	s, err := u.Screen()
 	if err != nil {
 		return err
 	}
-	return s.Wait(ctx, catalog.InsertCard(p, problem))
+	return s.Wait(ctx, t)
 }
 
 // PickCard asks for one of several cards.
@@ -79,6 +83,21 @@ func (u UI) Report(ctx context.Context, p crs.Prompt, problem error) error {
 		return err
 	}
 	return s.Tell(ctx, catalog.Report(p, problem))
+}
+
+// ConfirmReader asks whether to go on to the PIN, which is typed on the reader.
+func (u UI) ConfirmReader(ctx context.Context, p crs.PINPrompt) (bool, error) {
+	return u.ask(ctx, catalog.ReaderPIN(p))
+}
+
+// TypeOnReader says that the PIN is to be typed on the reader now, until the context ends.
+func (u UI) TypeOnReader(ctx context.Context, p crs.PINPrompt) error {
+	return u.wait(ctx, catalog.TypePIN(p))
+}
+
+// OfferKeyboard says how the keys of the reader failed, and offers the keyboard.
+func (u UI) OfferKeyboard(ctx context.Context, p crs.Prompt, card crs.Info, failed error) (bool, error) {
+	return u.ask(ctx, catalog.Keyboard(p, card, failed))
 }
 
 // AskPIN asks until the PIN has a form that the card can hold: another one would cost a try for
