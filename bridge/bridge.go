@@ -37,6 +37,18 @@ type UI interface {
 	// AskPIN asks for the PIN. What it returns has the form that the card needs.
 	AskPIN(ctx context.Context, p crs.PINPrompt) (*crs.PIN, error)
 
+	// ConfirmReader asks whether to go on to the PIN, which is typed on the keys of the reader. Its
+	// default is no.
+	ConfirmReader(ctx context.Context, p crs.PINPrompt) (bool, error)
+
+	// TypeOnReader says that the PIN is to be typed on the reader now, and stays open until the
+	// context ends. The user may close it; that cancels nothing, and it says so.
+	TypeOnReader(ctx context.Context, p crs.PINPrompt) error
+
+	// OfferKeyboard says how the keys of a reader failed, and asks whether to type the PIN on the
+	// keyboard from the next login on. Its default is no.
+	OfferKeyboard(ctx context.Context, p crs.Prompt, card crs.Info, failed error) (bool, error)
+
 	// ConfirmLastTry asks whether to risk what may be the last try. Its default is no.
 	ConfirmLastTry(ctx context.Context, p crs.PINPrompt) (bool, error)
 

@@ -187,10 +187,11 @@ func (l *login) signWithCard(ctx context.Context) (crs.Signature, []byte, error)
 }
 
 // startOver reports whether the card has to be looked for and identified again. There is nothing
-// to look for in a reader that does not answer: the user has to unplug it.
+// to look for in a reader that does not answer: the user has to unplug it; nor in one whose keys
+// failed.
 func startOver(err error) bool {
 	var pin *crs.PINError
-	return !errors.Is(err, crs.ErrCardStuck) && (errors.Is(err, crs.ErrCardRemoved) || errors.Is(err, crs.ErrCardReset) ||
+	return !errors.Is(err, crs.ErrCardStuck) && !errors.Is(err, crs.ErrPINPad) && (errors.Is(err, crs.ErrCardRemoved) || errors.Is(err, crs.ErrCardReset) ||
 		errors.As(err, &pin) && pin.Uncertain && pin.Err != nil)
 }
 
@@ -227,7 +228,8 @@ func (l *login) readPersonalData(ctx context.Context, card crs.Card) ([]byte, er
 	return nil, nil
 }
 
-// sign asks for the PIN until the card accepts it. Each typing is sent at most once.
+// sign asks for the PIN until the card accepts it. Each typing is sent at most once, and none after
+// the keys of a reader failed.
 func (l *login) sign(ctx context.Context, card crs.Card) (crs.Signature, error) {
 	var last error
 	for {
@@ -236,6 +238,8 @@ func (l *login) sign(ctx context.Context, card crs.Card) (crs.Signature, error) 
 		switch {
 		case err == nil:
 			return signature, nil
+		case errors.Is(err, crs.ErrPINPad):
+			return crs.Signature{}, l.offerKeyboard(card.Info(), err)
 		case ctx.Err() != nil, startOver(err), errors.Is(err, crs.ErrCardStuck):
 			return crs.Signature{}, err
 		case errors.As(err, &refused) && refused.Blocked:
@@ -243,7 +247,7 @@ func (l *login) sign(ctx context.Context, card crs.Card) (crs.Signature, error) 
 				return crs.Signature{}, err
 			}
 			err = crs.ErrPINUnblocked
-		case errors.Is(err, crs.ErrPINFormat), errors.As(err, &refused):
+		case errors.Is(err, crs.ErrPINFormat), errors.Is(err, crs.ErrPINAgain), errors.As(err, &refused):
 		default:
 			return crs.Signature{}, err
 		}
@@ -261,11 +265,31 @@ func (l *login) signOnce(ctx context.Context, card crs.Card, last error) (crs.Si
 		return crs.Signature{}, err
 	}
 	prompt := crs.PINPrompt{Prompt: l.prompt, Card: card.Info(), Status: status, Last: last}
+	prompt.OnReader = prompt.Card.PINPad && !l.keyboards.has(prompt.Card.Reader)
 
 	l.tell(statePIN)
+	// The driver heeds ctx up to the first byte of the PIN; from there on the card's answer is
+	// waited for, whatever happens to the page.
+	var signature crs.Signature
+	if prompt.OnReader {
+		signature, err = l.signOnReader(ctx, card, prompt)
+	} else {
+		signature, err = l.signOnKeyboard(ctx, card, prompt)
+	}
+	if err != nil {
+		return crs.Signature{}, err
+	}
+	if err := signature.Verify(l.statement); err != nil {
+		return crs.Signature{}, fmt.Errorf("%w: %w", crs.ErrCard, err)
+	}
+	return signature, context.Cause(ctx)
+}
+
+// signOnKeyboard is the rest of signOnce with a PIN that is typed into a dialog.
+func (l *login) signOnKeyboard(ctx context.Context, card crs.Card, prompt crs.PINPrompt) (crs.Signature, error) {
 	var pin *crs.PIN
 	defer func() { pin.Wipe() }()
-	err = l.ask(ctx, func(ctx context.Context) (err error) {
+	err := l.ask(ctx, func(ctx context.Context) (err error) {
 		pin, err = l.UI.AskPIN(ctx, prompt)
 		if err == nil && pin == nil { // to a card, no PIN means: typed on the reader
 			err = errors.New("dialog without a PIN")
@@ -278,31 +302,26 @@ func (l *login) signOnce(ctx context.Context, card crs.Card, last error) (crs.Si
 	if err := pin.Check(prompt.Card.PINFormat); err != nil {
 		return crs.Signature{}, err
 	}
-	if status.LastTry() {
-		var yes bool
-		err := l.ask(ctx, func(ctx context.Context) (err error) {
-			yes, err = l.UI.ConfirmLastTry(ctx, prompt)
-			return err
-		})
-		switch {
-		case err != nil:
+	if prompt.Status.LastTry() {
+		if err := l.confirm(ctx, prompt, l.UI.ConfirmLastTry); err != nil {
 			return crs.Signature{}, err
-		case !yes:
-			return crs.Signature{}, dismissal{crs.ErrCancelled}
 		}
 	}
-
-	// The driver heeds ctx up to the first byte of the PIN; from there on the card's answer is
-	// waited for, whatever happens to the page.
 	l.tell(stateSigning)
-	signature, err := card.Sign(ctx, pin, l.statement)
-	if err != nil {
-		return crs.Signature{}, err
+	return card.Sign(ctx, pin, l.statement)
+}
+
+// confirm asks a question without whose yes the login ends.
+func (l *login) confirm(ctx context.Context, prompt crs.PINPrompt, question func(context.Context, crs.PINPrompt) (bool, error)) error {
+	var yes bool
+	err := l.ask(ctx, func(ctx context.Context) (err error) {
+		yes, err = question(ctx, prompt)
+		return err
+	})
+	if err == nil && !yes {
+		err = dismissal{crs.ErrCancelled}
 	}
-	if err := signature.Verify(l.statement); err != nil {
-		return crs.Signature{}, fmt.Errorf("%w: %w", crs.ErrCard, err)
-	}
-	return signature, context.Cause(ctx)
+	return err
 }
 
 // explain shows the user why the card, or this program, failed. What became of a PIN that was
@@ -424,7 +443,7 @@ func cause(err error) slog.Attr {
 func meaning(err error) error {
 	for _, known := range []error{
 		crs.ErrCardRemoved, crs.ErrCardReset, crs.ErrCardInUse, crs.ErrCardStuck, crs.ErrCardMute,
-		crs.ErrNoCNS, crs.ErrPINUnusable, crs.ErrNoService, crs.ErrPINFirst,
+		crs.ErrNoCNS, crs.ErrPINUnusable, crs.ErrNoService, crs.ErrPINFirst, crs.ErrPINPad,
 	} {
 		if errors.Is(err, known) {
 			return known

@@ -41,6 +41,7 @@ type Server struct {
 	questions questions
 	mutes     mutes
 	seats     seats
+	keyboards keyboards
 }
 
 func (s *Server) limits() Limits { return s.Limits.withDefaults() }

@@ -109,10 +109,13 @@ func (c *testCard) Sign(_ context.Context, pin *crs.PIN, s crs.Statement) (crs.S
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.signed = append(c.signed, s)
-	c.pins = append(c.pins, pin)
-	typed, err := pin.Spend()
-	if err != nil {
-		return crs.Signature{}, err
+	typed := []byte(testPIN) // on the reader
+	if pin != nil {
+		c.pins = append(c.pins, pin)
+		var err error
+		if typed, err = pin.Spend(); err != nil {
+			return crs.Signature{}, err
+		}
 	}
 	if len(c.failures) > 0 {
 		err := c.failures[0]
@@ -197,6 +200,9 @@ type testUI struct {
 	share   func(context.Context) (bool, error)
 	pin     func(context.Context, crs.PINPrompt) (*crs.PIN, error)
 	confirm func(context.Context) (bool, error)
+	start   func(context.Context) (bool, error)
+	window  func(context.Context) error
+	keys    func(context.Context) (bool, error)
 	report  func(context.Context, error) error
 	offer   func(context.Context) (bool, error)
 	unblock func(context.Context, crs.PUKPrompt) (puk, fresh *crs.PIN, err error)
@@ -259,6 +265,32 @@ func (u *testUI) AskPIN(ctx context.Context, p crs.PINPrompt) (*crs.PIN, error) 
 		return u.pin(ctx, p)
 	}
 	return crs.NewPIN([]byte(testPIN)), nil
+}
+
+func (u *testUI) ConfirmReader(ctx context.Context, p crs.PINPrompt) (bool, error) {
+	u.note("reader:%v", p.Last)
+	if u.start != nil {
+		return u.start(ctx)
+	}
+	return true, nil
+}
+
+func (u *testUI) TypeOnReader(ctx context.Context, _ crs.PINPrompt) error {
+	u.note("type")
+	defer u.note("done")
+	if u.window != nil {
+		return u.window(ctx)
+	}
+	return never(ctx)
+}
+
+// OfferKeyboard declines, unless the field says otherwise.
+func (u *testUI) OfferKeyboard(ctx context.Context, _ crs.Prompt, _ crs.Info, failed error) (bool, error) {
+	u.note("keyboard:%v", errors.Is(failed, crs.ErrPINPad))
+	if u.keys != nil {
+		return u.keys(ctx)
+	}
+	return false, nil
 }
 
 func (u *testUI) ConfirmLastTry(ctx context.Context, _ crs.PINPrompt) (bool, error) {

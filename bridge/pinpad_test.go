@@ -1,0 +1,212 @@
+package bridge
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/crs-bridge/crs"
+)
+
+// withKeys is an offline world whose reader has keys, on which the user types the right PIN.
+func withKeys(t *testing.T) *offlineWorld {
+	w := offline(t)
+	w.card.info.PINPad = true
+	return w
+}
+
+// padFailed is what a driver makes of keys that answered 9000 and sent nothing.
+var padFailed = &crs.PINError{Retries: -1, Uncertain: true, SW: 0x6982, Err: crs.ErrPINPad}
+
+// A login with a PIN that is typed on the reader: what the user is asked, in order, and how often
+// the card is.
+func TestRule9TypedOnReader(t *testing.T) {
+	t.Parallel()
+	const once = "reader:<nil> type done"
+	no := func(context.Context) (bool, error) { return false, nil }
+	closed := func(context.Context) (bool, error) { return true, crs.ErrCancelled }
+	lost := &crs.PINError{Retries: -1, Uncertain: true, Err: crs.ErrCardRemoved}
+	for name, test := range map[string]struct {
+		change    func(*offlineWorld)
+		failures  []error
+		code      crs.Code
+		asked     string
+		signs     int
+		dismissed bool
+	}{
+		"right":   {code: "", asked: once, signs: 1},
+		"not now": {change: func(w *offlineWorld) { w.ui.start = no }, code: crs.ErrCancelled, asked: "reader:<nil>", dismissed: true},
+		"closed":  {change: func(w *offlineWorld) { w.ui.start = closed }, code: crs.ErrCancelled, asked: "reader:<nil>", dismissed: true},
+		"nobody can be asked": {change: func(w *offlineWorld) {
+			w.ui.start = func(context.Context) (bool, error) { return true, errors.New("no display") }
+		}, code: crs.ErrInternal, asked: "reader:<nil>"},
+		"last try": {change: func(w *offlineWorld) { w.card.status.Retries = 1 }, asked: "reader:<nil> confirm type done", signs: 1},
+		"last try, no": {change: func(w *offlineWorld) {
+			w.card.status.Retries = 1
+			w.ui.confirm = no
+		}, code: crs.ErrCancelled, asked: "reader:<nil> confirm", dismissed: true},
+		"wrong": {failures: []error{&crs.PINError{Retries: 2, SW: 0x63C2}},
+			asked: once + " reader:wrong PIN, tries left: 2 (SW 63C2) type done", signs: 2},
+		"too short":       {failures: []error{crs.ErrPINFormat}, asked: once + " reader:" + crs.ErrPINFormat.Error() + " type done", signs: 2},
+		"other reference": {failures: []error{crs.ErrPINAgain}, asked: once + " reader:" + crs.ErrPINAgain.Error() + " type done", signs: 2},
+		"time is up":      {failures: []error{crs.ErrPadTimeout}, code: crs.ErrTimeout, asked: once, signs: 1},
+		"red key":         {failures: []error{crs.ErrPadCancelled}, code: crs.ErrCancelled, asked: once, signs: 1, dismissed: true},
+		"window closed": {change: func(w *offlineWorld) {
+			w.ui.window = func(context.Context) error { return crs.ErrCancelled }
+		}, asked: once, signs: 1},
+		"no window": {change: func(w *offlineWorld) {
+			w.ui.window = func(context.Context) error { return errors.New("no display") }
+		}, asked: once, signs: 1},
+		"pulled": {failures: []error{lost}, asked: once + " report:" + lost.Error() + " " + once, signs: 2},
+		"blocked": {failures: []error{&crs.PINError{Blocked: true, SW: 0x6983}}, code: crs.ErrPINBlocked,
+			asked: once + " report:the PIN is blocked (SW 6983)", signs: 1},
+		"never answers": {failures: []error{crs.ErrCardStuck}, code: crs.ErrCard, asked: once + " report:the reader does not answer", signs: 1},
+		"keys gone":     {failures: []error{crs.ErrPINPad}, code: crs.ErrCard, asked: once + " keyboard:true", signs: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := withKeys(t)
+				w.card.failures = test.failures
+				if test.change != nil {
+					test.change(w)
+				}
+				result, err := w.login(portale)
+				if crs.CodeOf(err) != test.code || (err == nil) != (result.Token.Signature != nil) {
+					t.Errorf("%q: %v", crs.CodeOf(err), err)
+				}
+				if w.ui.log() != test.asked {
+					t.Errorf("asked %q\n want %q", w.ui.log(), test.asked)
+				}
+				if _, signs := w.card.used(); signs != test.signs || len(w.card.pins) != 0 {
+					t.Errorf("%d calls of Sign, %d PINs", signs, len(w.card.pins))
+				}
+				if dismissed := len(w.mutes.dismissals) != 0; dismissed != test.dismissed {
+					t.Errorf("counted as dismissed: %v", dismissed)
+				}
+			})
+		})
+	}
+}
+
+// T20: after keys that failed there is no second VERIFY in the login, and no keyboard that the user
+// did not choose; the choice is that reader's, from the next login on.
+func TestT20NoSecondVERIFYInALogin(t *testing.T) {
+	t.Parallel()
+	const failed = "reader:<nil> type done keyboard:true"
+	for name, test := range map[string]struct {
+		keys func(context.Context) (bool, error)
+		next string
+	}{
+		"no":     {nil, "reader:<nil> type done"},
+		"closed": {func(context.Context) (bool, error) { return true, crs.ErrCancelled }, "reader:<nil> type done"},
+		"nobody": {func(context.Context) (bool, error) { return true, errors.New("no display") }, "reader:<nil> type done"},
+		"yes":    {yes, "pin:<nil>"},
+	} {
+		var log bytes.Buffer
+		w := withKeys(t)
+		w.Log = slog.New(slog.NewTextHandler(&log, nil))
+		w.ui.keys = test.keys
+		w.card.failures = []error{padFailed}
+		result, err := w.login(portale)
+		if crs.CodeOf(err) != crs.ErrCard || result.Token.Signature != nil || w.ui.log() != failed {
+			t.Errorf("%s: %v, asked %q", name, err, w.ui.log())
+		}
+		if _, signs := w.card.used(); signs != 1 {
+			t.Errorf("%s: %d calls of Sign", name, signs)
+		}
+		if len(w.mutes.dismissals) != 0 {
+			t.Errorf("%s: counted as a dismissal of the site", name)
+		}
+		if !strings.Contains(log.String(), "SW 6982: "+crs.ErrPINPad.Error()) {
+			t.Errorf("%s: log %s", name, &log)
+		}
+		if _, err := w.login(portale); err != nil || w.ui.log() != failed+" "+test.next {
+			t.Errorf("%s, the next login: %v, asked %q", name, err, w.ui.log())
+		}
+		other := newCard()
+		other.info.PINPad, other.info.Reader = true, "another reader"
+		w.cards.set(crs.Reader{Card: other})
+		if _, err := w.login(portale); err != nil || !strings.HasSuffix(w.ui.log(), "reader:<nil> type done") {
+			t.Errorf("%s, another reader: %v, asked %q", name, err, w.ui.log())
+		}
+	}
+}
+
+// Rule 7: the page that goes, and the service that stops, close the window no earlier than the
+// reader is done; the result of keys that failed is shown all the same.
+func TestRule7WindowStaysAsLongAsTheReaderAsks(t *testing.T) {
+	t.Parallel()
+	for _, failures := range [][]error{nil, {padFailed}, {&crs.PINError{Retries: 1}}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := withKeys(t)
+			w.card.failures = failures
+			page, leave := context.WithCancelCause(context.Background())
+			w.ctx = page
+			var until time.Duration
+			w.ui.window = func(ctx context.Context) error {
+				began := time.Now()
+				never(ctx)
+				until = time.Since(began)
+				return ctx.Err()
+			}
+			w.ui.keys = func(ctx context.Context) (bool, error) {
+				if ctx.Err() != nil {
+					t.Error("the question closes at once")
+				}
+				return false, nil
+			}
+			w.card.entered = func() {
+				time.Sleep(10 * time.Second)
+				leave(errGone)
+				time.Sleep(40 * time.Second)
+			}
+			if _, err := w.login(portale); !errors.Is(err, errGone) {
+				t.Errorf("the login: %v", err)
+			}
+			if until != 50*time.Second {
+				t.Errorf("the window closed after %v", until)
+			}
+			want := "reader:<nil> type done"
+			if failures != nil {
+				want += map[bool]string{true: " keyboard:true", false: " report:wrong PIN, tries left: 1 (SW 0000)"}[errors.Is(failures[0], crs.ErrPINPad)]
+			}
+			if w.ui.log() != want {
+				t.Errorf("asked %q", w.ui.log())
+			}
+		})
+	}
+}
+
+// A page that asks lights no keys up: it is the user who does, and who has two minutes for it.
+func TestReaderWaitsForTheUser(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := withKeys(t)
+		w.ui.start = func(ctx context.Context) (bool, error) { return true, never(ctx) }
+		began := time.Now()
+		if _, err := w.login(portale); crs.CodeOf(err) != crs.ErrTimeout || time.Since(began) != 2*time.Minute {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+		if _, signs := w.card.used(); signs != 0 {
+			t.Error("the reader asked")
+		}
+	})
+}
+
+// The page hears of the signature after the PIN was typed, not while the reader asks.
+func TestStatesWithKeys(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.card.info.PINPad = true
+	var before string
+	w.card.entered = func() { before = w.ui.log() }
+	m, states := w.dial(portale).login("")
+	if m.code() != "" || states != "card pin signing" || !strings.HasPrefix(before, "reader:<nil>") {
+		t.Errorf("%s after %s, asked %q", m.code(), states, before)
+	}
+}
