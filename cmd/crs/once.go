@@ -129,6 +129,16 @@ func (u *scriptedUser) AskPIN(context.Context, crs.PINPrompt) (*crs.PIN, error) 
 	return crs.NewPIN([]byte(u.pin)), nil
 }
 
+func (u *scriptedUser) ConfirmReader(context.Context, crs.PINPrompt) (bool, error) {
+	return false, nil
+}
+
+func (u *scriptedUser) TypeOnReader(context.Context, crs.PINPrompt) error { return nil }
+
+func (u *scriptedUser) OfferKeyboard(context.Context, crs.Prompt, crs.Info, error) (bool, error) {
+	return false, nil
+}
+
 func (u *scriptedUser) ConfirmLastTry(context.Context, crs.PINPrompt) (bool, error) {
 	return false, nil
 }

@@ -43,6 +43,11 @@ func pin(ctx context.Context, args []string) error {
 }
 
 func verifyPIN(ctx context.Context, ui dialog.UI, c crs.Card, manager crs.PINManager) error {
+	if c.Info().PINPad {
+		if err := verifyOnReader(ctx, ui, c, manager); err != errKeyboard {
+			return err
+		}
+	}
 	prompt, err := promptFor(ctx, c)
 	if err != nil {
 		return err
@@ -63,6 +68,11 @@ func verifyPIN(ctx context.Context, ui dialog.UI, c crs.Card, manager crs.PINMan
 }
 
 func changePIN(ctx context.Context, ui dialog.UI, c crs.Card, manager crs.PINManager) error {
+	if c.Info().PINPad {
+		if err := changeOnReader(ctx, ui, c, manager); err != errKeyboard {
+			return err
+		}
+	}
 	prompt, err := promptFor(ctx, c)
 	if err != nil {
 		return err

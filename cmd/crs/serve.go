@@ -68,9 +68,9 @@ func serve(ctx context.Context, args []string) error {
 	defer stop(nil)
 	driver.GiveUp = func() { // whoever supervises this service starts it anew
 		stop(errStuck)
-		// Another reader may have been sent a PIN just now. Its answer has 30 s to come, and
-		// the user is told it.
-		time.AfterFunc(35*time.Second, func() { os.Exit(1) })
+		// Another reader may have been sent a PIN just now, or its user may be typing one on it. The
+		// answer has 100 s to come at most, and the user is told it.
+		time.AfterFunc(105*time.Second, func() { os.Exit(1) })
 	}
 	monitor := &pcsc.Monitor{Driver: driver}
 	driver.TriesChanged = monitor.Announce
@@ -170,7 +170,7 @@ func newDriver(log *slog.Logger) (*pcsc.Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &pcsc.Driver{Tries: &state.Tries{Dir: dir}, Log: log}, nil
+	return &pcsc.Driver{Tries: &state.Tries{Dir: dir}, Log: log, Language: catalog.Language()}, nil
 }
 
 func newLog(level string) (*slog.Logger, error) {
