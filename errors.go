@@ -76,9 +76,9 @@ var (
 	ErrPINSpent = detail(ErrInternal, "this PIN was used already and must be typed again")
 	// ErrPINFirst: the card shows its certificate only after the PIN.
 	ErrPINFirst = detail(ErrInternal, "the card shows its certificate only after the PIN")
-	// ErrPINPad: the keypad of the reader does not do what it says, or not with this computer.
-	ErrPINPad = detail(ErrCard, "the keypad of this reader does not work with this computer")
-	// ErrPadTimeout: nobody typed on the keypad of the reader. Nothing was sent to the card.
+	// ErrPINPad: the PIN pad of the reader does not do what it says, or not with this computer.
+	ErrPINPad = detail(ErrCard, "the PIN pad of this reader does not work with this computer")
+	// ErrPadTimeout: nobody typed on the PIN pad of the reader. Nothing was sent to the card.
 	ErrPadTimeout = detail(ErrTimeout, "no PIN was typed on the reader in time")
 	// ErrPadCancelled: the user cancelled on the reader. Nothing was sent to the card.
 	ErrPadCancelled = detail(ErrCancelled, "the user cancelled on the reader")

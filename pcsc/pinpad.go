@@ -169,12 +169,12 @@ func (c *cns) typeOnPad(s *session, command command) (sw, error) {
 	return status, err
 }
 
-// padFailed is a keypad that did not do its work. What the card got is not known.
+// padFailed is a PIN pad that did not do its work. What the card got is not known.
 func padFailed(status sw) error {
 	return &crs.PINError{Retries: -1, Uncertain: true, SW: uint16(status), Err: crs.ErrPINPad}
 }
 
-// padError says of an error that is not the card's doing that the keypad failed.
+// padError says of an error that is not the card's doing that the PIN pad failed.
 func padError(err error) error {
 	if cardGone(err) || errors.Is(err, crs.ErrNoService) {
 		return err
@@ -183,7 +183,7 @@ func padError(err error) error {
 }
 
 // verifyOnPad is one VERIFY with a PIN that is typed on the reader, and f, which works only if the
-// card was sent it: a keypad may answer 9000 and have sent nothing (docs/card-safety.md, rule 9).
+// card was sent it: a PIN pad may answer 9000 and have sent nothing (docs/card-safety.md, rule 9).
 // There is no second VERIFY, not even with the other reference: that needs another typing.
 func (c *cns) verifyOnPad(s *session, f func(*session) error) error {
 	status, err := c.typeOnPad(s, command{ins: insVerify, p2: c.pinRefs[0], data: pinBlocks(nil)})
@@ -200,7 +200,7 @@ func (c *cns) verifyOnPad(s *session, f func(*session) error) error {
 	s.ctx = context.WithoutCancel(s.ctx) // the proof is part of the answer
 	err = f(s)
 	if errors.Is(err, swNotAllowed) {
-		c.driver.log().Info("keypad failed", "reader", s.reader)
+		c.driver.log().Info("PIN pad failed", "reader", s.reader)
 		return padFailed(swNotAllowed)
 	}
 	if err != nil {

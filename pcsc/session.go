@@ -59,7 +59,7 @@ func (s *session) begin() (err error) {
 }
 
 // beginClean resets the card and begins the transaction anew: what another program's VERIFY
-// allowed must not pass for that of a keypad which sent none (docs/card-safety.md, rule 9).
+// allowed must not pass for that of a PIN pad which sent none (docs/card-safety.md, rule 9).
 func (s *session) beginClean() error {
 	if err := s.call(func() error { return s.conn.End(true) }); err != nil {
 		return err
