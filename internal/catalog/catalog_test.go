@@ -201,6 +201,9 @@ var cards = []crs.Info{
 // stuckAtPIN: the PIN was sent, and the reader never answered.
 var stuckAtPIN = &crs.PINError{Retries: -1, Uncertain: true, Err: fmt.Errorf("VERIFY: %w", crs.ErrCardStuck)}
 
+// padFailed: the keys of the reader answered 9000, and the card knew of nothing.
+var padFailed = &crs.PINError{Retries: -1, Uncertain: true, SW: 0x6982, Err: crs.ErrPINPad}
+
 var problems = []error{
 	crs.ErrNoCNS, crs.ErrCardMute, crs.ErrCardStuck, crs.ErrCardInUse, crs.ErrCardRemoved, crs.ErrCardReset,
 	crs.ErrCard, crs.ErrCardUnusable, crs.ErrPINBlocked, crs.ErrTimeout, crs.ErrBusy, crs.ErrInternal,
@@ -208,6 +211,7 @@ var problems = []error{
 	&crs.PINError{Retries: 2, SW: 0x63c2}, &crs.PINError{Retries: 1}, &crs.PINError{Retries: 0}, &crs.PINError{Retries: -1, SW: 0x6300},
 	&crs.PINError{Retries: -1, Uncertain: true}, &crs.PINError{Blocked: true}, stuckAtPIN,
 	crs.ErrNoService, crs.ErrPINUnusable,
+	crs.ErrPINPad, padFailed, crs.ErrPadTimeout, crs.ErrPadMismatch, crs.ErrPINAgain,
 	errors.New("evil \x1b[2J" + strings.Repeat("W", 1000)),
 }
 
@@ -226,14 +230,21 @@ func everyDialog(t *testing.T, p crs.Prompt) map[string]Text {
 	}
 	for i, card := range cards {
 		all[fmt.Sprint("personal ", i)] = SharePersonalData(p, card)
+		all[fmt.Sprint("prove ", i)] = ProveOnReader(crs.PINPrompt{Prompt: p, Card: card})
+		all[fmt.Sprint("keyboard ", i)] = Keyboard(p, card, crs.ErrPINPad)
+		all[fmt.Sprint("keyboard sent ", i)] = Keyboard(p, card, padFailed)
 		for n := -2; n <= 3; n++ { // -2: blocked
 			pin := crs.PINPrompt{Prompt: p, Card: card, Status: crs.PINStatus{Retries: max(n, -1), Blocked: n == -2}}
 			all[fmt.Sprint("pin ", i, n)] = PIN(pin)
 			all[fmt.Sprint("puk ", i, n)] = PINOrPUK(pin)
 			all[fmt.Sprint("last ", i, n)] = LastTry(pin)
+			all[fmt.Sprint("reader ", i, n)] = ReaderPIN(pin)
+			all[fmt.Sprint("type ", i, n)] = TypePIN(pin)
+			all[fmt.Sprint("change ", i, n)] = ChangeOnReader(pin)
 			for j, err := range problems {
 				pin.Last = err
 				all[fmt.Sprint("pin ", i, n, j)] = PIN(pin)
+				all[fmt.Sprint("reader ", i, n, j)] = ReaderPIN(pin)
 			}
 		}
 	}
@@ -278,7 +289,8 @@ func TestSiteNamed(t *testing.T) {
 	p := crs.Prompt{Origin: origin(t, "https://portale.example"), Lang: "it"}
 	pick, _ := PickCard(p, cards)
 	for _, d := range []Text{AllowSite(p), InsertCard(p, nil), InsertCard(p, crs.ErrNoCNS), pick,
-		SharePersonalData(p, cards[0]), PIN(crs.PINPrompt{Prompt: p, Card: cards[0]})} {
+		SharePersonalData(p, cards[0]), PIN(crs.PINPrompt{Prompt: p, Card: cards[0]}),
+		ReaderPIN(crs.PINPrompt{Prompt: p, Card: cards[0]}), TypePIN(crs.PINPrompt{Prompt: p, Card: cards[0]})} {
 		if d.Site != "portale.example" || d.Before == "" {
 			t.Errorf("%+v", d)
 		}
@@ -353,6 +365,8 @@ func TestWhatNext(t *testing.T) {
 		{&crs.PINError{Retries: -1, Uncertain: true, Err: crs.ErrCardRemoved}, "scriva di nuovo il PIN", false},
 		{&crs.PINError{Retries: 1}, "Tentativi rimasti: 1", false},
 		{&crs.PINError{Blocked: true}, "con il PUK", false},
+		{padFailed, "forse no.\n\nLa cosa più sicura è usare un altro lettore", false},
+		{crs.ErrPINPad, "non è stato inviato nulla", true},
 	} {
 		site := crs.Prompt{Origin: origin(t, "https://portale.example"), Lang: "it"}
 		for where, text := range map[string]string{page: Report(site, test.problem).After, command: Report(crs.Prompt{Lang: "it"}, test.problem).After} {
@@ -385,6 +399,42 @@ func TestLastTry(t *testing.T) {
 			strings.Contains(d.After, "ltimo tentativo") != (test.status == crs.PINStatus{Retries: 1}) {
 			t.Errorf("%+v: %q, %q", test.status, d.Title, d.After)
 		}
+	}
+}
+
+// TestOnReader: what is typed on a reader is asked for with the holder and the tries, the red key
+// cancels and closing the window does not; the PUK is for the keyboard.
+func TestOnReader(t *testing.T) {
+	p := crs.PINPrompt{Prompt: crs.Prompt{Origin: origin(t, "https://portale.example"), Lang: "it"}, Card: cards[1],
+		Status: crs.PINStatus{Retries: 2}, Last: &crs.PINError{Retries: 2}, OnReader: true}
+	own := p
+	own.Prompt = crs.Prompt{Lang: "it"}
+	keys := cards[0]
+	keys.PINPad = true
+	care := Care{Card: keys, Unblock: true, Lang: "it"}
+	for name, test := range map[string]struct {
+		text Text
+		says []string
+	}{
+		"go":     {ReaderPIN(p), []string{"Il PIN era sbagliato.", "Chiede di accedere", "Carta di: <b>Mario", "non sulla tastiera", "Tentativi rimasti: 2."}},
+		"type":   {TypePIN(p), []string{"Chiede di accedere", "Carta di: <b>Mario", "(non il PUK)", "le 2 del foglio e le 3 del messaggio", "Tentativi rimasti: 2.", "il tasto rosso", "non annulla nulla"}},
+		"change": {ChangeOnReader(own), []string{"Carta di: <b>Mario", "da 5 a 8 cifre", "Tentativi rimasti: 2.", "il tasto rosso"}},
+		"prove":  {ProveOnReader(own), []string{"Carta di: <b>Mario", "il tasto rosso"}},
+		"last":   {LastTry(p), []string{"Sì, lo scrivo sul lettore"}},
+		"site":   {Keyboard(p.Prompt, cards[0], padFailed), []string{"Reader 00 00", "forse è stato contato", "ripeta l'accesso"}},
+		"own":    {Keyboard(own.Prompt, cards[0], crs.ErrPINPad), []string{"Reader 00 00", "nessun tentativo è andato perso", "adesso"}},
+		"offer":  {care.Offer(), []string{"sulla tastiera del computer, non sui tasti"}},
+		"PUK":    {care.PUK(crs.PUKPrompt{Card: keys}), []string{"sulla tastiera del computer, non sui tasti"}},
+	} {
+		text := test.text.Before + "\n" + test.text.After + "\n" + test.text.Yes
+		for _, says := range test.says {
+			if !strings.Contains(text, says) {
+				t.Errorf("%s lacks %q: %s", name, says, text)
+			}
+		}
+	}
+	if text := (Care{Card: cards[0], Unblock: true, Lang: "it"}).Offer().After; strings.Contains(text, "tasti") {
+		t.Errorf("a reader without keys: %s", text)
 	}
 }
 
