@@ -477,10 +477,29 @@ func everyDialog(t *testing.T, lang string) (all []shownDialog) {
 	add("puk", catalog.PINOrPUK(pin(site, rossi, -1, nil)), ask)
 	add("last", catalog.LastTry(pin(site, rossi, 1, nil)), ask)
 	add("last-unknown", catalog.LastTry(pin(develop, wide, -1, nil)), ask)
+	keys := func(p crs.PINPrompt) crs.PINPrompt {
+		p.Card.PINPad, p.OnReader = true, true
+		return p
+	}
+	for name, p := range map[string]crs.PINPrompt{
+		"":       keys(pin(site, rossi, -1, nil)),
+		"-wrong": keys(pin(site, rossi, -1, &crs.PINError{Retries: 2})),
+		"-long":  keys(pin(develop, wide, 1, &crs.PINError{Retries: -1, Uncertain: true})),
+	} {
+		add("reader"+name, catalog.ReaderPIN(p), ask)
+		add("reader-type"+name, catalog.TypePIN(p), w.Wait)
+		add("reader-last"+name, catalog.LastTry(p), ask)
+		add("reader-failed"+name, catalog.Keyboard(p.Prompt, p.Card, &crs.PINError{Uncertain: true, Err: crs.ErrPINPad}), ask)
+		p.Prompt = crs.Prompt{Lang: lang}
+		add("reader-change"+name, catalog.ChangeOnReader(p), w.Wait)
+		add("reader-prove"+name, catalog.ProveOnReader(p), w.Wait)
+		add("reader-unable"+name, catalog.Keyboard(p.Prompt, p.Card, crs.ErrPINPad), ask)
+	}
 	add("blocked", catalog.Report(site, &crs.PINError{Blocked: true}), w.Tell)
 	add("report-literal", catalog.Report(site, errors.New(`<b>bold</b> & &amp; \n _x`)), w.Tell)
 	add("report-long", catalog.Report(develop, errors.New(strings.Repeat("W", 500))), w.Tell)
 	for name, card := range map[string]crs.Info{"": rossi, "-long": wide} {
+		card.PINPad = name != ""
 		card.PUKFormat = crs.PINFormat{Min: 8, Max: 8, DigitsOnly: true}
 		care := catalog.Care{Card: card, Unblock: true, Lang: lang}
 		own := crs.PUKPrompt{Prompt: crs.Prompt{Lang: lang, Developer: name != ""}, Card: card, Status: crs.PINStatus{Retries: 2}}
