@@ -19,8 +19,9 @@ type Driver struct {
 	// TriesChanged, if set, is called when what is known of a PIN changed.
 	TriesChanged func()
 
-	// Language is that of the messages on a reader's own display: "it", "en" or "de".
-	Language string
+	// Language returns that of the messages on a reader's own display: "it", "en" or "de". Without it
+	// they are Italian.
+	Language func() string
 
 	// GiveUp is called when so many abandoned calls have not returned that only a new process
 	// helps.
@@ -59,6 +60,13 @@ func (d *Driver) log() *slog.Logger {
 		return slog.New(slog.DiscardHandler)
 	}
 	return d.Log
+}
+
+func (d *Driver) language() string {
+	if d.Language == nil {
+		return ""
+	}
+	return d.Language()
 }
 
 func (d *Driver) reader(name string) *readerState {

@@ -22,6 +22,7 @@ type keypad struct {
 	t              *testing.T
 	verify, modify bool
 	presses        []press
+	language       uint16 // that it was last asked in
 }
 
 // press is what happens when the reader asks.
@@ -66,10 +67,11 @@ func (k *keypad) ask(c Conn, b []byte, ins byte, offsets []int) ([]byte, error) 
 	}
 	p := k.presses[0]
 	k.presses = k.presses[1:]
-	sizes, apdu := b[5:7], b[19:]
+	sizes, language, apdu := b[5:7], b[9:11], b[19:]
 	if ins == insChangePIN {
-		sizes, apdu = b[7:9], b[24:]
+		sizes, language, apdu = b[7:9], b[12:14], b[24:]
 	}
+	k.language = binary.LittleEndian.Uint16(language)
 	size := 8 * (1 + offsets[len(offsets)-1]/8)
 	template := append([]byte{0, ins, 0, apdu[3], byte(size)}, bytes.Repeat([]byte{0xFF}, size)...)
 	if n := binary.LittleEndian.Uint32(b[len(b)-len(apdu)-4:]); int(n) != len(apdu) || !bytes.Equal(apdu, template) {
@@ -188,6 +190,21 @@ func TestRule9Structures(t *testing.T) {
 	for language, want := range map[string]uint16{"it": 0x0410, "en": 0x0409, "de": 0x0407, "": 0x0410, "fr": 0x0410} {
 		if got := languageID(language); got != want {
 			t.Errorf("%q: %04X", language, got)
+		}
+	}
+}
+
+// The language is asked for each time: the user may have chosen another.
+func TestRule9Language(t *testing.T) {
+	language := ""
+	v := newVirtual(virtualcard.Config{})
+	v.driver.Language = func() string { return language }
+	k, card := v.withKeypad(t)
+	for _, language = range []string{"de", "en"} {
+		k.presses = []press{{sw: 0x6401}}
+		signOnPad(t, card)
+		if want := languageID(language); k.language != want {
+			t.Errorf("%s: %04X, want %04X", language, k.language, want)
 		}
 	}
 }

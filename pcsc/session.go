@@ -139,9 +139,9 @@ func (s *session) transmitPad(c command) (sw, error) {
 	if err != nil {
 		return 0, err
 	}
-	ask, structure, limit := pad.VerifyPIN, verifyStructure(apdu, s.driver.Language), padVerify
+	ask, structure, limit := pad.VerifyPIN, verifyStructure(apdu, s.driver.language()), padVerify
 	if c.ins != insVerify {
-		ask, structure, limit = pad.ModifyPIN, modifyStructure(apdu, s.driver.Language), padModify
+		ask, structure, limit = pad.ModifyPIN, modifyStructure(apdu, s.driver.language()), padModify
 	}
 	r, err := s.send(c, s.driver.Timeouts.Pad, limit+padMargin, func() ([]byte, error) { return ask(structure) })
 	return r.sw, err

@@ -170,7 +170,7 @@ func newDriver(log *slog.Logger) (*pcsc.Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &pcsc.Driver{Tries: &state.Tries{Dir: dir}, Log: log, Language: catalog.Language()}, nil
+	return &pcsc.Driver{Tries: &state.Tries{Dir: dir}, Log: log, Language: catalog.Language}, nil
 }
 
 func newLog(level string) (*slog.Logger, error) {
