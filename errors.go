@@ -84,6 +84,8 @@ var (
 	ErrPadCancelled = detail(ErrCancelled, "the user cancelled on the reader")
 	// ErrPadMismatch: the two new PINs typed on the reader differ. Nothing was sent to the card.
 	ErrPadMismatch = detail(ErrInternal, "the new PIN was not typed the same twice on the reader")
+	// ErrPINUnproved: the reader said that it changed the PIN, and the new one was not proved.
+	ErrPINUnproved = detail(ErrCard, "the reader says that the PIN was changed, and it is not proved")
 	// ErrPINAgain: the card compared nothing, and is to be asked in another way with a new typing.
 	ErrPINAgain = detail(ErrInternal, "the card compared nothing, and the PIN must be typed again")
 	// ErrNoPersonalData: the card carries no EF.DatiPersonali.

@@ -46,7 +46,7 @@ type UI interface {
 	TypeOnReader(ctx context.Context, p crs.PINPrompt) error
 
 	// OfferKeyboard says how the keys of a reader failed, and asks whether to type the PIN on the
-	// keyboard from the next login on. Its default is no.
+	// keyboard from now on. Its default is no.
 	OfferKeyboard(ctx context.Context, p crs.Prompt, card crs.Info, failed error) (bool, error)
 
 	// ConfirmLastTry asks whether to risk what may be the last try. Its default is no.
@@ -62,6 +62,11 @@ type UI interface {
 	// ChangePIN asks for the PIN that holds now and for a new one. What it returns has the form
 	// that the card needs.
 	ChangePIN(ctx context.Context, p crs.PINPrompt) (old, fresh *crs.PIN, err error)
+
+	// ChangeOnReader is TypeOnReader for the PIN that holds now and a new one, and ProveOnReader for
+	// the new one once more.
+	ChangeOnReader(ctx context.Context, p crs.PINPrompt) error
+	ProveOnReader(ctx context.Context, p crs.PINPrompt) error
 
 	// ReportCare tells what became of a PIN that was to be changed, or unblocked: problem is nil
 	// when it was. It waits until that was read.

@@ -64,7 +64,7 @@ func (s *Server) careFor(ctx context.Context, reader string, unblock bool, do fu
 // sent reports whether an error tells that a PIN was sent to the card.
 func sent(err error) bool {
 	var pin *crs.PINError
-	return errors.As(err, &pin)
+	return errors.As(err, &pin) || errors.Is(err, crs.ErrPINUnproved)
 }
 
 func (s *Server) cardIn(reader string) (crs.Card, error) {
@@ -105,10 +105,12 @@ func (c care) unblock(ctx context.Context) error {
 	}
 }
 
-// askAgain reports whether the card compared what was typed, found it wrong, and takes another.
+// askAgain reports whether the card compared what was typed, found it wrong, and takes another; or
+// the reader sent it nothing, because what was typed cannot be right.
 func askAgain(err error) bool {
 	var refused *crs.PINError
-	return errors.As(err, &refused) && !refused.Blocked && !refused.Uncertain
+	return errors.As(err, &refused) && !refused.Blocked && !refused.Uncertain ||
+		errors.Is(err, crs.ErrPINFormat) || errors.Is(err, crs.ErrPadMismatch)
 }
 
 // changeOnce is one typing of the PIN. Nothing cancels what was typed to the end.
@@ -118,6 +120,9 @@ func (c care) changeOnce(ctx context.Context, last error) error {
 		return err
 	}
 	p := crs.PINPrompt{Prompt: c.prompt, Card: c.card.Info(), Status: status, Last: last}
+	if p.OnReader = c.typedOnReader(p.Card); p.OnReader {
+		return c.changeOnReader(ctx, p)
+	}
 	ask, cancel := context.WithTimeout(ctx, c.input)
 	defer cancel()
 	old, fresh, err := c.UI.ChangePIN(ask, p)

@@ -18,9 +18,10 @@ type careCard struct {
 	unblocked []error // what the next calls of ChangePIN and UnblockPIN return
 	typed     []*crs.PIN
 	entered   func() // called within them
+	proof     error  // of VerifyPIN
 }
 
-func (c *careCard) VerifyPIN(context.Context, *crs.PIN) error { return nil }
+func (c *careCard) VerifyPIN(context.Context, *crs.PIN) error { return c.proof }
 func (c *careCard) ChangePIN(ctx context.Context, old, fresh *crs.PIN) error {
 	return c.UnblockPIN(ctx, old, fresh)
 }

@@ -265,7 +265,7 @@ func (l *login) signOnce(ctx context.Context, card crs.Card, last error) (crs.Si
 		return crs.Signature{}, err
 	}
 	prompt := crs.PINPrompt{Prompt: l.prompt, Card: card.Info(), Status: status, Last: last}
-	prompt.OnReader = prompt.Card.PINPad && !l.keyboards.has(prompt.Card.Reader)
+	prompt.OnReader = l.typedOnReader(prompt.Card)
 
 	l.tell(statePIN)
 	// The driver heeds ctx up to the first byte of the PIN; from there on the card's answer is

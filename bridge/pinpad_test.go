@@ -210,3 +210,64 @@ func TestStatesWithKeys(t *testing.T) {
 		t.Errorf("%s after %s, asked %q", m.code(), states, before)
 	}
 }
+
+// A change at the owner's wish, in a reader with keys: each time that it asks is a yes of the user,
+// or the proof of what they just typed.
+func TestRule9ChangeOnReader(t *testing.T) {
+	t.Parallel()
+	no := func(context.Context) (bool, error) { return false, nil }
+	wrong := &crs.PINError{Retries: 2, SW: 0x63C2}
+	blocked := &crs.PINError{Blocked: true, SW: 0x63C0}
+	const once, prove = "reader:<nil> change done", " prove done"
+	unproved := func(err error) string {
+		return once + prove + " care:false," + crs.ErrPINUnproved.Error() + ": " + err.Error()
+	}
+	for name, test := range map[string]struct {
+		change  func(*offlineWorld, *careCard)
+		answers []error
+		asked   string
+	}{
+		"changed": {nil, []error{nil}, once + prove + " care:false,<nil>"},
+		"not now": {func(w *offlineWorld, _ *careCard) { w.ui.start = no }, nil, "reader:<nil>"},
+		"closed": {func(w *offlineWorld, _ *careCard) {
+			w.ui.start = func(context.Context) (bool, error) { return true, crs.ErrCancelled }
+		}, nil, "reader:<nil>"},
+		"last try":      {func(w *offlineWorld, _ *careCard) { w.card.status.Retries = 1 }, []error{nil}, "reader:<nil> confirm change done" + prove + " care:false,<nil>"},
+		"last, no":      {func(w *offlineWorld, _ *careCard) { w.card.status.Retries, w.ui.confirm = 1, no }, nil, "reader:<nil> confirm"},
+		"wrong":         {nil, []error{wrong, nil}, once + " reader:" + wrong.Error() + " change done" + prove + " care:false,<nil>"},
+		"too short":     {nil, []error{crs.ErrPINFormat, nil}, once + " reader:" + crs.ErrPINFormat.Error() + " change done" + prove + " care:false,<nil>"},
+		"not the same":  {nil, []error{crs.ErrPadMismatch, nil}, once + " reader:" + crs.ErrPadMismatch.Error() + " change done" + prove + " care:false,<nil>"},
+		"red key":       {nil, []error{crs.ErrPadCancelled}, once},
+		"time is up":    {nil, []error{crs.ErrPadTimeout}, once + " care:false," + crs.ErrPadTimeout.Error()},
+		"keys fail":     {nil, []error{padFailed}, once + " care:false," + padFailed.Error()},
+		"keys cannot":   {nil, []error{crs.ErrPINPad}, once + " keyboard:true care:false," + crs.ErrPINPad.Error()},
+		"keyboard":      {func(w *offlineWorld, _ *careCard) { w.ui.keys = yes }, []error{crs.ErrPINPad, nil}, once + " keyboard:true change:<nil> care:false,<nil>"},
+		"proof, wrong":  {func(_ *offlineWorld, c *careCard) { c.proof = wrong }, []error{nil}, unproved(wrong)},
+		"proof, red":    {func(_ *offlineWorld, c *careCard) { c.proof = crs.ErrPadCancelled }, []error{nil}, unproved(crs.ErrPadCancelled)},
+		"proof, keys":   {func(_ *offlineWorld, c *careCard) { c.proof = padFailed }, []error{nil}, unproved(padFailed)},
+		"proof, blocks": {func(_ *offlineWorld, c *careCard) { c.proof = blocked }, []error{nil}, once + prove + " care:false," + blocked.Error()},
+	} {
+		w := withKeys(t)
+		card := &careCard{testCard: w.card, unblocked: test.answers}
+		w.cards.set(crs.Reader{Name: "reader", Card: card})
+		w.ui.change = typesChange
+		if test.change != nil {
+			test.change(w, card)
+		}
+		if err := w.ChangePIN(t.Context(), "reader"); err != nil || w.ui.log() != test.asked {
+			t.Errorf("%s: %v, asked\n%s, want\n%s", name, err, w.ui.log(), test.asked)
+		}
+		if len(card.unblocked) != 0 {
+			t.Errorf("%s: %d answers of the card are left", name, len(card.unblocked))
+		}
+	}
+
+	// Whoever asked may go: that nothing is proved is told all the same.
+	w := withKeys(t)
+	ctx, leave := context.WithCancel(t.Context())
+	card := &careCard{testCard: w.card, unblocked: []error{nil}, entered: leave, proof: context.Canceled}
+	w.cards.set(crs.Reader{Name: "reader", Card: card})
+	if err := w.ChangePIN(ctx, "reader"); err != nil || w.ui.log() != unproved(context.Canceled) {
+		t.Errorf("%v, asked %s", err, w.ui.log())
+	}
+}

@@ -328,6 +328,18 @@ func (u *testUI) ChangePIN(ctx context.Context, p crs.PINPrompt) (old, fresh *cr
 	return u.change(ctx, p)
 }
 
+func (u *testUI) ChangeOnReader(ctx context.Context, _ crs.PINPrompt) error {
+	u.note("change")
+	defer u.note("done")
+	return never(ctx)
+}
+
+func (u *testUI) ProveOnReader(ctx context.Context, _ crs.PINPrompt) error {
+	u.note("prove")
+	defer u.note("done")
+	return never(ctx)
+}
+
 func (u *testUI) ReportCare(_ context.Context, _ crs.Prompt, _ crs.Info, unblock bool, problem error) error {
 	u.note("care:%v,%v", unblock, problem)
 	return nil

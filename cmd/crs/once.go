@@ -135,6 +135,10 @@ func (u *scriptedUser) ConfirmReader(context.Context, crs.PINPrompt) (bool, erro
 
 func (u *scriptedUser) TypeOnReader(context.Context, crs.PINPrompt) error { return nil }
 
+func (u *scriptedUser) ChangeOnReader(context.Context, crs.PINPrompt) error { return nil }
+
+func (u *scriptedUser) ProveOnReader(context.Context, crs.PINPrompt) error { return nil }
+
 func (u *scriptedUser) OfferKeyboard(context.Context, crs.Prompt, crs.Info, error) (bool, error) {
 	return false, nil
 }

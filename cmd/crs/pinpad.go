@@ -49,8 +49,11 @@ func changeOnReader(ctx context.Context, ui dialog.UI, c crs.Card, manager crs.P
 		return toldError{errors.New(catalog.Care{Card: prompt.Card}.Failed(err))}
 	}
 	err = whileShown(ctx, prompt, ui.ProveOnReader, func() error { return manager.VerifyPIN(ctx, nil) })
-	if err != nil {
-		return told("pad.unproved")
+	switch {
+	case errors.As(err, &sent) && sent.Blocked:
+		return err
+	case err != nil:
+		return crs.ErrPINUnproved
 	}
 	fmt.Println(catalog.Say("care.changed"))
 	return nil

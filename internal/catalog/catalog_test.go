@@ -211,7 +211,7 @@ var problems = []error{
 	&crs.PINError{Retries: 2, SW: 0x63c2}, &crs.PINError{Retries: 1}, &crs.PINError{Retries: 0}, &crs.PINError{Retries: -1, SW: 0x6300},
 	&crs.PINError{Retries: -1, Uncertain: true}, &crs.PINError{Blocked: true}, stuckAtPIN,
 	crs.ErrNoService, crs.ErrPINUnusable,
-	crs.ErrPINPad, padFailed, crs.ErrPadTimeout, crs.ErrPadMismatch, crs.ErrPINAgain,
+	crs.ErrPINPad, padFailed, crs.ErrPadTimeout, crs.ErrPadMismatch, crs.ErrPINAgain, crs.ErrPINUnproved,
 	errors.New("evil \x1b[2J" + strings.Repeat("W", 1000)),
 }
 
@@ -367,6 +367,7 @@ func TestWhatNext(t *testing.T) {
 		{&crs.PINError{Blocked: true}, "con il PUK", false},
 		{padFailed, "forse no.\n\nLa cosa più sicura è usare un altro lettore", false},
 		{crs.ErrPINPad, "non è stato inviato nulla", true},
+		{crs.ErrPINUnproved, "Provi prima quello nuovo", false},
 	} {
 		site := crs.Prompt{Origin: origin(t, "https://portale.example"), Lang: "it"}
 		for where, text := range map[string]string{page: Report(site, test.problem).After, command: Report(crs.Prompt{Lang: "it"}, test.problem).After} {

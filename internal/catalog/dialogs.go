@@ -165,7 +165,7 @@ func passes(problem error) bool {
 	switch {
 	case errors.Is(problem, crs.ErrCardStuck), errors.Is(problem, crs.ErrCardMute), errors.Is(problem, crs.ErrNoCNS):
 		return true
-	case errors.As(problem, &pinErr): // its text says what to do about the PIN
+	case errors.As(problem, &pinErr), errors.Is(problem, crs.ErrPINUnproved): // the text says what to do about the PIN
 		return false
 	}
 	return crs.CodeOf(problem) == crs.ErrCard
@@ -290,6 +290,8 @@ func (t texts) problem(err error) string {
 		return t.refusedPUK(pinErr)
 	case errors.Is(err, crs.ErrPINPad):
 		return t.padProblem(err)
+	case errors.Is(err, crs.ErrPINUnproved):
+		return t.say("pad.unproved")
 	case errors.Is(err, crs.ErrPadTimeout):
 		return t.say("pad.timeout")
 	case errors.Is(err, crs.ErrPadMismatch):
