@@ -24,7 +24,7 @@ func (l *login) signOnReader(ctx context.Context, card crs.Card, prompt crs.PINP
 		}
 	}
 	var signature crs.Signature
-	err := l.whileShown(l.service, prompt, l.UI.TypeOnReader, func() (err error) {
+	err := l.whileShown(ctx, prompt, l.UI.TypeOnReader, func() (err error) {
 		signature, err = card.Sign(ctx, nil, l.statement)
 		return err
 	})
