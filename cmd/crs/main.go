@@ -28,6 +28,7 @@ var commands = map[string]func(ctx context.Context, args []string) error{
 	"pin":          pin,
 	"sites":        sites,
 	"tray":         showTray,
+	"doctor":       doctor,
 	"virtual-card": virtualCard,
 	"version":      version,
 }

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/crs-bridge/crs"
 )
@@ -91,4 +92,9 @@ func TrayFailed(key string, err error) Text {
 		d.After = t.say("tray.failed.busy")
 	}
 	return t.answers(d, "understood", "", "")
+}
+
+// Problem says what went wrong with a card or its reader, and what to do now.
+func Problem(err error) string {
+	return strings.ReplaceAll(in("").problem(err), "\n\n", " ")
 }

@@ -1,0 +1,265 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/catalog"
+	"github.com/crs-bridge/crs/internal/owner"
+	"github.com/crs-bridge/crs/tray"
+)
+
+// doctor says what of a login works on this computer, and what to do about what does not. What it
+// says is pasted into mails to those who help: nothing of it tells whose card it is.
+func doctor(ctx context.Context, args []string) error {
+	f := flags("doctor")
+	asJSON := f.Bool("json", false, catalog.Say("flag.json"))
+	if _, err := parse(f, args, 0, 0); err != nil {
+		return err
+	}
+	found := thisComputer.examine(ctx)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if !*asJSON {
+		fmt.Println(prescription(found))
+	} else if err := printJSON(found); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(found, func(f finding) bool { return f.State == problem }) {
+		return told("doctor.sick")
+	}
+	return nil
+}
+
+// diagnose returns what doctor prints, for a window.
+func diagnose(ctx context.Context) (string, error) {
+	return prescription(thisComputer.examine(ctx)), ctx.Err()
+}
+
+// finding is what one check found.
+type finding struct {
+	Check  string  `json:"check"`
+	State  verdict `json:"state"`
+	Reason string  `json:"reason,omitempty"` // of a problem: a word that stays the same
+	Detail string  `json:"detail,omitempty"` // a reader, a version, a port
+
+	text string // what was found, and what to do
+}
+
+type verdict string
+
+const (
+	fine    verdict = "ok"
+	problem verdict = "problem"
+	skipped verdict = "skipped" // something before it is missing
+)
+
+// computer is what doctor looks at.
+type computer struct {
+	readers func(context.Context) ([]crs.Reader, error)
+	service func(context.Context) (owner.Status, error)
+	ports   func() map[int]string // who listens on the ports of the service: names of programs
+	icons   func() error
+	windows func() error
+}
+
+var thisComputer = computer{
+	readers: func(ctx context.Context) ([]crs.Reader, error) {
+		driver, err := newDriver(slog.New(slog.DiscardHandler))
+		if err != nil {
+			return nil, err
+		}
+		return driver.Readers(ctx, func(string) bool { return true })
+	},
+	service: func(ctx context.Context) (owner.Status, error) {
+		c, err := owner.Dial(ctx)
+		if err != nil {
+			return owner.Status{}, err
+		}
+		defer c.Close()
+		return c.Status(ctx)
+	},
+	ports:   listeners,
+	icons:   tray.Icons,
+	windows: tray.Windows{}.Usable,
+}
+
+// examine makes all checks, in the order in which a login needs what they look at.
+func (c computer) examine(ctx context.Context) []finding {
+	readers, err := c.readers(ctx)
+	found := append(checkReaders(readers, err), checkCards(ctx, readers)...)
+	status, err := c.service(ctx)
+	return append(found, checkService(status, err), checkPorts(status, c.ports()),
+		checkIcon(status, err, c.icons()), checkWindows(c.windows()))
+}
+
+// checkReaders looks at the smart card service and its readers.
+func checkReaders(readers []crs.Reader, err error) []finding {
+	pcsc := finding{Check: "pcsc", State: fine, text: catalog.Say("doctor.running")}
+	reader := finding{Check: "reader", State: fine}
+	switch {
+	case err != nil:
+		pcsc.State, pcsc.Reason, pcsc.text = problem, reason(err), catalog.Problem(err)
+		reader.State, reader.text = skipped, catalog.Say("doctor.skipped")
+	case len(readers) == 0:
+		reader.State, reader.Reason, reader.text = problem, "no_reader", catalog.Say("doctor.noreader")
+	default:
+		var names []string
+		for _, r := range readers {
+			names = append(names, catalog.Literal(r.Name))
+		}
+		reader.Detail = strings.Join(names, ", ")
+		reader.text = reader.Detail
+	}
+	return []finding{pcsc, reader}
+}
+
+// checkCards looks at each card. It sends them what every listing of cards does, never a PIN.
+func checkCards(ctx context.Context, readers []crs.Reader) (found []finding) {
+	for _, r := range readers {
+		f := finding{Check: "card", State: problem, Detail: catalog.Literal(r.Name)}
+		switch {
+		case r.Card != nil:
+			f.Reason, f.text = cardProblem(ctx, r.Card)
+			if f.Reason == "" {
+				i := r.Card.Info()
+				f.State, f.text = fine, catalog.Say("doctor.card", "kind", i.Kind, "model", i.Model)
+			}
+		case r.Err != nil:
+			f.Reason, f.text = reason(r.Err), catalog.Problem(r.Err)
+		default:
+			continue
+		}
+		found = append(found, f)
+	}
+	switch {
+	case len(readers) == 0:
+		return []finding{{Check: "card", State: skipped, text: catalog.Say("doctor.skipped")}}
+	case len(found) == 0:
+		return []finding{{Check: "card", State: problem, Reason: "no_card", text: catalog.Say("doctor.nocard")}}
+	}
+	return found
+}
+
+// cardProblem returns why a card that can be read is of no use, "" when it is.
+func cardProblem(ctx context.Context, c crs.Card) (reason, text string) {
+	if cert, err := c.Certificate(ctx); err == nil && time.Now().After(cert.NotAfter) {
+		return "expired", catalog.Say("doctor.expired")
+	}
+	if pin, err := c.PINStatus(ctx); err == nil && pin.Blocked {
+		return "pin_blocked", catalog.Say("doctor.blocked")
+	}
+	return "", ""
+}
+
+// reason is the word for an error: that of the owner socket.
+func reason(err error) string {
+	for _, r := range owner.Readers(context.Background(), []crs.Reader{{Err: err}}) {
+		return string(r.Problem)
+	}
+	return ""
+}
+
+// checkService looks at our own service.
+func checkService(s owner.Status, err error) finding {
+	f := finding{Check: "service", State: problem}
+	switch {
+	case err == nil:
+		f.State, f.Detail, f.text = fine, s.Version, catalog.Say("doctor.service", "version", s.Version)
+	case errors.Is(err, owner.ErrNoService):
+		f.Reason, f.text = "stopped", catalog.Say("doctor.stopped")
+	default:
+		f.Reason, f.text = "silent", catalog.Say("doctor.silent", "detail", catalog.Literal(err.Error()))
+	}
+	return f
+}
+
+// bridgePorts are those that portals try.
+var bridgePorts = []int{27770, 27771, 27772}
+
+// checkPorts looks at who listens where portals look for the service. Another program there is
+// no harm while one port is left.
+func checkPorts(s owner.Status, listening map[int]string) finding {
+	f := finding{Check: "port", State: fine, text: catalog.Say("doctor.port.free")}
+	ours := 0
+	if _, port, err := net.SplitHostPort(s.Address); err == nil {
+		ours, _ = strconv.Atoi(port)
+		f.Detail, f.text = port, catalog.Say("doctor.port", "port", port)
+	}
+	free := ours != 0
+	for _, port := range bridgePorts {
+		program, taken := listening[port]
+		if !taken {
+			free = true
+		}
+		if !taken || port == ours {
+			continue
+		}
+		if program == "" {
+			program = catalog.Say("doctor.port.unknown")
+		}
+		f.text += " " + catalog.Say("doctor.port.taken", "port", strconv.Itoa(port), "program", catalog.Literal(program))
+	}
+	if !free {
+		f.State, f.Reason = problem, "taken"
+		f.text = strings.TrimPrefix(f.text, catalog.Say("doctor.port.free")+" ") + " " + catalog.Say("doctor.port.help")
+	}
+	return f
+}
+
+// checkIcon looks at the tray, and at whether there is a place for it.
+func checkIcon(s owner.Status, service, icons error) finding {
+	f := finding{Check: "tray", State: problem}
+	switch {
+	case errors.Is(icons, tray.ErrNoBus):
+		f.Reason, f.text = "no_bus", catalog.Say("tray.nobus")
+	case icons != nil:
+		f.Reason, f.text = "no_host", catalog.Say("tray.nohost")
+	case service != nil:
+		f.State, f.text = skipped, catalog.Say("doctor.skipped")
+	case !s.Tray:
+		f.Reason, f.text = "stopped", catalog.Say("doctor.notray")
+	default:
+		f.State, f.text = fine, catalog.Say("doctor.running")
+	}
+	return f
+}
+
+// checkWindows looks at whether a dialog could be opened.
+func checkWindows(err error) finding {
+	f := finding{Check: "windows", State: problem}
+	switch {
+	case err == nil:
+		f.State, f.text = fine, catalog.Say("doctor.dialogs")
+	case errors.Is(err, tray.ErrNoDisplay):
+		f.Reason, f.text = "no_display", catalog.Say("tray.nodisplay")
+	default:
+		f.Reason, f.text = "no_zenity", catalog.Say("tray.nozenity")
+	}
+	return f
+}
+
+// prescription is what was found, for people.
+func prescription(found []finding) string {
+	name := map[string]string{
+		"pcsc": catalog.Say("doctor.name.pcsc"), "reader": catalog.Say("field.reader"), "card": catalog.Say("doctor.name.card"),
+		"service": catalog.Say("doctor.name.service"), "port": catalog.Say("doctor.name.port"),
+		"tray": catalog.Say("doctor.name.tray"), "windows": catalog.Say("doctor.name.dialogs"),
+	}
+	mark := map[verdict]string{fine: "✓", problem: "✗", skipped: "–"}
+	var lines []string
+	for _, f := range found {
+		line := catalog.Wrap(name[f.Check]+": "+f.text, catalog.Width-4)
+		lines = append(lines, mark[f.State]+" "+strings.ReplaceAll(line, "\n", "\n    "))
+	}
+	return strings.Join(lines, "\n")
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/catalog"
+	"github.com/crs-bridge/crs/internal/owner"
+	"github.com/crs-bridge/crs/tray"
+)
+
+// examined is a card with what doctor looks at. All else panics.
+type examined struct {
+	crs.Card
+	expires time.Time
+	blocked bool
+}
+
+func (c examined) Info() crs.Info {
+	return crs.Info{Kind: "CNS", Model: "st", Holder: "ADA CANARINO", ID: "6000000000000001"}
+}
+
+func (c examined) Certificate(context.Context) (*x509.Certificate, error) {
+	return &x509.Certificate{NotAfter: c.expires}, nil
+}
+
+func (c examined) PINStatus(context.Context) (crs.PINStatus, error) {
+	return crs.PINStatus{Retries: -1, Blocked: c.blocked}, nil
+}
+
+// TestDoctor: each thing that can be wrong is found, named by a word that stays the same, and comes
+// with what to do; nothing tells whose card it is.
+func TestDoctor(t *testing.T) {
+	defer catalog.SetLanguage("")
+	good := examined{expires: time.Now().Add(time.Hour)}
+	in := func(r crs.Reader) func(context.Context) ([]crs.Reader, error) {
+		r.Name = "Bit4id 00"
+		return func(context.Context) ([]crs.Reader, error) { return []crs.Reader{r}, nil }
+	}
+	for _, test := range []struct {
+		name string
+		ill  func(*computer)
+		want string // check:reason of what is not fine
+		says string // in Italian
+	}{
+		{"healthy", func(*computer) {}, "", "✓ Porta: il servizio risponde ai siti sulla 27770."},
+		{"no pcscd", func(c *computer) {
+			c.readers = func(context.Context) ([]crs.Reader, error) { return nil, crs.ErrNoService }
+		}, "pcsc:no_service reader:skipped card:skipped", "pcscd.socket"},
+		{"no reader", func(c *computer) { c.readers = func(context.Context) ([]crs.Reader, error) { return nil, nil } },
+			"reader:no_reader card:skipped", "Lo colleghi"},
+		{"no card", func(c *computer) { c.readers = in(crs.Reader{}) }, "card:no_card", "La inserisca"},
+		{"mute", func(c *computer) { c.readers = in(crs.Reader{Err: crs.ErrCardMute}) }, "card:mute", "la giri"},
+		{"no CNS", func(c *computer) { c.readers = in(crs.Reader{Err: crs.ErrNoCNS}) }, "card:not_cns", "Tessera"},
+		{"in use", func(c *computer) { c.readers = in(crs.Reader{Err: fmt.Errorf("connect: %w", crs.ErrCardInUse)}) }, "card:in_use", "Chiuda"},
+		{"expired", func(c *computer) { c.readers = in(crs.Reader{Card: examined{}}) }, "card:expired", "scaduta"},
+		{"blocked", func(c *computer) {
+			c.readers = in(crs.Reader{Card: examined{expires: good.expires, blocked: true}})
+		}, "card:pin_blocked", "crs pin unblock"},
+		{"stopped", func(c *computer) {
+			c.service = func(context.Context) (owner.Status, error) { return owner.Status{}, owner.ErrNoService }
+			c.ports = func() map[int]string { return nil }
+		}, "service:stopped tray:skipped", "Avvia il servizio"},
+		{"silent", func(c *computer) {
+			c.service = func(context.Context) (owner.Status, error) { return owner.Status{}, context.DeadlineExceeded }
+		}, "service:silent tray:skipped", "non risponde"},
+		{"another program beside", func(c *computer) {
+			c.ports = func() map[int]string { return map[int]string{27770: "crs", 27771: "evil\x1b[2J", 27772: ""} }
+		}, "", "La 27771 è occupata da: evil\uFFFD[2J. La 27772 è occupata da: un programma di un altro utente."},
+		{"all ports taken", func(c *computer) {
+			c.service = func(context.Context) (owner.Status, error) { return owner.Status{}, owner.ErrNoService }
+			c.ports = func() map[int]string { return map[int]string{27770: "a", 27771: "b", 27772: "c"} }
+		}, "service:stopped port:taken tray:skipped", "✗ Porta: La 27770 è occupata da: a."},
+		{"no host", func(c *computer) { c.icons = func() error { return tray.ErrNoHost } }, "tray:no_host", "appindicator"},
+		{"no bus", func(c *computer) { c.icons = func() error { return fmt.Errorf("%w: x", tray.ErrNoBus) } }, "tray:no_bus", "dbus-user-session"},
+		{"no tray", func(c *computer) {
+			c.service = func(context.Context) (owner.Status, error) { return owner.Status{Address: "127.0.0.1:27770"}, nil }
+		}, "tray:stopped", "«crs tray»"},
+		{"no display", func(c *computer) { c.windows = func() error { return tray.ErrNoDisplay } }, "windows:no_display", "--ui terminal"},
+		{"no zenity", func(c *computer) { c.windows = func() error { return fmt.Errorf("%w: x", tray.ErrNoZenity) } }, "windows:no_zenity", "apt install"},
+	} {
+		c := computer{
+			readers: in(crs.Reader{Card: good}),
+			service: func(context.Context) (owner.Status, error) {
+				return owner.Status{Version: "1.2.3", Address: "127.0.0.1:27770", Tray: true}, nil
+			},
+			ports:   func() map[int]string { return map[int]string{27770: "crs"} },
+			icons:   func() error { return nil },
+			windows: func() error { return nil },
+		}
+		test.ill(&c)
+		for _, lang := range []string{"it", "en", "de"} {
+			catalog.SetLanguage(lang)
+			found := c.examine(t.Context())
+			var got []string
+			for _, f := range found {
+				switch f.State {
+				case problem:
+					got = append(got, f.Check+":"+f.Reason)
+				case skipped:
+					got = append(got, f.Check+":skipped")
+				}
+			}
+			if s := strings.Join(got, " "); s != test.want {
+				t.Errorf("%s: %q, want %q", test.name, s, test.want)
+			}
+			text := prescription(found)
+			if lang == "it" && !strings.Contains(strings.Join(strings.Fields(text), " "), test.says) {
+				t.Errorf("%s: %q is not in\n%s", test.name, test.says, text)
+			}
+			asJSON, err := json.Marshal(found)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, canary := range []string{"ADA", "CANARINO", "6000000000000001"} {
+				if strings.Contains(text, canary) || bytes.Contains(asJSON, []byte(canary)) {
+					t.Errorf("%s tells %s", test.name, canary)
+				}
+			}
+		}
+	}
+}
+
+func TestReasons(t *testing.T) {
+	for err, want := range map[error]string{nil: "", crs.ErrNoService: "no_service", errors.New("x"): "card_error"} {
+		if got := reason(err); got != want {
+			t.Errorf("reason(%v) = %q", err, got)
+		}
+	}
+}
