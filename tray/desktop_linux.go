@@ -41,8 +41,8 @@ func openDesktop(ctx context.Context) (*desktop, error) {
 	switch err := (Windows{}).Usable(); {
 	case errors.Is(err, ErrNoDisplay):
 		return nil, errors.New(catalog.Say("tray.nodisplay"))
-	case err != nil:
-		return nil, errors.New(catalog.Say("tray.nozenity"))
+	case err != nil: // the state can be shown all the same
+		fmt.Fprintln(os.Stderr, "crs:", catalog.Say("tray.nozenity"))
 	}
 	d, err := connect()
 	if err != nil {

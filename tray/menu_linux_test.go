@@ -99,20 +99,6 @@ func (s *scripted) SetSite(_ context.Context, origin string, state crs.SiteState
 	return nil
 }
 
-var (
-	bit4id = owner.Reader{Name: "Bit4id miniLector EVO 00 00"}
-	ada    = owner.Card{Kind: "CNS", Holder: "ADA ESEMPIO", Model: "st", CanCare: true, Tries: -1}
-	mario  = owner.Card{Kind: "CNS", Holder: "MARIO_ROSSI & <b>C.</b>", Model: "idemia", CanCare: true, Tries: 3}
-)
-
-func with(r owner.Reader, c owner.Card, blocked bool) owner.Reader {
-	c.Blocked = blocked
-	r.Card = &c
-	return r
-}
-
-func status(readers ...owner.Reader) owner.Status { return owner.Status{Readers: readers} }
-
 // keys presses keys one after the other.
 func keys(t *testing.T, names ...string) {
 	t.Helper()

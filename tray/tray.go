@@ -94,7 +94,7 @@ func (t *Tray) run(ctx context.Context, p place, chosen <-chan action) {
 			default:
 				busy = true
 				go func() {
-					t.do(ctx, a)
+					t.do(ctx, p, a)
 					done <- struct{}{}
 				}()
 			}
@@ -109,7 +109,7 @@ func (t *Tray) notify(p place, title, text string) {
 }
 
 // do does what was chosen in the menu.
-func (t *Tray) do(ctx context.Context, a action) {
+func (t *Tray) do(ctx context.Context, p place, a action) {
 	var err error
 	failed := "tray.failed.service"
 	switch a.do {
@@ -133,8 +133,10 @@ func (t *Tray) do(ctx context.Context, a action) {
 		return
 	}
 	t.Log.Warn("not done", "what", a.do, "error", err)
-	if err := t.Screen.Tell(ctx, catalog.TrayFailed(failed, err)); err != nil {
-		t.Log.Warn("the user was not told", "error", err)
+	text := catalog.TrayFailed(failed, err)
+	if err := t.Screen.Tell(ctx, text); err != nil && ctx.Err() == nil {
+		t.Log.Warn("the user was not told in a window", "error", err)
+		t.notify(p, text.Title, text.After)
 	}
 }
 

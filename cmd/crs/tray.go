@@ -49,6 +49,7 @@ func showTray(ctx context.Context, args []string) error {
 	icon := &tray.Tray{
 		Service:      link,
 		Screen:       screen,
+		Diagnose:     diagnose,
 		StartService: func() error { return startService(ctx, link) },
 		Language: func() string {
 			config, _ := state.LoadConfig() // what is wrong with it was logged
@@ -57,7 +58,9 @@ func showTray(ctx context.Context, args []string) error {
 		SetLanguage: func(lang string) error { return setLanguage(ctx, link, lang, log) },
 		Log:         log,
 	}
-	err = icon.Run(ctx)
+	if err = icon.Run(ctx); err != nil {
+		err = toldError{err} // a sentence already
+	}
 	stop()
 	return errors.Join(err, <-linked)
 }

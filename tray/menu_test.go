@@ -1,0 +1,168 @@
+package tray
+
+import (
+	"bytes"
+	"image/png"
+	"strings"
+	"testing"
+
+	"github.com/crs-bridge/crs/internal/catalog"
+	"github.com/crs-bridge/crs/internal/owner"
+)
+
+var (
+	bit4id = owner.Reader{Name: "Bit4id miniLector EVO 00 00"}
+	ada    = owner.Card{Kind: "CNS", Holder: "ADA ESEMPIO", Model: "st", CanCare: true, Tries: -1}
+	mario  = owner.Card{Kind: "CNS", Holder: "MARIO_ROSSI & <b>C.</b>", Model: "idemia", CanCare: true, Tries: 3}
+)
+
+func with(r owner.Reader, c owner.Card, blocked bool) owner.Reader {
+	c.Blocked = blocked
+	r.Card = &c
+	return r
+}
+
+func status(readers ...owner.Reader) owner.Status { return owner.Status{Readers: readers} }
+
+// outline writes a menu in one line: (what is off), "|" for a separator, [a submenu].
+func outline(items []item) string {
+	var parts []string
+	for _, i := range items {
+		s := i.label
+		switch {
+		case s == "":
+			s = "|"
+		case i.off:
+			s = "(" + s + ")"
+		}
+		if i.items != nil && i.items[0].action.do != setLanguage {
+			s += " [" + outline(i.items) + "]"
+		}
+		parts = append(parts, s)
+	}
+	return strings.Join(parts, " ")
+}
+
+func TestLook(t *testing.T) {
+	catalog.SetLanguage("it")
+	defer catalog.SetLanguage("")
+	const (
+		rest   = " | Siti autorizzati… Lingua (Language) Diagnostica… | Esci"
+		noCare = " | (Cambia PIN…) (Sblocca PIN con il PUK…)"
+	)
+	second := owner.Reader{Name: "Reader 2"}
+	cannot := ada
+	cannot.CanCare = false
+	for _, test := range []struct {
+		name   string
+		status owner.Status
+		silent bool // no service answers
+		icon   picture
+		want   string
+	}{
+		{"no service", owner.Status{}, true, noService, "(Il servizio non è in funzione) Avvia il servizio" + noCare +
+			" | (Siti autorizzati…) Lingua (Language) Diagnostica… | Esci"},
+		{"no pcscd", status(owner.Reader{Problem: "no_service"}), false, noReader, "(I lettori non si trovano: apra Diagnostica)" + noCare + rest},
+		{"no reader", owner.Status{}, false, noReader, "(Nessun lettore: lo colleghi al computer)" + noCare + rest},
+		{"no card", status(bit4id), false, noCard, "(Nessuna carta: la inserisca nel lettore)" + noCare + rest},
+		{"reading", status(owner.Reader{Name: "R", Reading: true}), false, noCard, "(La carta viene letta…)" + noCare + rest},
+		{"mute", status(owner.Reader{Name: "R", Problem: "mute"}), false, noCard, "(Il chip non si trova: giri la carta)" + noCare + rest},
+		{"a problem beside an empty reader", status(owner.Reader{Name: "R", Problem: "in_use"}, second), false, noCard,
+			"(Un altro programma usa la carta: lo chiuda)" + noCare + rest},
+		{"a word of a newer service", status(owner.Reader{Name: "R", Problem: "tired"}), false, noCard,
+			"(La carta non si può usare: apra Diagnostica)" + noCare + rest},
+		{"ready", status(with(bit4id, ada, false)), false, cardReady,
+			"(Carta pronta) (ADA ESEMPIO – CNS) | Cambia PIN… Sblocca PIN con il PUK…" + rest},
+		{"ready beside a problem", status(owner.Reader{Name: "A", Problem: "mute"}, with(bit4id, ada, false)), false, cardReady,
+			"(Carta pronta) (ADA ESEMPIO – CNS) | Cambia PIN… Sblocca PIN con il PUK…" + rest},
+		{"no care", status(with(bit4id, cannot, false)), false, cardReady,
+			"(Carta pronta) (ADA ESEMPIO – CNS)" + noCare + rest},
+		{"no name", status(with(bit4id, owner.Card{Kind: "CNS", CanCare: true}, false)), false, cardReady,
+			"(Carta pronta) (Nome non scritto sulla carta – CNS) | Cambia PIN… Sblocca PIN con il PUK…" + rest},
+		{"blocked", status(with(bit4id, ada, true)), false, pinBlocked,
+			"(PIN bloccato: si sblocca con il PUK) (ADA ESEMPIO – CNS) | Sblocca PIN con il PUK… Cambia PIN…" + rest},
+		{"several", status(with(bit4id, ada, false), with(second, mario, true)), false, pinBlocked, "(Carte nei lettori: 2) |" +
+			" ADA ESEMPIO – CNS [(Lettore: Bit4id miniLector EVO 00 00) Cambia PIN… Sblocca PIN con il PUK…]" +
+			" MARIO_ROSSI & <b>C.</b> – CNS, PIN bloccato [(Lettore: Reader 2) Sblocca PIN con il PUK… Cambia PIN…]" + rest},
+	} {
+		v := look(test.status, !test.silent, "it")
+		if got := outline(v.menu); v.icon != test.icon || got != test.want {
+			t.Errorf("%s: %s\n%s, want %s\n%s", test.name, v.icon, got, test.icon, test.want)
+		}
+		if "("+v.title+")" != outline(v.menu[:1]) {
+			t.Errorf("%s: the icon says %q", test.name, v.title)
+		}
+	}
+}
+
+// TestActions: each card's items are about its reader, and the language that was chosen is marked.
+func TestActions(t *testing.T) {
+	second := owner.Reader{Name: "Reader 2"}
+	menu := look(status(with(bit4id, ada, false), with(second, ada, false)), true, "de").menu
+	for i, reader := range []string{bit4id.Name, second.Name} {
+		for _, item := range menu[2+i].items[1:] {
+			if item.action.reader != reader || item.action.do != changePIN && item.action.do != unblockPIN {
+				t.Errorf("%s: %+v", reader, item)
+			}
+		}
+	}
+	for _, item := range languages("de") {
+		if item.checked != (item.action.lang == "de") || item.action.do != setLanguage {
+			t.Errorf("%+v", item)
+		}
+	}
+}
+
+func TestNews(t *testing.T) {
+	second := owner.Reader{Name: "Reader 2"}
+	blocked, unblocked := notice{blocked: true}, notice{}
+	for _, test := range []struct {
+		name     string
+		old, now owner.Status
+		want     []notice
+	}{
+		{"nothing", owner.Status{}, owner.Status{}, nil},
+		{"no change", status(with(bit4id, ada, true)), status(with(bit4id, ada, true)), nil},
+		{"blocked", status(with(bit4id, ada, false)), status(with(bit4id, ada, true)), []notice{blocked}},
+		{"unblocked", status(with(bit4id, ada, true)), status(with(bit4id, ada, false)), []notice{unblocked}},
+		{"inserted blocked", status(bit4id), status(with(bit4id, ada, true)), nil},
+		{"the service starts", owner.Status{}, status(with(bit4id, ada, true)), nil},
+		{"pulled", status(with(bit4id, ada, true)), status(bit4id), nil},
+		{"another card", status(with(bit4id, ada, false)), status(with(bit4id, mario, true)), nil},
+		{"one of two", status(with(bit4id, ada, false), with(second, mario, false)), status(with(bit4id, ada, true), with(second, mario, false)),
+			[]notice{{true, "ADA ESEMPIO", "CNS"}}},
+	} {
+		got := news(test.old, test.now)
+		if len(got) != len(test.want) || len(got) > 0 && got[0] != test.want[0] {
+			t.Errorf("%s: %+v, want %+v", test.name, got, test.want)
+		}
+	}
+	// A screen that others see says no more than it has to.
+	if s := blocked.title() + blocked.text(); strings.Contains(s, "ADA") {
+		t.Errorf("the notification says %q", s)
+	}
+	if s := (notice{true, "ADA ESEMPIO", "CNS"}).text(); !strings.HasPrefix(s, "ADA ESEMPIO – CNS\n") {
+		t.Errorf("of one of two cards it says %q", s)
+	}
+}
+
+// TestIcons: there is an icon for each state, and Windows finds the PNG in its ICO.
+func TestIcons(t *testing.T) {
+	seen := map[string]picture{}
+	for _, p := range []picture{noService, noReader, noCard, cardReady, pinBlocked} {
+		b := p.png()
+		img, err := png.Decode(bytes.NewReader(b))
+		if err != nil || img.Bounds().Dx() != iconSize || img.Bounds().Dy() != iconSize {
+			t.Errorf("%s: %v, %v", p, img.Bounds(), err)
+		}
+		if other, twice := seen[string(b)]; twice {
+			t.Errorf("%s looks like %s", p, other)
+		}
+		seen[string(b)] = p
+		i := ico(b)
+		if want := "\x00\x00\x01\x00\x01\x00\x40\x40\x00\x00\x01\x00\x20\x00"; string(i[:len(want)]) != want ||
+			int(i[14])|int(i[15])<<8 != len(b) || i[18] != 22 || !bytes.Equal(i[22:], b) {
+			t.Errorf("%s: ICO % X", p, i[:22])
+		}
+	}
+}
