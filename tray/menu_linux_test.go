@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
@@ -24,6 +25,7 @@ func TestTrayProcess(t *testing.T) {
 	if os.Getenv(trayEnv) == "" {
 		t.Skip("run by other tests")
 	}
+	hostTime = 300 * time.Millisecond
 	s := &scripted{changed: make(chan struct{})}
 	in := json.NewDecoder(os.Stdin)
 	if err := in.Decode(&s.now); err != nil {

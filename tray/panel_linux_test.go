@@ -2,7 +2,6 @@ package tray
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"io"
 	"os"
@@ -62,6 +61,11 @@ func openPanel(t *testing.T) {
 	t.Helper()
 	openDisplay(t)
 	openBus(t)
+	startPanel(t)
+}
+
+func startPanel(t *testing.T) {
+	t.Helper()
 	config := filepath.Join(os.Getenv("HOME"), ".config/xfce4/xfconf/xfce-perchannel-xml")
 	if err := os.MkdirAll(config, 0o700); err != nil {
 		t.Fatal(err)
@@ -88,8 +92,7 @@ type trayProcess struct {
 	cmd    *exec.Cmd
 	in     *json.Encoder
 	out    chan string // what the tray asked of its service, by lines
-	stderr *bytes.Buffer
-	bus    *dbus.Conn
+	stderr string      // a file
 }
 
 // scene is what the service of a trayProcess says.
@@ -106,9 +109,14 @@ const trayEnv = "CRS_TEST_TRAY"
 
 func startTray(t *testing.T) *trayProcess {
 	t.Helper()
-	p := &trayProcess{cmd: exec.Command(os.Args[0], "-test.run=^TestTrayProcess$"), out: make(chan string, 100), stderr: &bytes.Buffer{}}
+	p := &trayProcess{cmd: exec.Command(os.Args[0], "-test.run=^TestTrayProcess$"), out: make(chan string, 100), stderr: filepath.Join(t.TempDir(), "stderr")}
 	p.cmd.Env = append(os.Environ(), trayEnv+"=1")
-	p.cmd.Stderr = p.stderr
+	stderr, err := os.Create(p.stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stderr.Close()
+	p.cmd.Stderr = stderr
 	in, err := p.cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -126,17 +134,28 @@ func startTray(t *testing.T) *trayProcess {
 		}
 		io.Copy(io.Discard, out)
 	}()
-	p.bus, err = dbus.ConnectSessionBus()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.bus.Close() })
 	return p
+}
+
+// says waits for a sentence on stderr, and returns all that is there.
+func (p *trayProcess) says(t *testing.T, sentence string) (stderr string) {
+	t.Helper()
+	await(t, "stderr says "+sentence, func() bool {
+		b, _ := os.ReadFile(p.stderr)
+		stderr = string(b)
+		return strings.Contains(stderr, sentence)
+	})
+	return stderr
 }
 
 // title returns the state in words, as a screen reader would say it.
 func (p *trayProcess) title() string {
-	tray := p.bus.Object("org.kde.StatusNotifierItem-"+strconv.Itoa(p.cmd.Process.Pid)+"-1", "/StatusNotifierItem")
+	bus, err := dbus.ConnectSessionBus()
+	if err != nil {
+		return ""
+	}
+	defer bus.Close()
+	tray := bus.Object("org.kde.StatusNotifierItem-"+strconv.Itoa(p.cmd.Process.Pid)+"-1", "/StatusNotifierItem")
 	v, err := tray.GetProperty("org.kde.StatusNotifierItem.ToolTip")
 	if err != nil {
 		return ""
@@ -153,7 +172,7 @@ func (p *trayProcess) title() string {
 func (p *trayProcess) play(t *testing.T, s scene) {
 	t.Helper()
 	if err := p.in.Encode(s); err != nil {
-		t.Fatal(err, p.stderr)
+		t.Fatal(err)
 	}
 	want := look(s.Status, s.OK, s.Lang).title
 	await(t, "the tray says "+want, func() bool { return p.title() == want })

@@ -1,0 +1,96 @@
+package tray
+
+import (
+	"errors"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/crs-bridge/crs/internal/catalog"
+	"github.com/crs-bridge/crs/internal/owner"
+)
+
+// TestNoHost: a desktop without a place for icons is told once, with the command that helps; the
+// notifications come all the same, and the icon as soon as there is a place.
+func TestNoHost(t *testing.T) {
+	openDisplay(t)
+	openBus(t)
+	if err := Icons(); !errors.Is(err, ErrNoHost) {
+		t.Errorf("Icons = %v", err)
+	}
+	start(t, exec.Command("dunst"))
+	p := startTray(t)
+	p.play(t, scene{OK: true, Status: status(with(bit4id, ada, false)), Lang: "it"})
+	p.says(t, "apt install gnome-shell-extension-appindicator")
+	two := func(blocked bool) owner.Status {
+		return status(with(bit4id, ada, false), with(owner.Reader{Name: "Reader 2"}, mario, blocked))
+	}
+	for _, lang := range []string{"it", "en", "de"} {
+		catalog.SetLanguage(lang)
+		p.play(t, scene{OK: true, Status: status(with(bit4id, ada, false)), Lang: lang})
+		p.play(t, scene{OK: true, Status: status(with(bit4id, ada, true)), Lang: lang})
+		awaitNotification(t, lang+"-notice-blocked", catalog.Say("tray.notice.blocked"), "PUK")
+		p.play(t, scene{OK: true, Status: status(with(bit4id, ada, false)), Lang: lang})
+		awaitNotification(t, lang+"-notice-unblocked", catalog.Say("tray.notice.unblocked"), "PIN")
+		p.play(t, scene{OK: true, Status: two(false), Lang: lang})
+		p.play(t, scene{OK: true, Status: two(true), Lang: lang})
+		awaitNotification(t, lang+"-notice-of-two", catalog.Say("tray.notice.blocked"), "MARIO_ROSSI &amp; &lt;b&gt;C.&lt;/b&gt; – CNS")
+	}
+	catalog.SetLanguage("")
+	startPanel(t)
+	p.play(t, scene{OK: true, Status: status(with(bit4id, ada, false)), Lang: "it"})
+	openMenu(t)
+	closeMenu(t)
+	if n := strings.Count(p.says(t, "appindicator"), "crs: "); n != 1 {
+		t.Errorf("told %d times", n)
+	}
+}
+
+// awaitNotification waits for a notification with this title and a part of this text.
+func awaitNotification(t *testing.T, name, title, text string) {
+	t.Helper()
+	await(t, "the notification "+title, func() bool {
+		return exec.Command("xdotool", "search", "--onlyvisible", "--class", "dunst").Run() == nil
+	})
+	window := strings.Fields(xdotool(t, "search", "--onlyvisible", "--class", "dunst"))
+	fits(t, name, window[:1])
+	exec.Command("dunstctl", "close-all").Run()
+	await(t, "the notification is gone", func() bool {
+		return exec.Command("xdotool", "search", "--onlyvisible", "--class", "dunst").Run() != nil
+	})
+	out, err := exec.Command("dunstctl", "history").Output()
+	if err != nil {
+		t.Fatal("dunstctl history: ", err)
+	}
+	newest, _, _ := strings.Cut(string(out), `"id"`)
+	if !strings.Contains(newest, title) || !strings.Contains(newest, text) {
+		t.Errorf("no notification %q, %q: %s", title, text, out)
+	}
+	exec.Command("dunstctl", "history-clear").Run()
+}
+
+// TestNoDesktop: what a tray lacks is a sentence with the command that helps.
+func TestNoDesktop(t *testing.T) {
+	openDisplay(t) // no bus
+	if err := Icons(); !errors.Is(err, ErrNoBus) {
+		t.Errorf("Icons = %v", err)
+	}
+	p := startTray(t)
+	if err := p.in.Encode(scene{OK: true}); err != nil {
+		t.Fatal(err)
+	}
+	p.says(t, "apt install dbus-user-session")
+	if err := p.in.Encode(scene{OK: true}); err != nil { // it goes on, for the dialogs
+		t.Error(err)
+	}
+
+	t.Setenv("DISPLAY", "")
+	p = startTray(t)
+	if err := p.in.Encode(scene{OK: true}); err != nil {
+		t.Fatal(err)
+	}
+	p.says(t, "crs serve --ui terminal")
+	if err := p.cmd.Wait(); err == nil {
+		t.Error("without a display the tray ends well")
+	}
+}
