@@ -27,7 +27,7 @@ type cns struct {
 
 	// What was learned from the card since; for whoever has the reader's turn.
 	pinRefs  []byte       // references to try; one when it is known
-	refKnown bool         // the first of them is that of the layout row, or the card compared a PIN under it
+	refKnown bool         // the first of them is that of the layout row, or the card told of a PIN under it
 	methods  []signMethod // methods to try; nil: not chosen yet
 	extended bool         // reader and card take extended commands
 
@@ -234,7 +234,8 @@ func (c *cns) verify(s *session, pin *crs.PIN) error {
 			return err
 		}
 		if status.compared() {
-			c.pinRefs, c.refKnown = c.pinRefs[i:i+1], true // this is the one while the card is in
+			c.pinRefs = c.pinRefs[i : i+1] // this is the one while the card is in
+			c.refKnown = c.refKnown || status.tells()
 		}
 		return err
 	}

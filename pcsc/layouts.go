@@ -1,9 +1,6 @@
 package pcsc
 
-import (
-	"bytes"
-	"slices"
-)
+import "bytes"
 
 // layout is one way in which cards carry the authentication certificate of a CNS and its key.
 // A new model is a row of layouts and, at most, a file of its own.
@@ -43,22 +40,15 @@ var (
 // layoutsFor returns the rows of the table, the likely ones for this ATR first.
 func layoutsFor(a atr) []layout {
 	mask, firmware := a.cnsMask()
-	rows := slices.Clone(layouts)
-	slices.SortStableFunc(rows, func(x, y layout) int {
-		return order(y.likely(mask, firmware)) - order(x.likely(mask, firmware))
-	})
-	return rows
-}
-
-func (l layout) likely(mask, firmware byte) bool {
-	return l.mask != 0 && l.mask == mask && firmware >= l.firmware
-}
-
-func order(likely bool) int {
-	if likely {
-		return 1
+	var likely, others []layout
+	for _, l := range layouts {
+		if l.mask != 0 && l.mask == mask && firmware >= l.firmware {
+			likely = append(likely, l)
+		} else {
+			others = append(others, l)
+		}
 	}
-	return 0
+	return append(likely, others...)
 }
 
 // PIN references (P2 of VERIFY). Bit 8 set means: search from the current DF upwards.

@@ -232,15 +232,33 @@ func TestRule6UnknownModel(t *testing.T) {
 		if err := c.run(card, right[c.ins], freshPIN); !errors.Is(err, crs.ErrPINUnsupported) || len(v.Log()) != 0 {
 			t.Errorf("INS %02X: %v, %d commands", c.ins, err, len(v.Log()))
 		}
-		v.Inject(virtualcard.Fault{INS: insVerify, SW: 0x6985})
-		v.login(t, card, rightPIN)
-		v.Inject()
-		if err := c.run(card, right[c.ins], freshPIN); !errors.Is(err, crs.ErrPINUnsupported) {
-			t.Errorf("INS %02X, after a VERIFY that showed nothing: %v", c.ins, err)
+		for _, status := range []uint16{0x6985, 0x6984, 0x6F00} {
+			v.Inject(virtualcard.Fault{INS: insVerify, SW: status})
+			v.login(t, card, rightPIN)
+			v.Inject()
+			if err := c.run(card, right[c.ins], freshPIN); !errors.Is(err, crs.ErrPINUnsupported) {
+				t.Errorf("INS %02X, after %04X: %v", c.ins, status, err)
+			}
 		}
 		v.login(t, card, wrongPIN)
 		if err := c.run(card, right[c.ins], freshPIN); err != nil {
 			t.Errorf("INS %02X, after a VERIFY: %v", c.ins, err)
+		}
+
+		// 6300 tells too little for a PUK; 9000 tells all.
+		v = newVirtual(virtualcard.Config{Profile: "nfc", PINReference: 0x90, NoCount: true})
+		card = v.open(t)
+		card.(*cns).contactless = false
+		v.login(t, card, wrongPIN)
+		v.Forget()
+		if err := c.run(card, right[c.ins], freshPIN); !errors.Is(err, crs.ErrPINUnsupported) || len(v.Log()) != 0 {
+			t.Errorf("INS %02X, after 6300: %v, %d commands", c.ins, err, len(v.Log()))
+		}
+		if err := v.login(t, card, rightPIN); err != nil || v.Count(insVerify) != 1 {
+			t.Errorf("INS %02X, the reference that answered 6300: %v, %d VERIFY", c.ins, err, v.Count(insVerify))
+		}
+		if err := c.run(card, right[c.ins], freshPIN); err != nil {
+			t.Errorf("INS %02X, after 9000: %v", c.ins, err)
 		}
 	}
 }

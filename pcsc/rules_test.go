@@ -213,9 +213,18 @@ func TestRule3OtherReference(t *testing.T) {
 			t.Errorf("%04X: %d VERIFY", status, v.Count(insVerify))
 		}
 	}
-	// Neither reference exists: no try was spent, and nothing is kept.
-	v := newVirtual(virtualcard.Config{})
+	// A 6300 compared the PIN: from then on that reference is the only one, also after a 6A88.
+	v := newVirtual(virtualcard.Config{NoCount: true})
 	card := v.open(t)
+	v.login(t, card, wrongPIN)
+	v.Forget()
+	v.Inject(virtualcard.Fault{INS: insVerify, SW: 0x6A88})
+	if err := v.login(t, card, rightPIN); !errors.Is(err, crs.ErrPINUnusable) || v.Count(insVerify) != 1 {
+		t.Errorf("6A88 after 6300: %v, %d VERIFY", err, v.Count(insVerify))
+	}
+	// Neither reference exists: no try was spent, and nothing is kept.
+	v = newVirtual(virtualcard.Config{})
+	card = v.open(t)
 	v.Forget()
 	v.Inject(virtualcard.Fault{INS: insVerify, SW: 0x6A88})
 	if err := v.login(t, card, rightPIN); !errors.Is(err, crs.ErrPINUnusable) || crs.CodeOf(err) != crs.ErrCardUnusable {
