@@ -21,15 +21,9 @@ func card(ctx context.Context, args []string) error {
 	all := f.Bool("all", false, catalog.Say("flag.all"))
 	reader := f.String("reader", "", catalog.Say("flag.reader"))
 	asJSON := f.Bool("json", false, catalog.Say("flag.json"))
-	rest, err := parse(f, args, 1, 1)
+	rest, err := parse(f, args, 1, 1, "list", "info", "certificate", "personal-data")
 	if err != nil {
 		return err
-	}
-	show, ok := map[string]func(context.Context, crs.Card, bool) error{
-		"info": showInfo, "certificate": showCertificate, "personal-data": showPersonalData,
-	}[rest[0]]
-	if !ok && rest[0] != "list" {
-		return usagef("crs card: %s", catalog.Say("cli.unknown", "word", rest[0]))
 	}
 	readers, err := findReaders(ctx, *reader)
 	if err != nil {
@@ -42,7 +36,9 @@ func card(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	return show(ctx, c, *asJSON)
+	return map[string]func(context.Context, crs.Card, bool) error{
+		"info": showInfo, "certificate": showCertificate, "personal-data": showPersonalData,
+	}[rest[0]](ctx, c, *asJSON)
 }
 
 // findReaders opens the cards in the readers whose name contains a word. To the others nothing is

@@ -11,6 +11,8 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -93,10 +95,16 @@ type usageError struct{ error }
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
 // toldError is a failure that is explained in a sentence of the catalogue.
-type toldError struct{ error }
+type toldError struct {
+	error
+	key   string // of the sentence, "" if it was composed
+	cause error
+}
+
+func (e toldError) Unwrap() error { return e.cause }
 
 func told(key string, pairs ...string) error {
-	return toldError{errors.New(catalog.Say(key, pairs...))}
+	return toldError{error: errors.New(catalog.Say(key, pairs...)), key: key}
 }
 
 // flags is a flag set that reports mistakes as usageError and shows help on request.
@@ -107,30 +115,50 @@ func flags(name string) *flag.FlagSet {
 }
 
 // parse reads flags that may stand before, between and after the other arguments, and returns
-// those: at least and at most so many.
-func parse(f *flag.FlagSet, args []string, least, most int) ([]string, error) {
+// those: at least and at most so many, the first of them one of the words, if there are any.
+func parse(f *flag.FlagSet, args []string, least, most int, words ...string) ([]string, error) {
 	var rest []string
 	for {
 		if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
 			printHelp(f)
 			return nil, err
 		} else if err != nil {
-			return nil, usagef("%s: %s", f.Name(), catalog.Say("flag.wrong",
-				"detail", catalog.Literal(err.Error()), "command", f.Name()))
+			return nil, usagef("%s: %s %s", f.Name(), flagMistake(err), catalog.Say("flag.help", "command", f.Name()))
 		}
 		if args = f.Args(); len(args) == 0 {
 			break
 		}
 		rest, args = append(rest, args[0]), args[1:]
 	}
-	if len(rest) < least {
-		return nil, usagef("%s: %s", f.Name(), catalog.Say("cli.missing"))
-	}
-	if len(rest) > most {
+	possible := catalog.Say("cli.words", "words", strings.Join(words, ", "))
+	switch {
+	case len(rest) < least:
+		return nil, usagef("%s: %s %s", f.Name(), catalog.Say("cli.missing"), possible)
+	case len(rest) > most:
 		return nil, usagef("%s: %s", f.Name(), catalog.Say("cli.extra", "word", strings.Join(rest[most:], " ")))
+	case len(words) > 0 && !slices.Contains(words, rest[0]):
+		return nil, usagef("%s: %s %s", f.Name(), catalog.Say("cli.unknown", "word", rest[0]), possible)
 	}
 	return rest, nil
 }
+
+// flagMistake is an error of package flag in the language of the session. The package has no
+// types for its errors.
+func flagMistake(err error) string {
+	text := catalog.Literal(err.Error())
+	if name, ok := strings.CutPrefix(text, "flag provided but not defined: "); ok {
+		return catalog.Say("flag.unknown", "option", name)
+	}
+	if name, ok := strings.CutPrefix(text, "flag needs an argument: "); ok {
+		return catalog.Say("flag.empty", "option", name)
+	}
+	if value := badFlag.FindStringSubmatch(text); value != nil {
+		return catalog.Say("flag.bad", "value", value[1], "option", value[2])
+	}
+	return catalog.Say("flag.wrong", "detail", text)
+}
+
+var badFlag = regexp.MustCompile(`^invalid (?:boolean )?value (".*") for (?:flag )?(-[^:]+): `)
 
 // printHelp is flag's PrintDefaults in the language of the session.
 func printHelp(f *flag.FlagSet) {

@@ -15,17 +15,31 @@ import (
 func pin(ctx context.Context, args []string) error {
 	f := flags("pin")
 	reader := f.String("reader", "", catalog.Say("flag.reader"))
-	rest, err := parse(f, args, 1, 1)
+	asJSON := f.Bool("json", false, catalog.Say("flag.json"))
+	rest, err := parse(f, args, 1, 1, "verify", "change", "unblock")
 	if err != nil {
 		return err
 	}
-	care, ok := map[string]func(context.Context, dialog.UI, crs.Card, crs.PINManager) error{
-		"verify": verifyPIN, "change": changePIN, "unblock": unblockPIN,
+	care := map[string]struct {
+		do   func(context.Context, dialog.UI, crs.Card, crs.PINManager) error
+		done string
+	}{
+		"verify":  {verifyPIN, "pin.right"},
+		"change":  {changePIN, "care.changed"},
+		"unblock": {unblockPIN, "care.unblocked"},
 	}[rest[0]]
-	if !ok {
-		return usagef("crs pin: %s", catalog.Say("cli.unknown", "word", rest[0]))
+	err = withPINManager(ctx, *reader, care.do)
+	switch {
+	case *asJSON:
+		return errors.Join(printJSON(resultOf(err)), err)
+	case err == nil:
+		fmt.Println(catalog.Say(care.done))
 	}
-	readers, err := findReaders(ctx, *reader)
+	return err
+}
+
+func withPINManager(ctx context.Context, reader string, do func(context.Context, dialog.UI, crs.Card, crs.PINManager) error) error {
+	readers, err := findReaders(ctx, reader)
 	if err != nil {
 		return err
 	}
@@ -39,7 +53,11 @@ func pin(ctx context.Context, args []string) error {
 	}
 	stdin := newTerminal(os.Stdin, os.Stderr)
 	ui := dialog.UI{Screen: func() (dialog.Screen, error) { return stdin, nil }}
-	return care(ctx, ui, c, manager)
+	err = do(ctx, ui, c, manager)
+	if errors.Is(err, crs.ErrCancelled) {
+		return told("pin.cancelled")
+	}
+	return err
 }
 
 func verifyPIN(ctx context.Context, ui dialog.UI, c crs.Card, manager crs.PINManager) error {
@@ -54,17 +72,13 @@ func verifyPIN(ctx context.Context, ui dialog.UI, c crs.Card, manager crs.PINMan
 	}
 	typed, err := ui.AskPIN(ctx, prompt)
 	if err != nil {
-		return cancelled(err)
+		return err
 	}
 	defer typed.Wipe()
 	if err := confirmLastTry(ctx, ui, prompt); err != nil {
 		return err
 	}
-	if err := manager.VerifyPIN(ctx, typed); err != nil {
-		return err
-	}
-	fmt.Println(catalog.Say("pin.right"))
-	return nil
+	return refused(ctx, manager.VerifyPIN(ctx, typed), c.PINStatus, catalog.Refused)
 }
 
 func changePIN(ctx context.Context, ui dialog.UI, c crs.Card, manager crs.PINManager) error {
@@ -79,18 +93,14 @@ func changePIN(ctx context.Context, ui dialog.UI, c crs.Card, manager crs.PINMan
 	}
 	old, fresh, err := ui.ChangePIN(ctx, prompt)
 	if err != nil {
-		return cancelled(err)
+		return err
 	}
 	defer old.Wipe()
 	defer fresh.Wipe()
 	if err := confirmLastTry(ctx, ui, prompt); err != nil {
 		return err
 	}
-	if err := manager.ChangePIN(ctx, old, fresh); err != nil {
-		return toldError{errors.New(catalog.Care{Card: prompt.Card}.Failed(err))}
-	}
-	fmt.Println(catalog.Say("care.changed"))
-	return nil
+	return refused(ctx, manager.ChangePIN(ctx, old, fresh), c.PINStatus, catalog.Care{Card: prompt.Card}.Failed)
 }
 
 func unblockPIN(ctx context.Context, ui dialog.UI, c crs.Card, manager crs.PINManager) error {
@@ -100,15 +110,11 @@ func unblockPIN(ctx context.Context, ui dialog.UI, c crs.Card, manager crs.PINMa
 	}
 	puk, fresh, err := ui.AskUnblock(ctx, crs.PUKPrompt{Card: c.Info(), Status: status})
 	if err != nil {
-		return cancelled(err)
+		return err
 	}
 	defer puk.Wipe()
 	defer fresh.Wipe()
-	if err := manager.UnblockPIN(ctx, puk, fresh); err != nil {
-		return toldError{errors.New(catalog.Care{Card: c.Info(), Unblock: true}.Failed(err))}
-	}
-	fmt.Println(catalog.Say("care.unblocked"))
-	return nil
+	return refused(ctx, manager.UnblockPIN(ctx, puk, fresh), manager.PUKStatus, catalog.Care{Card: c.Info(), Unblock: true}.Failed)
 }
 
 func promptFor(ctx context.Context, c crs.Card) (crs.PINPrompt, error) {
@@ -125,13 +131,83 @@ func confirmLastTry(ctx context.Context, ui dialog.UI, prompt crs.PINPrompt) err
 	if err == nil && !yes {
 		err = crs.ErrCancelled
 	}
-	return cancelled(err)
+	return err
 }
 
-// cancelled says that nothing was sent when the user cancelled.
-func cancelled(err error) error {
-	if errors.Is(err, crs.ErrCancelled) {
-		return told("pin.cancelled")
+// refused says what became of a PIN or PUK that the card did not accept. The tries are the smaller
+// of what the card told and of what is kept of them since.
+func refused(ctx context.Context, err error, status func(context.Context) (crs.PINStatus, error), say func(error, crs.PINStatus) string) error {
+	var answer *crs.PINError
+	if !errors.As(err, &answer) {
+		return err
 	}
-	return err
+	known, failed := status(ctx)
+	if failed != nil {
+		known = crs.UnknownPINStatus
+	}
+	smaller := *answer
+	smaller.Retries = catalog.Tries(crs.PINPrompt{Status: known, Last: err})
+	return toldError{error: errors.New(say(err, known)), cause: &smaller}
+}
+
+// result is what `crs pin --json` prints: docs/scripts.md.
+type result struct {
+	Result  string `json:"result,omitempty"`
+	Error   string `json:"error,omitempty"`
+	Retries *int   `json:"retries,omitempty"` // no more than so many; absent when not known
+}
+
+func resultOf(err error) result {
+	if err == nil {
+		return result{Result: "ok"}
+	}
+	r := result{Error: word(err)}
+	var answer *crs.PINError
+	if errors.As(err, &answer) && !answer.Blocked && answer.Retries >= 0 {
+		r.Retries = &answer.Retries
+	}
+	return r
+}
+
+// word is an error as a program sees it: one of a closed list.
+func word(err error) string {
+	var answer *crs.PINError
+	if errors.As(err, &answer) {
+		switch {
+		case answer.Uncertain:
+			return "uncertain"
+		case answer.Blocked && answer.PUK:
+			return "puk_blocked"
+		case answer.Blocked:
+			return "pin_blocked"
+		case answer.PUK:
+			return "wrong_puk"
+		}
+		return "wrong_pin"
+	}
+	var told toldError
+	errors.As(err, &told)
+	switch told.key {
+	case "card.noreader", "card.nosuchreader", "card.none":
+		return "no_card"
+	case "card.several":
+		return "several_cards"
+	case "pin.unsupported":
+		return "unsupported"
+	case "pin.cancelled":
+		return "cancelled"
+	}
+	switch {
+	case errors.Is(err, crs.ErrPINUnsupported):
+		return "unsupported"
+	case errors.Is(err, crs.ErrContactless):
+		return "contactless"
+	}
+	switch code := crs.CodeOf(err); code {
+	case crs.ErrCancelled: // Ctrl-C, before anything was sent
+		return "cancelled"
+	case crs.ErrCardUnusable, crs.ErrCard:
+		return string(code)
+	}
+	return "internal"
 }

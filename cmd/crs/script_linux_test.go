@@ -26,6 +26,7 @@ import (
 //	fails CODE crs …        the program ends with this exit code
 //	insert SLOT KEY=VALUE…  puts a card into slot 1 or 2: see the keys below
 //	pull SLOT               takes it out
+//	fault SLOT INS SW       its next command INS is answered SW
 //	slot N full|empty       waits until pcscd says so
 //	sent SLOT N TRIES       the card was sent N PINs, and its PIN has so many tries left
 //	pcscd start|stop|bare   bare: without a reader
@@ -50,7 +51,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"fails": scriptFails, "insert": scriptInsert, "pull": scriptPull, "sent": scriptSent,
+			"fails": scriptFails, "insert": scriptInsert, "pull": scriptPull, "fault": scriptFault, "sent": scriptSent,
 			"slot": scriptSlot, "pcscd": scriptPcscd, "take": scriptTake,
 		},
 	})
@@ -126,6 +127,14 @@ func scriptInsert(ts *testscript.TestScript, neg bool, args []string) {
 
 func scriptPull(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(cards(ts)[args[0]].pull())
+}
+
+func scriptFault(ts *testscript.TestScript, _ bool, args []string) {
+	ins, err := strconv.ParseUint(args[1], 16, 8)
+	ts.Check(err)
+	status, err := strconv.ParseUint(args[2], 16, 16)
+	ts.Check(err)
+	cards(ts)[args[0]].Inject(virtualcard.Fault{INS: byte(ins), At: 1, SW: uint16(status)})
 }
 
 func scriptSent(ts *testscript.TestScript, _ bool, args []string) {

@@ -16,7 +16,7 @@ import (
 func sites(_ context.Context, args []string) error {
 	f := flags("sites")
 	asJSON := f.Bool("json", false, catalog.Say("flag.json"))
-	rest, err := parse(f, args, 1, 2)
+	rest, err := parse(f, args, 1, 2, "list", "allow", "block", "forget")
 	if err != nil {
 		return err
 	}
@@ -31,7 +31,7 @@ func sites(_ context.Context, args []string) error {
 		}
 		return listSites(list, *asJSON)
 	}
-	change, ok := map[string]struct {
+	change := map[string]struct {
 		do   func(crs.Origin) error
 		done string
 	}{
@@ -39,9 +39,6 @@ func sites(_ context.Context, args []string) error {
 		"block":  {list.Block, "sites.blocked"},
 		"forget": {list.Forget, "sites.forgotten"},
 	}[rest[0]]
-	if !ok {
-		return usagef("crs sites: %s", catalog.Say("cli.unknown", "word", rest[0]))
-	}
 	if len(rest) != 2 {
 		return usagef("crs sites %s: %s", rest[0], catalog.Say("sites.which"))
 	}
@@ -50,7 +47,7 @@ func sites(_ context.Context, args []string) error {
 		origin, err = listedSite(list, rest[1], err)
 	}
 	if err != nil {
-		return usagef("%w; %s", err, catalog.Say("sites.which"))
+		return usagef("crs sites %s: %s", rest[0], catalog.Say("sites.noorigin", "site", catalog.Literal(rest[1])))
 	}
 	if err := change.do(origin); err != nil {
 		return told("sites.failed", "detail", err.Error())

@@ -96,7 +96,7 @@ func (c Care) NewPIN(again bool, last error) Text {
 // Report tells what became of a change or an unblock; problem is nil when it was done.
 func (c Care) Report(problem error) Text {
 	t := in(c.Lang)
-	title, text := "care.title.failed", c.failed(problem)
+	title, text := "care.title.failed", c.failed(problem, crs.UnknownPINStatus)
 	switch {
 	case problem == nil && c.Unblock:
 		title, text = "care.title.unblocked", t.say("care.unblocked")
@@ -111,10 +111,11 @@ func (c Care) Report(problem error) Text {
 	return t.answers(d, "understood", "", "")
 }
 
-// Failed says what became of a change or an unblock that failed.
-func (c Care) Failed(err error) string { return Wrap(c.failed(err), Width) }
+// Failed says what became of a change or an unblock that failed. The status is what is known of
+// the PIN, or of the PUK, since.
+func (c Care) Failed(err error, status crs.PINStatus) string { return Wrap(c.failed(err, status), Width) }
 
-func (c Care) failed(err error) string {
+func (c Care) failed(err error, status crs.PINStatus) string {
 	t := in(c.Lang)
 	var refused *crs.PINError
 	if err == nil {
@@ -123,16 +124,17 @@ func (c Care) failed(err error) string {
 	if errors.As(err, &refused) && refused.Uncertain {
 		return t.say("care.uncertain")
 	}
-	return t.problem(err)
+	return t.problemOf(err, status)
 }
 
 // refusedPUK says what a refusal of the PUK means.
-func (t texts) refusedPUK(e *crs.PINError) string {
+func (t texts) refusedPUK(e *crs.PINError, status crs.PINStatus) string {
 	switch {
 	case e.Blocked:
 		return t.say("care.pukblocked")
 	case e.Uncertain:
 		return t.say("care.uncertain")
 	}
-	return strings.Join([]string{t.say("care.wrongpuk"), t.pukTries(crs.PINStatus{Retries: e.Retries}), t.say("care.pukrisk")}, "\n\n")
+	status.Retries = Tries(crs.PINPrompt{Status: status, Last: e})
+	return strings.Join([]string{t.say("care.wrongpuk"), t.pukTries(status), t.say("care.pukrisk")}, "\n\n")
 }

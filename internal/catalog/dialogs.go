@@ -282,12 +282,20 @@ func (t texts) again(last error) string {
 	return t.problem(last)
 }
 
+// Refused says what became of a PIN that was tried. The status is what is known of it since: it
+// may be less than what the card tells.
+func Refused(err error, status crs.PINStatus) string {
+	return Wrap(in("").problemOf(err, status), Width)
+}
+
 // problem says what went wrong and what to do now.
-func (t texts) problem(err error) string {
+func (t texts) problem(err error) string { return t.problemOf(err, crs.UnknownPINStatus) }
+
+func (t texts) problemOf(err error, status crs.PINStatus) string {
 	var pinErr *crs.PINError
 	switch {
 	case errors.As(err, &pinErr) && pinErr.PUK:
-		return t.refusedPUK(pinErr)
+		return t.refusedPUK(pinErr, status)
 	case errors.Is(err, crs.ErrPINPad):
 		return t.padProblem(err)
 	case errors.Is(err, crs.ErrPINUnproved):
@@ -307,7 +315,7 @@ func (t texts) problem(err error) string {
 	case errors.As(err, &pinErr) && errors.Is(err, crs.ErrCardStuck):
 		return t.say("pin.unanswered") + "\n\n" + t.say("problem.stuck")
 	case errors.As(err, &pinErr):
-		return t.again(err) + "\n\n" + t.tries(crs.PINPrompt{Status: crs.PINStatus{Retries: -1}, Last: err})
+		return t.again(err) + "\n\n" + t.tries(crs.PINPrompt{Status: status, Last: err})
 	case errors.Is(err, crs.ErrPINFormat):
 		return t.say("pin.form")
 	case errors.Is(err, crs.ErrNoCNS):

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/crs-bridge/crs"
+)
+
+// Every failure has one word of the list in docs/scripts.md, and tries only where they are known.
+func TestPINWords(t *testing.T) {
+	t.Parallel()
+	want := map[string]string{}
+	for _, test := range []struct {
+		err  error
+		json string
+	}{
+		{nil, `{"result":"ok"}`},
+		{&crs.PINError{Retries: 2}, `{"error":"wrong_pin","retries":2}`},
+		{&crs.PINError{Retries: 0}, `{"error":"wrong_pin","retries":0}`},
+		{&crs.PINError{Retries: -1}, `{"error":"wrong_pin"}`},
+		{&crs.PINError{Blocked: true}, `{"error":"pin_blocked"}`},
+		{&crs.PINError{PUK: true, Retries: 1}, `{"error":"wrong_puk","retries":1}`},
+		{&crs.PINError{PUK: true, Retries: -1}, `{"error":"wrong_puk"}`},
+		{&crs.PINError{PUK: true, Blocked: true}, `{"error":"puk_blocked"}`},
+		{&crs.PINError{Uncertain: true, Retries: -1, Err: crs.ErrCardRemoved}, `{"error":"uncertain"}`},
+		{&crs.PINError{Uncertain: true, Retries: 1, PUK: true}, `{"error":"uncertain","retries":1}`},
+		{told("pin.cancelled"), `{"error":"cancelled"}`},
+		{context.Canceled, `{"error":"cancelled"}`},
+		{told("pin.unsupported"), `{"error":"unsupported"}`},
+		{fmt.Errorf("%w (SW 6D00)", crs.ErrPINUnsupported), `{"error":"unsupported"}`},
+		{crs.ErrContactless, `{"error":"contactless"}`},
+		{told("card.noreader"), `{"error":"no_card"}`},
+		{told("card.nosuchreader"), `{"error":"no_card"}`},
+		{told("card.none"), `{"error":"no_card"}`},
+		{told("card.several"), `{"error":"several_cards"}`},
+		{crs.ErrNoCNS, `{"error":"card_unusable"}`},
+		{crs.ErrPINUnusable, `{"error":"card_unusable"}`},
+		{crs.ErrCardInUse, `{"error":"card_error"}`},
+		{crs.ErrNoService, `{"error":"card_error"}`},
+		{context.DeadlineExceeded, `{"error":"internal"}`},
+		{errors.New("of MARIO ROSSI"), `{"error":"internal"}`},
+	} {
+		got, err := json.Marshal(resultOf(test.err))
+		if err != nil || string(got) != test.json {
+			t.Errorf("%v: %s, want %s", test.err, got, test.json)
+		}
+		want[resultOf(test.err).Error] = ""
+	}
+	delete(want, "")
+
+	doc, err := os.ReadFile("../../docs/scripts.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var words []string
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\|").FindAllStringSubmatch(string(doc), -1) {
+		words = append(words, row[1])
+		if _, ok := want[row[1]]; !ok {
+			t.Errorf("docs/scripts.md lists %q, which is never answered", row[1])
+		}
+	}
+	if len(words) != len(want) || len(slices.Compact(words)) != len(want) {
+		t.Errorf("docs/scripts.md lists %s, the program has %d words", strings.Join(words, " "), len(want))
+	}
+}
+
+// The tries that are told after a refusal are the smaller of the card's word and of what is kept.
+func TestRule4SmallerNumberIsTold(t *testing.T) {
+	t.Setenv("LANGUAGE", "en")
+	kept := func(s crs.PINStatus, err error) func(context.Context) (crs.PINStatus, error) {
+		return func(context.Context) (crs.PINStatus, error) { return s, err }
+	}
+	for _, test := range []struct {
+		answer, kept int
+		broken       error
+		want         int
+	}{
+		{answer: 2, kept: 1, want: 1}, {answer: 1, kept: 2, want: 1}, {answer: 2, kept: -1, want: 2},
+		{answer: -1, kept: 2, want: 2}, {answer: -1, kept: -1, want: -1}, {answer: 2, kept: 1, broken: errors.New("?"), want: 2},
+	} {
+		var shown crs.PINStatus
+		err := refused(t.Context(), &crs.PINError{Retries: test.answer}, kept(crs.PINStatus{Retries: test.kept}, test.broken),
+			func(_ error, s crs.PINStatus) string { shown = s; return "told" })
+		var answer *crs.PINError
+		if !errors.As(err, &answer) || answer.Retries != test.want || explain(err) != "told" {
+			t.Errorf("%+v: %v", test, err)
+		}
+		if test.broken != nil && shown != crs.UnknownPINStatus {
+			t.Errorf("%+v: shown %+v", test, shown)
+		}
+	}
+	if err := refused(t.Context(), nil, kept(crs.PINStatus{}, nil), nil); err != nil {
+		t.Error(err)
+	}
+	if err := refused(t.Context(), crs.ErrContactless, kept(crs.PINStatus{}, nil), nil); err != crs.ErrContactless {
+		t.Error(err)
+	}
+}
