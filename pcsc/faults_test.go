@@ -176,7 +176,7 @@ func TestBudget(t *testing.T) {
 // T24: at debug level, a whole life of a card writes no PIN and nothing personal.
 func TestT24LogCanaries(t *testing.T) {
 	var log bytes.Buffer
-	v := newVirtual(virtualcard.Config{PIN: "73914"})
+	v := newVirtual(virtualcard.Config{PIN: "73914", PUK: "94407165"})
 	v.driver.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	card := v.open(t)
 	card.(crs.PersonalDataReader).PersonalData(context.Background())
@@ -184,16 +184,25 @@ func TestT24LogCanaries(t *testing.T) {
 	v.login(t, card, "88261")
 	v.Inject(virtualcard.Fault{INS: insVerify, Mute: true})
 	v.login(t, card, "73914")
+	v.Inject()
+	change.run(card, "88261", "60417")
+	change.run(card, "73914", "60417")
+	unblock.run(card, "51950382", "27716")
+	unblock.run(card, "94407165", "27716")
+	v.Inject(virtualcard.Fault{INS: insResetRetry, Mute: true})
+	unblock.run(card, "94407165", "27716")
 	p := v.Person()
-	canaries := []string{"73914", "88261", "3733393134", p.Data.CodiceFiscale, p.CardID, p.Data.Surname, p.Data.Name,
+	canaries := []string{"73914", "88261", "60417", "27716", "51950382", "94407165", "3630343137", "3934343037", "3733393134", p.Data.CodiceFiscale, p.CardID, p.Data.Surname, p.Data.Name,
 		p.Data.BirthDate, fmt.Sprintf("%X", p.CardID), fmt.Sprintf("%x", []byte("73914"))}
 	for _, canary := range canaries {
 		if strings.Contains(log.String(), canary) {
 			t.Errorf("the log holds %q", canary)
 		}
 	}
-	if !strings.Contains(log.String(), "ins=20") {
-		t.Error("the log shows no VERIFY: was it at debug level?")
+	for _, ins := range []string{"ins=20", "ins=24", "ins=2C"} {
+		if !strings.Contains(log.String(), ins) {
+			t.Errorf("the log lacks %s: was it at debug level?", ins)
+		}
 	}
 }
 
