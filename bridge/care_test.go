@@ -19,15 +19,24 @@ type careCard struct {
 	typed     []*crs.PIN
 	entered   func() // called within them
 	proof     error  // of VerifyPIN
+	puk       crs.PINStatus
+	noPUK     error // of PUKStatus
+}
+
+// blockedCard puts in a card whose PIN the next login finds blocked.
+func (w *offlineWorld) blockedCard(unblocked ...error) *careCard {
+	card := &careCard{testCard: w.card, unblocked: unblocked, puk: crs.UnknownPINStatus}
+	w.card.failures = []error{&crs.PINError{Blocked: true, SW: 0x6983}}
+	w.cards.set(crs.Reader{Name: "reader", Card: card})
+	w.ui.offer, w.ui.unblock, w.ui.change = yes, typesPUK, typesChange
+	return card
 }
 
 func (c *careCard) VerifyPIN(context.Context, *crs.PIN) error { return c.proof }
 func (c *careCard) ChangePIN(ctx context.Context, old, fresh *crs.PIN) error {
 	return c.UnblockPIN(ctx, old, fresh)
 }
-func (c *careCard) PUKStatus(context.Context) (crs.PINStatus, error) {
-	return crs.UnknownPINStatus, nil
-}
+func (c *careCard) PUKStatus(context.Context) (crs.PINStatus, error) { return c.puk, c.noPUK }
 func (c *careCard) UnblockPIN(_ context.Context, puk, fresh *crs.PIN) error {
 	c.typed = append(c.typed, puk, fresh)
 	puk.Wipe()
@@ -50,7 +59,6 @@ func yes(context.Context) (bool, error) { return true, nil }
 // site, and whatever else happens the page hears of the block alone, and the user once.
 func TestUnblockInALogin(t *testing.T) {
 	t.Parallel()
-	blocked := &crs.PINError{Blocked: true, SW: 0x6983}
 	wrong := &crs.PINError{PUK: true, Retries: 2, SW: 0x63C2}
 	used := &crs.PINError{PUK: true, Blocked: true, SW: 0x63C0}
 	torn := &crs.PINError{PUK: true, Retries: -1, Uncertain: true, Err: crs.ErrCardRemoved}
@@ -69,6 +77,8 @@ func TestUnblockInALogin(t *testing.T) {
 			offered + "unblock:<nil> care:true,the PUK is blocked (SW 63C0)"},
 		"interrupted": {func(*offlineWorld) {}, []error{torn}, crs.ErrPINBlocked,
 			offered + "unblock:<nil> care:true," + torn.Error()},
+		"pulled before": {func(*offlineWorld) {}, []error{crs.ErrCardRemoved}, crs.ErrPINBlocked,
+			offered + "unblock:<nil> care:true," + crs.ErrCardRemoved.Error()},
 		"not this model": {func(*offlineWorld) {}, []error{crs.ErrPINUnsupported}, crs.ErrPINBlocked,
 			offered + "unblock:<nil> care:true," + crs.ErrPINUnsupported.Error()},
 		"declined": {func(w *offlineWorld) { w.ui.offer = nil }, nil, crs.ErrPINBlocked, "pin:<nil> offer:"},
@@ -79,10 +89,7 @@ func TestUnblockInALogin(t *testing.T) {
 			crs.ErrPINBlocked, "pin:<nil> report:the PIN is blocked (SW 6983)"},
 	} {
 		w := offline(t)
-		card := &careCard{testCard: w.card, unblocked: test.unblocked}
-		w.card.failures = []error{blocked}
-		w.cards.set(crs.Reader{Card: card})
-		w.ui.offer, w.ui.unblock = yes, typesPUK
+		card := w.blockedCard(test.unblocked...)
 		test.change(w)
 		_, err := w.login(portale)
 		if crs.CodeOf(err) != test.code || w.ui.log() != test.asked {
@@ -102,18 +109,15 @@ func TestUnblockInALogin(t *testing.T) {
 	}
 }
 
-// The page that goes, cancels or waits too long closes no dialog of an unblock, and its login ends
+// T13: the page that goes, cancels or waits too long closes no dialog of an unblock, and its login ends
 // after it.
-func TestPageCannotCloseAnUnblock(t *testing.T) {
+func TestT13PageCannotCloseAnUnblock(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := offline(t)
 		ctx, leave := context.WithCancelCause(context.Background())
 		w.ctx = ctx
-		card := &careCard{testCard: w.card, unblocked: []error{nil}}
-		w.card.failures = []error{&crs.PINError{Blocked: true}}
-		w.cards.set(crs.Reader{Card: card})
-		w.ui.offer = yes
+		card := w.blockedCard(nil)
 		w.ui.unblock = func(ctx context.Context, p crs.PUKPrompt) (*crs.PIN, *crs.PIN, error) {
 			leave(errGone)
 			time.Sleep(time.Minute)

@@ -54,6 +54,39 @@ func TestT11NoPINInMemory(t *testing.T) {
 	pin.Wipe()
 }
 
+// After a hundred unblocks the memory of the process holds no PUK and no new PIN.
+func TestT11NoPUKInMemory(t *testing.T) {
+	var mask, masked [8]byte
+	for i := range mask {
+		mask[i] = byte(rand.IntN(256))
+		masked[i] = mask[i] ^ byte('0'+rand.IntN(10))
+	}
+	secret := func() *crs.PIN {
+		b := make([]byte, len(mask))
+		for i := range b {
+			b[i] = mask[i] ^ masked[i]
+		}
+		return crs.NewPIN(b)
+	}
+	w := offline(t)
+	for range 100 { // a wrong PUK, then one that the card does not answer
+		card := w.blockedCard(&crs.PINError{PUK: true, Retries: 2}, &crs.PINError{PUK: true, Uncertain: true})
+		w.ui.unblock = func(context.Context, crs.PUKPrompt) (*crs.PIN, *crs.PIN, error) { return secret(), secret(), nil }
+		w.login(portale)
+		if len(card.typed) != 4 {
+			t.Fatalf("%d PINs and PUKs", len(card.typed))
+		}
+	}
+	if inMemory(t, mask[:], masked[:]) {
+		t.Error("the memory holds the PUK")
+	}
+	puk := secret()
+	if !inMemory(t, mask[:], masked[:]) {
+		t.Error("the search does not find a PUK that is there")
+	}
+	puk.Wipe()
+}
+
 // inMemory searches the writable memory of this process for what mask and masked hide, but for
 // the vast and mostly empty tables of the race detector.
 func inMemory(t *testing.T, mask, masked []byte) bool {

@@ -211,6 +211,7 @@ type testUI struct {
 
 	mu    sync.Mutex
 	asked []string
+	care  []crs.Prompt // of the dialogs of an unblock
 }
 
 func (u *testUI) note(format string, args ...any) {
@@ -312,6 +313,7 @@ func (u *testUI) Report(ctx context.Context, _ crs.Prompt, problem error) error 
 // OfferUnblock declines, unless the field says otherwise.
 func (u *testUI) OfferUnblock(ctx context.Context, p crs.Prompt, _ crs.Info) (bool, error) {
 	u.note("offer:%s", p.Origin)
+	u.care = append(u.care, p)
 	if u.offer != nil {
 		return u.offer(ctx)
 	}
@@ -320,6 +322,7 @@ func (u *testUI) OfferUnblock(ctx context.Context, p crs.Prompt, _ crs.Info) (bo
 
 func (u *testUI) AskUnblock(ctx context.Context, p crs.PUKPrompt) (puk, fresh *crs.PIN, err error) {
 	u.note("unblock:%v", p.Last)
+	u.care = append(u.care, p.Prompt)
 	return u.unblock(ctx, p)
 }
 
@@ -340,8 +343,9 @@ func (u *testUI) ProveOnReader(ctx context.Context, _ crs.PINPrompt) error {
 	return never(ctx)
 }
 
-func (u *testUI) ReportCare(_ context.Context, _ crs.Prompt, _ crs.Info, unblock bool, problem error) error {
+func (u *testUI) ReportCare(_ context.Context, p crs.Prompt, _ crs.Info, unblock bool, problem error) error {
 	u.note("care:%v,%v", unblock, problem)
+	u.care = append(u.care, p)
 	return nil
 }
 

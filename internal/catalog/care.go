@@ -10,24 +10,33 @@ import (
 
 // Care is the dialogs of a PIN that its owner changes or unblocks. No site ever asks for them.
 type Care struct {
-	Card    crs.Info
-	Unblock bool // with the PUK, not with the PIN that holds now
-	Lang    string
+	Card      crs.Info
+	Unblock   bool // with the PUK, not with the PIN that holds now
+	Lang      string
+	Developer bool // as in crs.Prompt
 }
+
+// dialog starts a dialog that names no site.
+func (c Care) dialog(t texts, title string) Text {
+	return t.dialog(crs.Prompt{Developer: c.Developer}, title, "", "")
+}
+
+// begin adds a text to what a dialog says before all else.
+func (d *Text) begin(text string) { d.Before = strings.TrimSpace(d.Before + "\n\n" + text) }
 
 // OldPIN asks for the PIN that is to be changed.
 func (c Care) OldPIN(p crs.PINPrompt) Text {
 	t := in(c.Lang)
 	d := PIN(p)
 	d.Title = t.say("care.title.change")
-	d.Before = strings.TrimSpace(d.Before + "\n\n" + t.say("care.old"))
+	d.begin(t.say("care.old"))
 	return d
 }
 
 // Offer asks whether to unblock the PIN now.
 func (c Care) Offer() Text {
 	t := in(c.Lang)
-	d := t.dialog(crs.Prompt{}, "blocked.title", "", "")
+	d := c.dialog(t, "blocked.title")
 	d.After = t.paragraphs(t.say("care.offer", "holder", t.holder(c.Card)), t.pukKeyboard(c.Card))
 	return t.answers(d, "care.offer.yes", "care.offer.no", "terminal.yesno")
 }
@@ -35,13 +44,13 @@ func (c Care) Offer() Text {
 // PUK asks for the PUK.
 func (c Care) PUK(p crs.PUKPrompt) Text {
 	t := in(c.Lang)
-	d := t.dialog(crs.Prompt{}, "care.title.unblock", "", "")
+	d := c.dialog(t, "care.title.unblock")
 	n := strconv.Itoa(c.Card.PUKFormat.Max)
 	switch {
 	case errors.Is(p.Last, crs.ErrPINFormat):
-		d.Before = t.say("care.pukform", "max", n)
+		d.begin(t.say("care.pukform", "max", n))
 	case p.Last != nil:
-		d.Before = t.say("care.wrongpuk")
+		d.begin(t.say("care.wrongpuk"))
 	}
 	d.After = t.paragraphs(t.say("pin.after", "holder", t.holder(c.Card)), t.say("care.puk", "max", n), t.pukKeyboard(c.Card),
 		t.pukTries(p.Status), t.say("care.pukrisk"))
@@ -51,7 +60,7 @@ func (c Care) PUK(p crs.PUKPrompt) Text {
 // LastPUK asks whether to risk what may be the last try of the PUK.
 func (c Care) LastPUK() Text {
 	t := in(c.Lang)
-	d := t.dialog(crs.Prompt{}, "last.title", "", "")
+	d := c.dialog(t, "last.title")
 	d.After = t.say("care.lastpuk", "holder", t.holder(c.Card))
 	return t.answers(d, "care.lastpuk.yes", "last.no", "terminal.yesno")
 }
@@ -76,14 +85,14 @@ func (c Care) NewPIN(again bool, last error) Text {
 	if c.Unblock {
 		title = "care.title.unblock"
 	}
-	d := t.dialog(crs.Prompt{}, title, "", "")
+	d := c.dialog(t, title)
 	switch {
 	case errors.Is(last, ErrDiffer):
-		d.Before = t.say("care.differ")
+		d.begin(t.say("care.differ"))
 	case errors.Is(last, ErrSame):
-		d.Before = t.say("care.same")
+		d.begin(t.say("care.same"))
 	case last != nil:
-		d.Before = t.again(last)
+		d.begin(t.again(last))
 	}
 	f := c.Card.PINFormat
 	d.After = t.say("care.new", "min", strconv.Itoa(f.Min), "max", strconv.Itoa(f.Max))
@@ -103,7 +112,7 @@ func (c Care) Report(problem error) Text {
 	case problem == nil:
 		title, text = "care.title.changed", t.say("care.changed")
 	}
-	d := t.dialog(crs.Prompt{}, title, "", "")
+	d := c.dialog(t, title)
 	d.After = text
 	if c.Card.Holder != "" {
 		d.After = t.say("pin.after", "holder", t.holder(c.Card)) + "\n\n" + d.After
@@ -113,7 +122,9 @@ func (c Care) Report(problem error) Text {
 
 // Failed says what became of a change or an unblock that failed. The status is what is known of
 // the PIN, or of the PUK, since.
-func (c Care) Failed(err error, status crs.PINStatus) string { return Wrap(c.failed(err, status), Width) }
+func (c Care) Failed(err error, status crs.PINStatus) string {
+	return Wrap(c.failed(err, status), Width)
+}
 
 func (c Care) failed(err error, status crs.PINStatus) string {
 	t := in(c.Lang)

@@ -245,10 +245,117 @@ func everyDialog(t *testing.T, p crs.Prompt) map[string]Text {
 				pin.Last = err
 				all[fmt.Sprint("pin ", i, n, j)] = PIN(pin)
 				all[fmt.Sprint("reader ", i, n, j)] = ReaderPIN(pin)
+				pin.Origin = crs.Origin{} // no site asks for a change
+				all[fmt.Sprint("old ", i, n, j)] = care(p, card, false).OldPIN(pin)
+				pin.Origin = p.Origin
+			}
+		}
+		for name, d := range pukDialogs(p, card) {
+			all[fmt.Sprint(name, i)] = d
+		}
+		for j, last := range []error{nil, errShort, ErrDiffer, ErrSame} {
+			for _, again := range []bool{false, true} {
+				all[fmt.Sprint("new ", i, j, again)] = care(p, card, false).NewPIN(again, last)
 			}
 		}
 	}
 	return all
+}
+
+func care(p crs.Prompt, card crs.Info, unblock bool) Care {
+	card.PINFormat, card.PUKFormat = crs.PINFormat{Min: 5, Max: 8}, crs.PINFormat{Min: 8, Max: 8}
+	return Care{Card: card, Unblock: unblock, Lang: p.Lang, Developer: p.Developer}
+}
+
+// pukDialogs returns each dialog of an unblock in each state, by name.
+func pukDialogs(p crs.Prompt, card crs.Info) map[string]Text {
+	c := care(p, card, true)
+	all := map[string]Text{"offer": c.Offer(), "last PUK": c.LastPUK(), "new PIN": c.NewPIN(false, nil), "again": c.NewPIN(true, nil)}
+	for n := -1; n <= 3; n++ {
+		for i, last := range []error{nil, crs.ErrPINFormat, &crs.PINError{PUK: true, Retries: n}} {
+			all[fmt.Sprint("PUK ", n, i)] = c.PUK(crs.PUKPrompt{Prompt: p, Card: card, Status: crs.PINStatus{Retries: n}, Last: last})
+		}
+	}
+	return all
+}
+
+// T13: the dialogs of an unblock name the holder and no site, also if a site started the login, and
+// where the PUK is typed it says that no site ever needs it.
+func TestT13NoSiteNeedsThePUK(t *testing.T) {
+	never := map[string]string{"it": "nessun sito ne ha mai bisogno", "en": "no site ever needs it", "de": "Keine Website braucht ihn je"}
+	for lang := range languages() {
+		p := crs.Prompt{Origin: origin(t, "https://portale.example"), Lang: lang}
+		card := crs.Info{Holder: "MARIO ROSSI"}
+		for name, d := range pukDialogs(p, card) {
+			text := strings.ReplaceAll(d.String(), "\n", " ")
+			if d.Site != "" || strings.Contains(d.Title+text, "portale") {
+				t.Errorf("%s, %s names the site: %s", lang, name, text)
+			}
+			if name == "new PIN" || name == "again" {
+				continue
+			}
+			if !strings.Contains(text, card.Holder) {
+				t.Errorf("%s, %s does not name the holder: %s", lang, name, text)
+			}
+			if name != "last PUK" && !strings.Contains(text, never[lang]) {
+				t.Errorf("%s, %s does not say that no site needs the PUK: %s", lang, name, text)
+			}
+		}
+	}
+}
+
+// T12: where the PUK is typed, its tries are shown, and what is lost with the last of them; a
+// refused one is followed by the smaller of what the card told and of what is kept.
+func TestT12TriesOfThePUK(t *testing.T) {
+	c := Care{Card: cards[0], Unblock: true, Lang: "en"}
+	for n, want := range map[int]string{-1: "Tries left for the PUK: not known.", 0: "Tries left for the PUK: 0.", 1: "Tries left for the PUK: 1.", 2: "Tries left for the PUK: 2."} {
+		status := crs.PINStatus{Retries: n}
+		for where, text := range map[string]string{
+			"dialog":  c.PUK(crs.PUKPrompt{Card: cards[0], Status: status}).String(),
+			"refused": c.Failed(&crs.PINError{PUK: true, Retries: n}, crs.UnknownPINStatus),
+			"kept":    c.Failed(&crs.PINError{PUK: true, Retries: 3}, crs.PINStatus{Retries: n}),
+		} {
+			if where == "kept" && n < 0 {
+				want = "Tries left for the PUK: 3."
+			}
+			if text = strings.ReplaceAll(text, "\n", " "); !strings.Contains(text, want) || !strings.Contains(text, "can never be used again") {
+				t.Errorf("%s, %d: %s", where, n, text)
+			}
+		}
+	}
+}
+
+// Rule 4: after a wrong PIN the smaller of what the card told and of what is kept is shown. Rule 6:
+// without a clear answer a change may have left either PIN.
+func TestRule4And6Refused(t *testing.T) {
+	t.Setenv("LANGUAGE", "en")
+	for _, test := range []struct {
+		err    error
+		status crs.PINStatus
+		want   string
+	}{
+		{&crs.PINError{Retries: 2}, crs.PINStatus{Retries: 2}, "Tries left: 2."},
+		{&crs.PINError{Retries: 2}, crs.PINStatus{Retries: 1, Doubtful: true}, "Tries left: at most 1"},
+		{&crs.PINError{Retries: -1}, crs.PINStatus{Retries: 2, Doubtful: true}, "Tries left: at most 2"},
+		{&crs.PINError{Retries: -1}, crs.UnknownPINStatus, "Tries left: not known"},
+		{&crs.PINError{Blocked: true}, crs.PINStatus{Blocked: true}, "The PIN of the card is blocked"},
+	} {
+		for _, got := range []string{Refused(test.err, test.status), Care{}.Failed(test.err, test.status)} {
+			if !strings.Contains(got, test.want) {
+				t.Errorf("%v, %+v: %s", test.err, test.status, got)
+			}
+		}
+	}
+	uncertain := &crs.PINError{Uncertain: true, Retries: -1}
+	const either = "either the old PIN or the new one may hold"
+	for _, c := range []Care{{}, {Unblock: true}} {
+		if got := strings.ReplaceAll(c.Failed(uncertain, crs.UnknownPINStatus), "\n", " "); !strings.Contains(got, either) {
+			t.Error(got)
+		}
+	}
+	if got := strings.ReplaceAll(Refused(uncertain, crs.UnknownPINStatus), "\n", " "); strings.Contains(got, either) || !strings.Contains(got, "perhaps counted") {
+		t.Error(got)
+	}
 }
 
 // TestEveryDialog: whatever the card, the site and the problem, a dialog is whole, literal and

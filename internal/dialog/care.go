@@ -10,7 +10,7 @@ import (
 
 // ChangePIN asks for the PIN that holds now and for a new one, twice.
 func (u UI) ChangePIN(ctx context.Context, p crs.PINPrompt) (old, fresh *crs.PIN, err error) {
-	c := catalog.Care{Card: p.Card, Lang: p.Lang}
+	c := catalog.Care{Card: p.Card, Lang: p.Lang, Developer: p.Developer}
 	old, err = u.askPIN(ctx, p, c.OldPIN)
 	if err != nil {
 		return nil, nil, err
@@ -34,14 +34,14 @@ func (u UI) ProveOnReader(ctx context.Context, p crs.PINPrompt) error {
 
 // OfferUnblock asks whether to unblock the PIN now.
 func (u UI) OfferUnblock(ctx context.Context, p crs.Prompt, card crs.Info) (bool, error) {
-	return u.ask(ctx, catalog.Care{Card: card, Unblock: true, Lang: p.Lang}.Offer())
+	return u.ask(ctx, catalog.Care{Card: card, Unblock: true, Lang: p.Lang, Developer: p.Developer}.Offer())
 }
 
 // AskUnblock asks for the PUK and for a new PIN, twice. Nothing but eight digits is taken for a
 // PUK: what a card does with a shorter one is not known. Before what may be the last try of the
 // PUK it asks once more.
 func (u UI) AskUnblock(ctx context.Context, p crs.PUKPrompt) (puk, fresh *crs.PIN, err error) {
-	c := catalog.Care{Card: p.Card, Unblock: true, Lang: p.Lang}
+	c := catalog.Care{Card: p.Card, Unblock: true, Lang: p.Lang, Developer: p.Developer}
 	for puk == nil {
 		typed, err := u.typed(ctx, c.PUK(p))
 		if err != nil {
@@ -77,7 +77,7 @@ func (u UI) ReportCare(ctx context.Context, p crs.Prompt, card crs.Info, unblock
 	if err != nil {
 		return err
 	}
-	return s.Tell(ctx, catalog.Care{Card: card, Unblock: unblock, Lang: p.Lang}.Report(problem))
+	return s.Tell(ctx, catalog.Care{Card: card, Unblock: unblock, Lang: p.Lang, Developer: p.Developer}.Report(problem))
 }
 
 // newPIN asks for a new PIN until it has the form that the card needs, is not the old one, and

@@ -1,10 +1,13 @@
 package dialog
 
 import (
+	"context"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/catalog"
 )
 
 var cns = crs.Info{
@@ -14,7 +17,7 @@ var cns = crs.Info{
 
 // A new PIN is typed twice, has the form that the card needs and is not the old one; a PUK has its
 // length; and whatever was typed and is not returned is wiped.
-func TestCareOfAPIN(t *testing.T) {
+func TestT11CareWipes(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		unblock bool
@@ -59,3 +62,119 @@ func TestCareOfAPIN(t *testing.T) {
 		}
 	}
 }
+
+// Each step says what it is about, and why it is asked again, in the language of the page.
+func TestCareSaysWhy(t *testing.T) {
+	t.Setenv("LANGUAGE", "it")
+	prompt := crs.Prompt{Lang: "de", Developer: true}
+	ask := func(types ...string) (*typist, UI) {
+		s := &typist{types: types, answer: true}
+		return s, UI{Screen: func() (Screen, error) { return s, nil }}
+	}
+	form := func(pin string) error { return catalog.CheckPIN(crs.NewPIN([]byte(pin)), cns.PINFormat) }
+
+	s, ui := ask("1", "12345", "2468", "12345", "24680", "24681", "24680", "24680")
+	p := crs.PINPrompt{Prompt: prompt, Card: cns, Status: crs.UnknownPINStatus}
+	if _, _, err := ui.ChangePIN(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	c := catalog.Care{Card: cns, Lang: "de", Developer: true}
+	again := p
+	again.Last = form("1")
+	want := []catalog.Text{
+		c.OldPIN(p), c.OldPIN(again), c.NewPIN(false, nil), c.NewPIN(false, form("2468")), c.NewPIN(false, catalog.ErrSame),
+		c.NewPIN(true, nil), c.NewPIN(false, catalog.ErrDiffer), c.NewPIN(true, nil),
+	}
+	if !slices.Equal(s.texts, want) || s.asked != nil {
+		t.Errorf("change: %+v", s.texts)
+	}
+
+	for _, tries := range []int{-1, 2, 1, 0} {
+		s, ui := ask("123", "87654321", "24680", "24680")
+		p := crs.PUKPrompt{Prompt: prompt, Card: cns, Status: crs.PINStatus{Retries: tries}}
+		if _, _, err := ui.AskUnblock(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+		c := catalog.Care{Card: cns, Unblock: true, Lang: "de", Developer: true}
+		again := p
+		again.Last = crs.ErrPINFormat
+		want := []catalog.Text{c.PUK(p), c.PUK(again), c.NewPIN(false, nil), c.NewPIN(true, nil)}
+		var asked []catalog.Text
+		if tries == 0 || tries == 1 {
+			asked = []catalog.Text{c.LastPUK()}
+		}
+		if !slices.Equal(s.texts, want) || !slices.Equal(s.asked, asked) {
+			t.Errorf("unblock, %d tries: %+v, asked %+v", tries, s.texts, s.asked)
+		}
+		if yes, err := ui.OfferUnblock(t.Context(), prompt, cns); err != nil || !yes || s.asked[len(s.asked)-1] != c.Offer() {
+			t.Errorf("offer: %v, %v", yes, err)
+		}
+	}
+}
+
+// T12: before what may be the PUK's last try a no, or a closed dialog, sends nothing and wipes all.
+func TestT12LastPUK(t *testing.T) {
+	closed := errors.New("closed")
+	for _, err := range []error{nil, closed} {
+		s := &typist{types: []string{"87654321", "24680", "24680"}, err: err}
+		ui := UI{Screen: func() (Screen, error) { return s, nil }}
+		puk, fresh, got := ui.AskUnblock(t.Context(), crs.PUKPrompt{Card: cns, Status: crs.PINStatus{Retries: 1}})
+		want := err
+		if want == nil {
+			want = crs.ErrCancelled
+		}
+		if puk != nil || fresh != nil || !errors.Is(got, want) {
+			t.Errorf("%v: %v", err, got)
+		}
+		for i, pin := range s.typed {
+			if pin.Len() != 0 {
+				t.Errorf("%v: answer %d is not wiped", err, i)
+			}
+		}
+	}
+}
+
+// Rule 10: eight digits as the PIN that holds now are asked about; a PIN as the PUK is not taken.
+func TestRule10InCare(t *testing.T) {
+	p := crs.PINPrompt{Card: cns, Status: crs.UnknownPINStatus}
+	for _, isPIN := range []bool{true, false} {
+		s := &typist{types: []string{"87654321", "24680", "24680"}, answer: isPIN}
+		ui := UI{Screen: func() (Screen, error) { return s, nil }}
+		old, _, err := ui.ChangePIN(t.Context(), p)
+		if isPIN && (err != nil || old != s.typed[0]) || !isPIN && (old != nil || s.typed[0].Len() != 0) {
+			t.Errorf("is it the PIN: %v: %v", isPIN, err)
+		}
+		if len(s.asked) != 1 || s.asked[0] != catalog.PINOrPUK(p) {
+			t.Errorf("asked %+v", s.asked)
+		}
+	}
+	s := &typist{types: []string{"12345", "1234567", "123456789"}}
+	ui := UI{Screen: func() (Screen, error) { return s, nil }}
+	puk, _, err := ui.AskUnblock(t.Context(), crs.PUKPrompt{Card: cns, Status: crs.UnknownPINStatus})
+	if puk != nil || !errors.Is(err, crs.ErrCancelled) || len(s.texts) != 4 {
+		t.Errorf("PIN as PUK: %v, asked %d times", err, len(s.texts))
+	}
+}
+
+// A screen that is not there, or answers with nothing, is an error and never an answer.
+func TestCareWithoutAScreen(t *testing.T) {
+	none := errors.New("no screen")
+	for _, test := range []struct {
+		screen Screen
+		err    error
+	}{{nil, none}, {empty{}, nil}} {
+		ui := UI{Screen: func() (Screen, error) { return test.screen, test.err }}
+		_, _, err1 := ui.ChangePIN(t.Context(), crs.PINPrompt{Card: cns})
+		_, _, err2 := ui.AskUnblock(t.Context(), crs.PUKPrompt{Card: cns})
+		for i, err := range []error{err1, err2} {
+			if err == nil || test.err != nil && !errors.Is(err, test.err) || errors.Is(err, crs.ErrCancelled) {
+				t.Errorf("%d: %v", i, err)
+			}
+		}
+	}
+}
+
+// empty is a screen that answers with no PIN.
+type empty struct{ Screen }
+
+func (empty) AskPIN(context.Context, catalog.Text) (*crs.PIN, error) { return nil, nil }

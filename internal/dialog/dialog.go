@@ -110,11 +110,7 @@ func (u UI) AskPIN(ctx context.Context, p crs.PINPrompt) (*crs.PIN, error) {
 func (u UI) askPIN(ctx context.Context, p crs.PINPrompt, text func(crs.PINPrompt) catalog.Text) (*crs.PIN, error) {
 	p.Status.Retries = catalog.Tries(p) // what p.Last says of them is not to be lost with it
 	for {
-		s, err := u.Screen()
-		if err != nil {
-			return nil, err
-		}
-		pin, err := s.AskPIN(ctx, text(p))
+		pin, err := u.typed(ctx, text(p))
 		if err != nil {
 			return nil, err
 		}
@@ -127,7 +123,7 @@ func (u UI) askPIN(ctx context.Context, p crs.PINPrompt, text func(crs.PINPrompt
 		if pin.Len() != catalog.PUKLength || format.Min == catalog.PUKLength {
 			return pin, nil
 		}
-		isPIN, err := s.Ask(ctx, catalog.PINOrPUK(p))
+		isPIN, err := u.ask(ctx, catalog.PINOrPUK(p))
 		if err != nil {
 			pin.Wipe()
 			return nil, err

@@ -15,6 +15,7 @@ type typist struct {
 	types  []string
 	typed  []*crs.PIN
 	texts  []catalog.Text
+	asked  []catalog.Text // by Ask
 	answer bool
 	err    error
 }
@@ -29,7 +30,10 @@ func (s *typist) AskPIN(_ context.Context, t catalog.Text) (*crs.PIN, error) {
 	return pin, nil
 }
 
-func (s *typist) Ask(context.Context, catalog.Text) (bool, error) { return s.answer, s.err }
+func (s *typist) Ask(_ context.Context, t catalog.Text) (bool, error) {
+	s.asked = append(s.asked, t)
+	return s.answer, s.err
+}
 
 // TestT11RefusedPINsAreWiped: of what was typed, only the PIN that AskPIN returns is left.
 func TestT11RefusedPINsAreWiped(t *testing.T) {
