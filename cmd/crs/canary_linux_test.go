@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -113,6 +114,68 @@ func TestT24NothingPersonalIsWritten(t *testing.T) {
 		if !strings.Contains(strings.Join(log, ""), spy) {
 			t.Errorf("the log does not tell %q", spy)
 		}
+	}
+}
+
+// TestT24PINCareWritesNothing: `crs pin`, with every outcome, shows and keeps no PIN and no PUK, and
+// none is in the arguments of a process.
+func TestT24PINCareWritesNothing(t *testing.T) {
+	const puk, wrongPUK, freshPIN, lastPIN = "61728394", "94837261", "5829463", "3710594"
+	h := newHome(t)
+	card := insert(t, virtualcard.Config{PIN: testPIN, PUK: puk})
+	var shown []byte
+	asJSON := false
+	run := func(code int, answers []string, args ...string) {
+		t.Helper()
+		if asJSON = !asJSON; asJSON {
+			args = append(args, "--json")
+		}
+		p := h.start(t, "crs", append([]string{"pin"}, args...)...)
+		arguments, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.process.Pid))
+		p.answer(answers...)
+		p.stdin.Close()
+		<-p.ended
+		if p.code != code {
+			t.Errorf("crs pin %v: exit code %d", args, p.code)
+		}
+		shown = slices.Concat(shown, arguments, []byte(p.stdout.String()+p.stderr.String()))
+	}
+	run(0, []string{testPIN}, "verify")
+	run(1, []string{wrongPIN}, "verify")
+	run(0, []string{puk, testPIN, testPIN}, "unblock")
+	run(1, []string{wrongPIN, freshPIN, freshPIN}, "change")
+	run(1, []string{wrongPUK, freshPIN, freshPIN}, "unblock")
+	run(0, []string{wrongPUK + "1", puk, freshPIN, lastPIN, freshPIN, freshPIN}, "unblock")
+	card.Inject(virtualcard.Fault{INS: 0x24, SW: 0x6F00})
+	run(1, []string{freshPIN, lastPIN, lastPIN}, "change")
+	run(1, []string{puk, lastPIN}, "unblock")
+	if card.Secrets() != 7 {
+		t.Errorf("%d PINs and PUKs were sent", card.Secrets())
+	}
+
+	written := map[string][]byte{"the terminal": shown}
+	err := filepath.WalkDir(string(h), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		written[path], err = os.ReadFile(path)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for where, text := range written {
+		for _, secret := range []string{testPIN, wrongPIN, puk, wrongPUK, freshPIN, lastPIN} {
+			if form := holds(text, []byte(secret)); form != "" {
+				t.Errorf("%s holds %s, as %s", where, secret, form)
+			}
+		}
+		if id := card.Person().CardID; where != "the terminal" && holds(text, []byte(id)) != "" {
+			t.Errorf("%s holds the card's number", where)
+		}
+	}
+	if len(written) < 2 || holds(shown, []byte("ADA ESEMPIO")) == "" {
+		t.Errorf("%d files: the search finds nothing where something is", len(written)-1)
 	}
 }
 

@@ -252,6 +252,45 @@ func TestRule10PINorPUK(t *testing.T) {
 	}
 }
 
+// TestT14CareDefaultsToNo: an empty line, or none, is no yes and no PUK in the dialogs of an unblock
+// and of a change; a PUK and both PINs are shown to nobody.
+func TestT14CareDefaultsToNo(t *testing.T) {
+	t.Parallel()
+	card := rossi
+	card.PUKFormat = crs.PINFormat{Min: 8, Max: 8, DigitsOnly: true}
+	puk := crs.PUKPrompt{Card: card, Status: crs.PINStatus{Retries: 1}}
+	for _, end := range []string{"\n", ""} {
+		for _, typed := range []string{"", "87654321\n", "87654321\n13579\n", "87654321\n13579\n13579\n"} {
+			ui, answers, shown := scripted(t)
+			care := ui.(dialog.UI)
+			answer(t, answers, typed+end)
+			answers.Close()
+			if puk, fresh, err := care.AskUnblock(t.Context(), puk); puk != nil || fresh != nil || !errors.Is(err, crs.ErrCancelled) {
+				t.Errorf("%q: AskUnblock = %v", typed+end, err)
+			}
+			for _, secret := range []string{"87654321", "13579"} {
+				if strings.Contains(shown.String(), secret) {
+					t.Errorf("%q is shown:\n%s", secret, shown)
+				}
+			}
+		}
+		for _, typed := range []string{"", "12345\n", "12345\n13579\n", "12345678\n"} {
+			ui, answers, _ := scripted(t)
+			answer(t, answers, typed+end)
+			answers.Close()
+			if old, fresh, err := ui.(dialog.UI).ChangePIN(t.Context(), pinPrompt()); old != nil || fresh != nil || !errors.Is(err, crs.ErrCancelled) {
+				t.Errorf("%q: ChangePIN = %v", typed+end, err)
+			}
+		}
+		ui, answers, _ := scripted(t)
+		answer(t, answers, end)
+		answers.Close()
+		if yes, err := ui.(dialog.UI).OfferUnblock(t.Context(), portal, card); yes || !errors.Is(err, crs.ErrCancelled) {
+			t.Errorf("%q: OfferUnblock = %v, %v", end, yes, err)
+		}
+	}
+}
+
 // TestEndedPromptSwallowsNothing: the line that comes after a prompt's context has ended is the
 // answer to the next prompt.
 func TestEndedPromptSwallowsNothing(t *testing.T) {
