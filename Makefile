@@ -1,21 +1,23 @@
 # make demo    a login on an embedded card: no reader, no setup
+# make crs     the program, build/crs; RELEASE=1.2.3 names it, else git does
 # make test    everything that is tested, on real parts
 # make bench   the figures of the README
 # make fuzz    the parsers, for FUZZTIME each
 # make screenshots   pictures of every dialog, into build/screenshots
 
 FUZZTIME ?= 60s
+RELEASE ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 export GOFLAGS ?= -buildvcs=false
 
 .PHONY: demo crs test bench fuzz screenshots clean
 
-demo:
-	@scripts/bootstrap demo
-	@go run ./cmd/crs demo
+# Not by `go run`, to which Ctrl-C is a failure.
+demo: crs
+	@build/crs demo
 
 crs:
 	@scripts/bootstrap demo
-	go build -trimpath -ldflags "-s -w" -o build/crs ./cmd/crs
+	@go build -trimpath -ldflags "-s -w -X main.release=$(RELEASE)" -o build/crs ./cmd/crs
 
 test:
 	@scripts/bootstrap test

@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strings"
 )
 
-// release is set when a release is built: -ldflags "-X main.release=1.2.3".
+// release is set by the Makefile, with -ldflags "-X main.release=1.2.3".
 var release string
 
 func version(_ context.Context, args []string) error {
@@ -18,14 +19,16 @@ func version(_ context.Context, args []string) error {
 	return nil
 }
 
+// versionString returns the version without a leading v; "devel" if nothing names it.
 func versionString() string {
-	if release != "" {
-		return release
+	name := release
+	if info, ok := debug.ReadBuildInfo(); ok && name == "" {
+		name = info.Main.Version
 	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
+	if name == "" || name == "(devel)" {
+		return "devel"
 	}
-	return "(devel)"
+	return strings.TrimPrefix(name, "v")
 }
 
 // appVersion is what tokens carry as appVersion: a URL, as the token format asks for.
