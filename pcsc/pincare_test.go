@@ -260,5 +260,23 @@ func TestRule6UnknownModel(t *testing.T) {
 		if err := c.run(card, right[c.ins], freshPIN); err != nil {
 			t.Errorf("INS %02X, after 9000: %v", c.ins, err)
 		}
+
+		// 6983 tells enough: the PIN is there, and blocked.
+		v = newVirtual(virtualcard.Config{Profile: "nfc", PINReference: 0x90})
+		card = v.open(t)
+		card.(*cns).contactless = false
+		v.Inject(virtualcard.Fault{INS: insVerify, At: 2, SW: 0x6983})
+		v.login(t, card, rightPIN)
+		if err := c.run(card, right[c.ins], freshPIN); err != nil {
+			t.Errorf("INS %02X, after 6983: %v", c.ins, err)
+		}
+
+		// A mask that is known stays so.
+		v = newVirtual(virtualcard.Config{NoCount: true})
+		card = v.open(t)
+		v.login(t, card, wrongPIN)
+		if err := c.run(card, right[c.ins], freshPIN); err != nil {
+			t.Errorf("INS %02X, a known mask after 6300: %v", c.ins, err)
+		}
 	}
 }

@@ -29,6 +29,7 @@ func TestT11CareWipes(t *testing.T) {
 		{"new PIN of the wrong form", false, []string{"12345", "2468", "abcde", "24680", "24680"}, []int{0, 3}},
 		{"new PIN is the old one", false, []string{"12345", "12345", "24680", "24680"}, []int{0, 2}},
 		{"not the same twice", false, []string{"12345", "24680", "24681", "13579", "13579"}, []int{0, 3}},
+		{"given up at the old PIN", false, nil, nil},
 		{"given up at the new PIN", false, []string{"12345"}, nil},
 		{"given up at the second time", false, []string{"12345", "24680"}, nil},
 		{"unblock", true, []string{"87654321", "24680", "24680"}, []int{0, 1}},
@@ -50,7 +51,7 @@ func TestT11CareWipes(t *testing.T) {
 			want = append(want, s.typed[i])
 		}
 		switch {
-		case want == nil && (!errors.Is(err, crs.ErrCancelled) || first != nil || fresh != nil):
+		case want == nil && (!errors.Is(err, crs.ErrCancelled) || first != nil || fresh != nil || len(s.texts) != len(s.types)+1):
 			t.Errorf("%s: %v", test.name, err)
 		case want != nil && (err != nil || first != want[0] || fresh != want[1]):
 			t.Errorf("%s: %v, or not what was typed", test.name, err)
