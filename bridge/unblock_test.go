@@ -153,6 +153,34 @@ func TestT11HalfAChangeIsWiped(t *testing.T) {
 	}
 }
 
+// Care at the owner's wish is of the card in the reader that was named, says the mode of the
+// service, and leaves the turn to the next.
+func TestCareOfTheNamedReader(t *testing.T) {
+	t.Parallel()
+	w := offline(t)
+	w.Developer = 8080
+	card := w.blockedCard(nil, nil)
+	w.card.failures = nil
+	another := &careCard{testCard: newCard()}
+	w.cards.set(crs.Reader{Name: "another", Card: another}, crs.Reader{Name: "reader", Card: card})
+	for _, do := range []func(context.Context, string) error{w.ChangePIN, w.UnblockPIN} {
+		if err := do(t.Context(), "reader"); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(card.typed) != 4 || len(another.typed) != 0 {
+		t.Errorf("%d PINs to the card, %d to another", len(card.typed), len(another.typed))
+	}
+	for _, p := range w.ui.care {
+		if p != (crs.Prompt{Developer: true}) {
+			t.Errorf("%+v", p)
+		}
+	}
+	if _, err := w.login(portale); err != nil {
+		t.Errorf("a login afterwards: %v", err)
+	}
+}
+
 // An unblock that nobody goes on with ends by itself, silently.
 func TestUnblockTimeouts(t *testing.T) {
 	t.Parallel()

@@ -343,7 +343,10 @@ func (u *testUI) ProveOnReader(ctx context.Context, _ crs.PINPrompt) error {
 	return never(ctx)
 }
 
-func (u *testUI) ReportCare(_ context.Context, p crs.Prompt, _ crs.Info, unblock bool, problem error) error {
+func (u *testUI) ReportCare(ctx context.Context, p crs.Prompt, _ crs.Info, unblock bool, problem error) error {
+	if ctx.Err() != nil {
+		return ctx.Err() // nobody can be told
+	}
 	u.note("care:%v,%v", unblock, problem)
 	u.care = append(u.care, p)
 	return nil

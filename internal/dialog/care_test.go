@@ -110,6 +110,9 @@ func TestCareSaysWhy(t *testing.T) {
 		if yes, err := ui.OfferUnblock(t.Context(), prompt, cns); err != nil || !yes || s.asked[len(s.asked)-1] != c.Offer() {
 			t.Errorf("offer: %v, %v", yes, err)
 		}
+		if err := ui.ReportCare(t.Context(), prompt, cns, true, crs.ErrContactless); err != nil || s.told[0] != c.Report(crs.ErrContactless) {
+			t.Errorf("report: %v, %+v", err, s.told)
+		}
 	}
 }
 

@@ -16,6 +16,7 @@ type typist struct {
 	typed  []*crs.PIN
 	texts  []catalog.Text
 	asked  []catalog.Text // by Ask
+	told   []catalog.Text
 	answer bool
 	err    error
 }
@@ -33,6 +34,11 @@ func (s *typist) AskPIN(_ context.Context, t catalog.Text) (*crs.PIN, error) {
 func (s *typist) Ask(_ context.Context, t catalog.Text) (bool, error) {
 	s.asked = append(s.asked, t)
 	return s.answer, s.err
+}
+
+func (s *typist) Tell(_ context.Context, t catalog.Text) error {
+	s.told = append(s.told, t)
+	return nil
 }
 
 // TestT11RefusedPINsAreWiped: of what was typed, only the PIN that AskPIN returns is left.
