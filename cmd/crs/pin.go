@@ -9,6 +9,7 @@ import (
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/dialog"
+	"github.com/crs-bridge/crs/internal/owner"
 )
 
 // pin is care of the PIN, in the terminal. Each PIN that is typed is sent once.
@@ -29,6 +30,7 @@ func pin(ctx context.Context, args []string) error {
 		"unblock": {unblockPIN, "care.unblocked"},
 	}[rest[0]]
 	err = withPINManager(ctx, *reader, care.do)
+	tellService(ctx)
 	switch {
 	case *asJSON:
 		return errors.Join(printJSON(resultOf(err)), err)
@@ -36,6 +38,15 @@ func pin(ctx context.Context, args []string) error {
 		fmt.Println(catalog.Say(care.done))
 	}
 	return err
+}
+
+// tellService lets a running service look again at what is kept of the PIN, so that the tray shows
+// it. What it would see otherwise is no more than late.
+func tellService(ctx context.Context) {
+	if c, err := owner.Dial(ctx); err == nil {
+		c.Refresh(ctx)
+		c.Close()
+	}
 }
 
 func withPINManager(ctx context.Context, reader string, do func(context.Context, dialog.UI, crs.Card, crs.PINManager) error) error {
@@ -202,6 +213,10 @@ func word(err error) string {
 		return "unsupported"
 	case errors.Is(err, crs.ErrContactless):
 		return "contactless"
+	case errors.Is(err, crs.ErrPINUnproved):
+		return "uncertain"
+	case errors.Is(err, crs.ErrPadTimeout):
+		return "cancelled"
 	}
 	switch code := crs.CodeOf(err); code {
 	case crs.ErrCancelled: // Ctrl-C, before anything was sent

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 
 	"github.com/crs-bridge/crs"
@@ -21,14 +20,10 @@ func verifyOnReader(ctx context.Context, ui dialog.UI, c crs.Card, manager crs.P
 		return err
 	}
 	err = whileShown(ctx, prompt, ui.TypeOnReader, func() error { return manager.VerifyPIN(ctx, nil) })
-	switch {
-	case errors.Is(err, crs.ErrPINPad):
+	if errors.Is(err, crs.ErrPINPad) {
 		return offerKeyboard(ctx, ui, c, err)
-	case err != nil:
-		return cancelled(err)
 	}
-	fmt.Println(catalog.Say("pin.right"))
-	return nil
+	return refused(ctx, err, c.PINStatus, catalog.Refused)
 }
 
 // changeOnReader is changePIN with PINs that are typed on the keys of the reader. That the reader
@@ -41,12 +36,10 @@ func changeOnReader(ctx context.Context, ui dialog.UI, c crs.Card, manager crs.P
 	err = whileShown(ctx, prompt, ui.ChangeOnReader, func() error { return manager.ChangePIN(ctx, nil, nil) })
 	var sent *crs.PINError
 	switch {
-	case errors.Is(err, crs.ErrCancelled):
-		return cancelled(err)
 	case errors.Is(err, crs.ErrPINPad) && !errors.As(err, &sent):
 		return offerKeyboard(ctx, ui, c, err)
 	case err != nil: // if anything was sent, either PIN may hold: no other is asked for here
-		return toldError{errors.New(catalog.Care{Card: prompt.Card}.Failed(err))}
+		return refused(ctx, err, c.PINStatus, catalog.Care{Card: prompt.Card}.Failed)
 	}
 	err = whileShown(ctx, prompt, ui.ProveOnReader, func() error { return manager.VerifyPIN(ctx, nil) })
 	switch {
@@ -55,7 +48,6 @@ func changeOnReader(ctx context.Context, ui dialog.UI, c crs.Card, manager crs.P
 	case err != nil:
 		return crs.ErrPINUnproved
 	}
-	fmt.Println(catalog.Say("care.changed"))
 	return nil
 }
 
@@ -73,7 +65,7 @@ func promptOnReader(ctx context.Context, ui dialog.UI, c crs.Card) (crs.PINPromp
 func offerKeyboard(ctx context.Context, ui dialog.UI, c crs.Card, failed error) error {
 	switch yes, err := ui.OfferKeyboard(ctx, crs.Prompt{}, c.Info(), failed); {
 	case err != nil:
-		return cancelled(err)
+		return err
 	case !yes:
 		return failed
 	}

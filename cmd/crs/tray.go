@@ -59,7 +59,7 @@ func showTray(ctx context.Context, args []string) error {
 		Log:         log,
 	}
 	if err = icon.Run(ctx); err != nil {
-		err = toldError{err} // a sentence already
+		err = toldError{error: err} // a sentence already
 	}
 	stop()
 	return errors.Join(err, <-linked)
