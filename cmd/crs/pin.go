@@ -64,7 +64,11 @@ func withPINManager(ctx context.Context, reader string, do func(context.Context,
 	}
 	stdin := newTerminal(os.Stdin, os.Stderr)
 	ui := dialog.UI{Screen: func() (dialog.Screen, error) { return stdin, nil }}
-	err = do(ctx, ui, c, manager)
+	return cancelled(do(ctx, ui, c, manager))
+}
+
+// cancelled says that nothing was sent when the user cancelled.
+func cancelled(err error) error {
 	if errors.Is(err, crs.ErrCancelled) {
 		return told("pin.cancelled")
 	}

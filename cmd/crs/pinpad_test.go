@@ -106,7 +106,7 @@ func TestRule9PINCommandsOnReader(t *testing.T) {
 			if test.change {
 				run = changePIN
 			}
-			err := run(t.Context(), ui.(dialog.UI), card, card)
+			err := cancelled(run(t.Context(), ui.(dialog.UI), card, card))
 			if (err == nil) != (test.told == "") || err != nil && !strings.Contains(oneLine(explain(err)), test.told) {
 				t.Errorf("told: %v", err)
 			}
