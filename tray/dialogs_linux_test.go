@@ -375,7 +375,9 @@ func TestLiteralText(t *testing.T) {
 // TestWindowsFit opens every dialog, in its worst case too, and measures it.
 func TestWindowsFit(t *testing.T) {
 	openDisplay(t)
+	defer catalog.SetLanguage("")
 	for _, lang := range []string{"it", "en", "de"} {
+		catalog.SetLanguage(lang)
 		for _, d := range everyDialog(t, lang) {
 			ctx, cancel := context.WithCancel(t.Context())
 			ended := inTime(t, func() error { return d.show(ctx) })
@@ -387,21 +389,7 @@ func TestWindowsFit(t *testing.T) {
 					t.Errorf("import: %v: %s", err, out)
 				}
 			}
-			var x, y, width, height int
-			for _, line := range strings.Fields(xdotool(t, "getwindowgeometry", "--shell", window)) {
-				name, value, _ := strings.Cut(line, "=")
-				n, _ := strconv.Atoi(value)
-				switch name {
-				case "X":
-					x = n
-				case "Y":
-					y = n
-				case "WIDTH":
-					width = n
-				case "HEIGHT":
-					height = n
-				}
-			}
+			x, y, width, height := geometry(t, window)
 			if width < 100 || height < 50 || x < 0 || y < 0 || x+width > 1024 || y+height > 768 {
 				t.Errorf("%s, %s: %dx%d at %d,%d does not fit the screen", lang, d.name, width, height, x, y)
 			}
@@ -415,6 +403,13 @@ func TestWindowsFit(t *testing.T) {
 		}
 	}
 }
+
+// sick is what doctor says of a computer on which nothing works, as long as it gets.
+const sick = "✗ Smart card: Il servizio del computer per le smart\n    card non è in funzione. Lo avvia il comando «sudo systemctl\n    start pcscd.socket»; se non sa come fare, mostri questo\n    messaggio a chi la assiste.\n" +
+	"– Lettore: non si può dire, perché prima manca qualcosa.\n– Carta: non si può dire, perché prima manca qualcosa.\n" +
+	"✗ Servizio CRS: fermo. Scelga «Avvia il servizio» nel menu\n    dell'icona, o scriva in un terminale: crs serve\n✓ Porta: libera.\n" +
+	"✗ Icona: Non c'è un bus di sessione (D-Bus), e senza non c'è\n    l'icona della carta. Lo installa «sudo apt install\n    dbus-user-session», poi esca dalla sessione ed entri di nuovo.\n    Le finestre per il PIN e il comando «crs pin» funzionano anche\n    senza.\n" +
+	"✗ Finestre: Le finestre non si possono aprire: manca zenity, o\n    altri che l'amministratore possono cambiarlo. Lo installa\n    «sudo apt install --reinstall zenity»; poi riprovi."
 
 type shownDialog struct {
 	name string
@@ -513,6 +508,22 @@ func everyDialog(t *testing.T, lang string) (all []shownDialog) {
 		add("care-again"+name, care.NewPIN(true, nil), enter)
 		add("care-old"+name, catalog.Care{Card: card, Lang: lang}.OldPIN(pin(own.Prompt, card, 2, nil)), enter)
 		add("care-pukblocked"+name, catalog.Report(own.Prompt, &crs.PINError{PUK: true, Blocked: true}), w.Tell)
+	}
+	list := func(name string, text catalog.Text, rows []string) {
+		add(name, text, func(ctx context.Context, text catalog.Text) error { _, err := w.Choose(ctx, text, rows); return err })
+	}
+	sites := []catalog.Site{{Origin: site.Origin.String(), State: crs.SiteAllowed}, {Origin: long.Origin.String(), State: crs.SiteBlocked}}
+	text, rows := catalog.Sites(sites)
+	list("tray-sites", text, rows)
+	for name, s := range map[string]catalog.Site{"": sites[0], "-long": sites[1]} {
+		text, rows, _ := catalog.SiteDecision(s)
+		list("tray-site"+name, text, rows)
+	}
+	add("tray-sites-none", catalog.NoSites(), w.Tell)
+	add("tray-diagnosis", catalog.Diagnosis(sick), w.Tell)
+	gone := errors.New("no such socket")
+	for _, key := range []string{"service", "start", "language", "diagnose"} {
+		add("tray-failed-"+key, catalog.TrayFailed("tray.failed."+key, gone), w.Tell)
 	}
 	slices.SortFunc(all, func(a, b shownDialog) int { return strings.Compare(a.name, b.name) })
 	return all
