@@ -3,7 +3,7 @@
 # make test    everything that is tested, on real parts
 # make bench   the figures of the README
 # make fuzz    the parsers, for FUZZTIME each
-# make screenshots   pictures of every dialog, into build/screenshots
+# make screenshots   pictures of every dialog and menu, into build/screenshots
 
 FUZZTIME ?= 60s
 RELEASE ?= $(shell git describe --tags --always --dirty 2>/dev/null)

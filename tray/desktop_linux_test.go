@@ -1,8 +1,12 @@
 package tray
 
 import (
+	"bytes"
 	"errors"
+	"image/png"
 	"os/exec"
+	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -92,5 +96,26 @@ func TestNoDesktop(t *testing.T) {
 	p.says(t, "crs serve --ui terminal")
 	if err := p.cmd.Wait(); err == nil {
 		t.Error("without a display the tray ends well")
+	}
+}
+
+// TestIconsAreDrawn: the PNG files are what scripts/icons makes of the SVG files.
+func TestIconsAreDrawn(t *testing.T) {
+	sources, err := filepath.Glob("icons/*.svg")
+	if err != nil || len(sources) != 5 {
+		t.Fatal(sources, err)
+	}
+	for _, svg := range sources {
+		name := strings.TrimSuffix(filepath.Base(svg), ".svg")
+		drawn, err := exec.Command("rsvg-convert", svg).Output()
+		if err != nil {
+			t.Fatalf("%v; scripts/bootstrap test installs what the tests need", err)
+		}
+		// By their points: another version of the program may write them differently.
+		got, err1 := png.Decode(bytes.NewReader(picture(name).png()))
+		want, err2 := png.Decode(bytes.NewReader(drawn))
+		if err1 != nil || err2 != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: scripts/icons has not been run", svg)
+		}
 	}
 }

@@ -513,7 +513,7 @@ func everyDialog(t *testing.T, lang string) (all []shownDialog) {
 		add(name, text, func(ctx context.Context, text catalog.Text) error { _, err := w.Choose(ctx, text, rows); return err })
 	}
 	sites := []catalog.Site{{Origin: site.Origin.String(), State: crs.SiteAllowed}, {Origin: long.Origin.String(), State: crs.SiteBlocked}}
-	text, rows := catalog.Sites(sites)
+	text, rows, _ := catalog.Sites(sites)
 	list("tray-sites", text, rows)
 	for name, s := range map[string]catalog.Site{"": sites[0], "-long": sites[1]} {
 		text, rows, _ := catalog.SiteDecision(s)

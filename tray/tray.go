@@ -164,19 +164,20 @@ func (t *Tray) sites(ctx context.Context) error {
 		for i, s := range known {
 			list[i] = catalog.Site(s)
 		}
-		text, rows := catalog.Sites(list)
-		i, err := t.Screen.Choose(ctx, text, rows)
+		text, rows, of := catalog.Sites(list)
+		row, err := t.Screen.Choose(ctx, text, rows)
 		if err != nil {
 			return err
 		}
-		text, rows, states := catalog.SiteDecision(list[i])
-		j, err := t.Screen.Choose(ctx, text, rows)
+		site := list[of[row]]
+		text, rows, states := catalog.SiteDecision(site)
+		row, err = t.Screen.Choose(ctx, text, rows)
 		if errors.Is(err, crs.ErrCancelled) && ctx.Err() == nil {
 			continue
 		} else if err != nil {
 			return err
 		}
-		if err := t.Service.SetSite(ctx, known[i].Origin, states[j]); err != nil {
+		if err := t.Service.SetSite(ctx, site.Origin, states[row]); err != nil {
 			return err
 		}
 	}

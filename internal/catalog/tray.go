@@ -23,15 +23,23 @@ type Site struct {
 	State  crs.SiteState
 }
 
-// Sites asks which of the sites to decide about anew.
-func Sites(sites []Site) (d Text, rows []string) {
+// Sites asks which of the sites to decide about anew. A host that is too long for a row goes on in
+// the next ones; of says which site each row is about.
+func Sites(sites []Site) (d Text, rows []string, of []int) {
 	t := in("")
 	d = t.dialog(crs.Prompt{}, "tray.sites.title", "", "")
 	d.After = t.say("tray.sites.choose")
-	for _, s := range sites {
-		rows = append(rows, t.say("tray.sites.row", "state", t.siteState(s.State), "site", host(s.Origin)))
+	for i, s := range sites {
+		for n, line := range strings.Split(WrapHost(host(s.Origin)), "\n") {
+			if n == 0 {
+				line = t.say("tray.sites.row", "state", t.siteState(s.State), "site", line)
+			} else {
+				line = "        " + line
+			}
+			rows, of = append(rows, line), append(of, i)
+		}
 	}
-	return t.answers(d, "continue", "tray.sites.close", "terminal.number"), rows
+	return t.answers(d, "continue", "tray.sites.close", "terminal.number"), rows, of
 }
 
 // NoSites says that there is none yet.
