@@ -12,17 +12,18 @@ import (
 
 	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/owner"
+	"github.com/crs-bridge/crs/internal/testdesk"
 )
 
 // TestNoHost: a desktop without a place for icons is told once, with the command that helps; the
 // notifications come all the same, and the icon as soon as there is a place.
 func TestNoHost(t *testing.T) {
-	openDisplay(t)
-	openBus(t)
+	testdesk.Display(t)
+	testdesk.Bus(t)
 	if err := Icons(); !errors.Is(err, ErrNoHost) {
 		t.Errorf("Icons = %v", err)
 	}
-	start(t, exec.Command("dunst"))
+	testdesk.Start(t, exec.Command("dunst"))
 	p := startTray(t)
 	p.play(t, scene{OK: true, Status: status(with(bit4id, ada, false)), Lang: "it"})
 	p.says(t, "apt install gnome-shell-extension-appindicator")
@@ -41,10 +42,10 @@ func TestNoHost(t *testing.T) {
 		awaitNotification(t, lang+"-notice-of-two", catalog.Say("tray.notice.blocked"), "MARIO_ROSSI &amp; &lt;b&gt;C.&lt;/b&gt; – CNS")
 	}
 	catalog.SetLanguage("")
-	startPanel(t)
+	testdesk.Panel(t, func() bool { return Icons() == nil })
 	p.play(t, scene{OK: true, Status: status(with(bit4id, ada, false)), Lang: "it"})
-	openMenu(t)
-	closeMenu(t)
+	testdesk.OpenMenu(t)
+	testdesk.CloseMenu(t)
 	if n := strings.Count(p.says(t, "appindicator"), "crs: "); n != 1 {
 		t.Errorf("told %d times", n)
 	}
@@ -53,13 +54,13 @@ func TestNoHost(t *testing.T) {
 // awaitNotification waits for a notification with this title and a part of this text.
 func awaitNotification(t *testing.T, name, title, text string) {
 	t.Helper()
-	await(t, "the notification "+title, func() bool {
+	testdesk.Await(t, "the notification "+title, func() bool {
 		return exec.Command("xdotool", "search", "--onlyvisible", "--class", "dunst").Run() == nil
 	})
-	window := strings.Fields(xdotool(t, "search", "--onlyvisible", "--class", "dunst"))
+	window := strings.Fields(testdesk.XDoTool(t, "search", "--onlyvisible", "--class", "dunst"))
 	fits(t, name, window[:1])
 	exec.Command("dunstctl", "close-all").Run()
-	await(t, "the notification is gone", func() bool {
+	testdesk.Await(t, "the notification is gone", func() bool {
 		return exec.Command("xdotool", "search", "--onlyvisible", "--class", "dunst").Run() != nil
 	})
 	out, err := exec.Command("dunstctl", "history").Output()
@@ -75,7 +76,7 @@ func awaitNotification(t *testing.T, name, title, text string) {
 
 // TestNoDesktop: what a tray lacks is a sentence with the command that helps.
 func TestNoDesktop(t *testing.T) {
-	openDisplay(t) // no bus
+	testdesk.Display(t) // no bus
 	if err := Icons(); !errors.Is(err, ErrNoBus) {
 		t.Errorf("Icons = %v", err)
 	}

@@ -1,7 +1,6 @@
 package tray
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"flag"
@@ -18,86 +17,15 @@ import (
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
+	"github.com/crs-bridge/crs/internal/testdesk"
 )
 
 var pictures = flag.String("pictures", "", "directory that TestWindowsFit writes a picture of each dialog to")
 
-// openDisplay starts an X server with a window manager and makes it the display of this
-// process. It returns the server's process.
-func openDisplay(t *testing.T) *os.Process {
-	t.Helper()
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	server := exec.Command("Xvfb", "-displayfd", "3", "-screen", "0", "1024x768x24", "-nolisten", "tcp", "-noreset")
-	server.ExtraFiles = []*os.File{w}
-	start(t, server)
-	w.Close()
-	number, err := bufio.NewReader(r).ReadString('\n')
-	if err != nil {
-		t.Fatal("Xvfb names no display: ", err)
-	}
-	t.Setenv("DISPLAY", ":"+strings.TrimSpace(number))
-	t.Setenv("WAYLAND_DISPLAY", "")
-	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "disabled:") // or GTK would start a bus of its own
-	t.Setenv("HOME", t.TempDir())
-	start(t, exec.Command("openbox"))
-	for end := time.Now().Add(20 * time.Second); exec.Command("xdotool", "getactivewindow").Run() != nil; {
-		// Without a window there is no active one; with openbox at work the question is
-		// answered.
-		if out, _ := exec.Command("xprop", "-root", "_NET_SUPPORTING_WM_CHECK").Output(); strings.Contains(string(out), "window id") {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatal("openbox does not start")
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	return server.Process
-}
-
-// start runs a program until the test ends.
-func start(t *testing.T, cmd *exec.Cmd) {
-	t.Helper()
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("%v; scripts/bootstrap test installs what the tests need", err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-}
-
-func xdotool(t *testing.T, args ...string) string {
-	t.Helper()
-	out, err := exec.Command("xdotool", args...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("xdotool %q: %v: %s", args, err, out)
-	}
-	return strings.TrimSpace(string(out))
-}
-
-// awaitWindow returns the number of the window with this title once it has the keyboard.
-func awaitWindow(t *testing.T, title string) string {
-	t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		out, _ := exec.Command("xdotool", "getactivewindow", "getwindowname").Output()
-		if strings.TrimSpace(string(out)) == title {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatalf("no window %q", title)
-		}
-	}
-	return xdotool(t, "getactivewindow")
-}
-
 // awaitAnswerable is awaitWindow for a window that is to be answered.
 func awaitAnswerable(t *testing.T, title string) string {
 	t.Helper()
-	window := awaitWindow(t, title)
+	window := testdesk.AwaitWindow(t, title)
 	time.Sleep(tooSoon)
 	return window
 }
@@ -126,7 +54,7 @@ var (
 // TestKeyboardAlone: each dialog can be answered without a mouse, Enter alone agrees to nothing,
 // and Esc cancels.
 func TestKeyboardAlone(t *testing.T) {
-	openDisplay(t)
+	testdesk.Display(t)
 	var w Windows
 	var got any
 	ask := func() (err error) { got, err = w.Ask(t.Context(), question); return }
@@ -168,7 +96,7 @@ func TestKeyboardAlone(t *testing.T) {
 		got = nil
 		ended := inTime(t, test.dialog)
 		awaitAnswerable(t, question.Title)
-		xdotool(t, append([]string{"key", "--clearmodifiers"}, test.keys...)...)
+		testdesk.XDoTool(t, append([]string{"key", "--clearmodifiers"}, test.keys...)...)
 		err := ended()
 		if !errors.Is(err, test.err) || err == nil && got != test.want {
 			t.Errorf("%s, keys %v: %v, %v, want %v, %v", test.name, test.keys, got, err, test.want, test.err)
@@ -217,7 +145,7 @@ func TestT14TooSoon(t *testing.T) {
 
 // TestContextClosesWindow: the page is gone, so are window and process.
 func TestContextClosesWindow(t *testing.T) {
-	openDisplay(t)
+	testdesk.Display(t)
 	var w Windows
 	for _, dialog := range []func(context.Context) error{
 		func(ctx context.Context) error { _, err := w.AskPIN(ctx, question); return err },
@@ -225,7 +153,7 @@ func TestContextClosesWindow(t *testing.T) {
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := inTime(t, func() error { return dialog(ctx) })
-		awaitWindow(t, question.Title)
+		testdesk.AwaitWindow(t, question.Title)
 		cancel()
 		if err := ended(); !errors.Is(err, context.Canceled) {
 			t.Errorf("the dialog ended with %v", err)
@@ -247,7 +175,7 @@ func awaitNoWindow(t *testing.T) {
 // TestFailuresAreNoCancellation: only the user cancels. A login that nobody could be asked about
 // ends with another code, and the error names what helps.
 func TestFailuresAreNoCancellation(t *testing.T) {
-	server := openDisplay(t)
+	server := testdesk.Display(t)
 	ask := func(w Windows) error { _, err := w.AskPIN(t.Context(), question); return err }
 	check := func(name string, err error, want string) {
 		t.Helper()
@@ -257,8 +185,8 @@ func TestFailuresAreNoCancellation(t *testing.T) {
 	}
 
 	ended := inTime(t, func() error { return ask(Windows{}) })
-	window := awaitWindow(t, question.Title)
-	pid, err := strconv.Atoi(xdotool(t, "getwindowpid", window))
+	window := testdesk.AwaitWindow(t, question.Title)
+	pid, err := strconv.Atoi(testdesk.XDoTool(t, "getwindowpid", window))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +196,7 @@ func TestFailuresAreNoCancellation(t *testing.T) {
 	check("killed", ended(), "killed")
 
 	ended = inTime(t, func() error { return ask(Windows{}) })
-	awaitWindow(t, question.Title)
+	testdesk.AwaitWindow(t, question.Title)
 	if err := server.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -312,13 +240,13 @@ func TestOnlyTheAdministratorsZenity(t *testing.T) {
 // TestT24Process: neither arguments nor environment of the window's process hold more than the
 // dialog needs.
 func TestT24Process(t *testing.T) {
-	openDisplay(t)
+	testdesk.Display(t)
 	t.Setenv("CRS_TEST_SECRET", "97531")
 	t.Setenv("GTK_MODULES", "crs-test")
 	ended := inTime(t, func() error { _, err := Windows{}.AskPIN(t.Context(), question); return err })
 	window := awaitAnswerable(t, question.Title)
-	xdotool(t, "type", "97531")
-	proc := "/proc/" + xdotool(t, "getwindowpid", window)
+	testdesk.XDoTool(t, "type", "97531")
+	proc := "/proc/" + testdesk.XDoTool(t, "getwindowpid", window)
 	env, err := os.ReadFile(proc + "/environ")
 	if err != nil {
 		t.Fatal(err)
@@ -335,7 +263,7 @@ func TestT24Process(t *testing.T) {
 	if strings.Contains(string(args), "97531") {
 		t.Errorf("the arguments hold the PIN: %q", args)
 	}
-	xdotool(t, "key", "Escape")
+	testdesk.XDoTool(t, "key", "Escape")
 	if err := ended(); !errors.Is(err, crs.ErrCancelled) {
 		t.Error(err)
 	}
@@ -348,11 +276,11 @@ func TestKilledProgramLeavesNoWindow(t *testing.T) {
 		Windows{}.AskPIN(t.Context(), question)
 		return
 	}
-	openDisplay(t)
+	testdesk.Display(t)
 	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
 	cmd.Env = append(os.Environ(), child+"=1")
-	start(t, cmd)
-	awaitWindow(t, question.Title)
+	testdesk.Start(t, cmd)
+	testdesk.AwaitWindow(t, question.Title)
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -374,14 +302,14 @@ func TestLiteralText(t *testing.T) {
 
 // TestWindowsFit opens every dialog, in its worst case too, and measures it.
 func TestWindowsFit(t *testing.T) {
-	openDisplay(t)
+	testdesk.Display(t)
 	defer catalog.SetLanguage("")
 	for _, lang := range []string{"it", "en", "de"} {
 		catalog.SetLanguage(lang)
 		for _, d := range everyDialog(t, lang) {
 			ctx, cancel := context.WithCancel(t.Context())
 			ended := inTime(t, func() error { return d.show(ctx) })
-			window := awaitWindow(t, d.text.Title)
+			window := testdesk.AwaitWindow(t, d.text.Title)
 			if *pictures != "" {
 				time.Sleep(200 * time.Millisecond) // for it to be drawn
 				file := filepath.Join(*pictures, lang+"-"+d.name+".png")
@@ -389,7 +317,7 @@ func TestWindowsFit(t *testing.T) {
 					t.Errorf("import: %v: %s", err, out)
 				}
 			}
-			x, y, width, height := geometry(t, window)
+			x, y, width, height := testdesk.Geometry(t, window)
 			if width < 100 || height < 50 || x < 0 || y < 0 || x+width > 1024 || y+height > 768 {
 				t.Errorf("%s, %s: %dx%d at %d,%d does not fit the screen", lang, d.name, width, height, x, y)
 			}

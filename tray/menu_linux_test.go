@@ -1,7 +1,6 @@
 package tray
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,6 +17,7 @@ import (
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/owner"
+	"github.com/crs-bridge/crs/internal/testdesk"
 )
 
 // TestTrayProcess is the tray of startTray.
@@ -101,12 +101,6 @@ func (s *scripted) SetSite(_ context.Context, origin string, state crs.SiteState
 	return nil
 }
 
-// keys presses keys one after the other.
-func keys(t *testing.T, names ...string) {
-	t.Helper()
-	xdotool(t, append([]string{"key", "--clearmodifiers", "--delay", "60"}, names...)...)
-}
-
 // TestMenu: the menu opens by a click on the icon, and the keyboard alone does the rest.
 func TestMenu(t *testing.T) {
 	openPanel(t)
@@ -146,34 +140,34 @@ func TestMenu(t *testing.T) {
 				test.scene(&s)
 			}
 			p.play(t, s)
-			openMenu(t)
-			keys(t, test.keys...)
+			testdesk.OpenMenu(t)
+			testdesk.Keys(t, test.keys...)
 			if test.window != "" {
 				awaitAnswerable(t, test.window)
-				keys(t, test.then...)
+				testdesk.Keys(t, test.then...)
 			}
 			if test.next != "" {
 				awaitAnswerable(t, test.next)
-				keys(t, test.last...)
+				testdesk.Keys(t, test.last...)
 			}
 			if test.asks != "" {
 				p.asked(t, test.asks)
 			}
 			if test.next != "" { // the list is there again
 				awaitAnswerable(t, test.window)
-				keys(t, "Escape")
+				testdesk.Keys(t, "Escape")
 			}
-			await(t, "no window is left", func() bool {
+			testdesk.Await(t, "no window is left", func() bool {
 				return exec.Command("xdotool", "search", "--onlyvisible", "--class", "zenity").Run() != nil
 			})
-			closeMenu(t)
+			testdesk.CloseMenu(t)
 		})
 		if t.Failed() {
 			return
 		}
 	}
-	openMenu(t)
-	keys(t, "Up", "Return")
+	testdesk.OpenMenu(t)
+	testdesk.Keys(t, "Up", "Return")
 	p.asked(t, "ended")
 }
 
@@ -211,19 +205,19 @@ func TestMenusFit(t *testing.T) {
 			s.Lang = lang
 			catalog.SetLanguage(lang)
 			p.play(t, s)
-			openMenu(t)
-			fits(t, lang+"-menu-"+name, menus(t))
+			testdesk.OpenMenu(t)
+			fits(t, lang+"-menu-"+name, testdesk.Menus(t))
 			if name == "several" {
-				keys(t, "Down", "Down", "Right")
-				await(t, "the menu of the card is open", func() bool { return len(menus(t)) == 2 })
-				fits(t, lang+"-menu-several-card", menus(t))
+				testdesk.Keys(t, "Down", "Down", "Right")
+				testdesk.Await(t, "the menu of the card is open", func() bool { return len(testdesk.Menus(t)) == 2 })
+				fits(t, lang+"-menu-several-card", testdesk.Menus(t))
 			}
 			if name == "ready" {
-				keys(t, "Up", "Up", "Up", "Right")
-				await(t, "the menu of languages is open", func() bool { return len(menus(t)) == 2 })
-				fits(t, lang+"-menu-language", menus(t))
+				testdesk.Keys(t, "Up", "Up", "Up", "Right")
+				testdesk.Await(t, "the menu of languages is open", func() bool { return len(testdesk.Menus(t)) == 2 })
+				fits(t, lang+"-menu-language", testdesk.Menus(t))
 			}
-			closeMenu(t)
+			testdesk.CloseMenu(t)
 			if t.Failed() {
 				return
 			}
@@ -234,9 +228,9 @@ func TestMenusFit(t *testing.T) {
 // fits checks that windows are on the screen, and keeps a picture.
 func fits(t *testing.T, name string, windows []string) {
 	t.Helper()
-	settle(t)
+	testdesk.Settle(t)
 	for _, w := range windows {
-		if x, y, width, height := geometry(t, w); width < 60 || height < 40 || x < 0 || y < 0 || x+width > 1024 || y+height > 768 {
+		if x, y, width, height := testdesk.Geometry(t, w); width < 60 || height < 40 || x < 0 || y < 0 || x+width > 1024 || y+height > 768 {
 			t.Errorf("%s: %dx%d at %d,%d does not fit the screen", name, width, height, x, y)
 		}
 	}
@@ -245,21 +239,6 @@ func fits(t *testing.T, name string, windows []string) {
 			t.Errorf("import: %v: %s", err, out)
 		}
 	}
-}
-
-// settle waits until the screen is the same for a while.
-func settle(t *testing.T) {
-	t.Helper()
-	var last []byte
-	await(t, "the screen is still", func() bool {
-		now, err := exec.Command("import", "-window", "root", "-silent", "rgb:-").Output()
-		if err != nil {
-			t.Fatal("import: ", err)
-		}
-		same := bytes.Equal(now, last)
-		last = now
-		return same
-	})
 }
 
 var longHost = "www.agenziaentrate.example." + strings.Repeat("accesso-sicuro.", 9) + strings.Repeat("w", 62) + ".evil.example"

@@ -98,6 +98,7 @@ func startService(ctx context.Context, link *owner.Link) error {
 	}
 	defer log.Close()
 	service := exec.Command(self, "serve")
+	service.Args[0] = os.Args[0]
 	service.Stderr = log
 	service.SysProcAttr = onItsOwn()
 	if err := service.Start(); err != nil {

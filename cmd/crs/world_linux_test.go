@@ -120,12 +120,15 @@ func newHome(t testing.TB) home {
 
 func (h home) env() []string {
 	dir := string(h)
-	return []string{
+	return append([]string{
 		"HOME=" + dir, "XDG_RUNTIME_DIR=" + dir + "/run", "XDG_STATE_HOME=" + dir + "/state",
 		"XDG_CONFIG_HOME=" + dir + "/config", "XDG_CACHE_HOME=" + dir + "/cache", "TMPDIR=" + dir,
 		"LANG=it_IT.UTF-8", "PATH=" + os.Getenv("PATH"), "GORACE=" + os.Getenv("GORACE"),
-	}
+	}, desk...)
 }
+
+// desk is the environment of a display and a session bus, while a test has them.
+var desk []string
 
 // run runs a command of the program to its end, which is a success.
 func (h home) run(t testing.TB, args ...string) string {

@@ -1,0 +1,239 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/testdesk"
+	"github.com/crs-bridge/crs/internal/virtualcard"
+	"github.com/crs-bridge/crs/tray"
+)
+
+// sitDown opens a desktop with a panel, and starts the service and its tray on it.
+func (h home) sitDown(t *testing.T, serveFile, trayFile string) (serve, icon *program) {
+	t.Helper()
+	testdesk.Display(t)
+	testdesk.Bus(t)
+	testdesk.Panel(t, func() bool { return tray.Icons() == nil })
+	for _, name := range []string{"DISPLAY", "DBUS_SESSION_BUS_ADDRESS", "NO_AT_BRIDGE"} {
+		desk = append(desk, name+"="+os.Getenv(name))
+	}
+	t.Cleanup(func() { desk = nil })
+	serve = h.start(t, serveFile, "serve")
+	serve.next("msg=listening")
+	icon = h.start(t, trayFile, "tray")
+	serve.next("tray attached")
+	return serve, icon
+}
+
+// dialogs answers one window after the other, by the keyboard.
+type dialogs struct {
+	t    *testing.T
+	last string // the process of the window that was answered last
+}
+
+// answer waits for a window of this title, types a text and presses keys.
+func (d *dialogs) answer(title, text string, keys ...string) {
+	d.t.Helper()
+	testdesk.Await(d.t, "a new window "+title, func() bool {
+		out, _ := exec.Command("xdotool", "getactivewindow", "getwindowname", "getwindowpid").Output()
+		name, pid, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+		if name != title || pid == d.last {
+			return false
+		}
+		d.last = pid
+		return true
+	})
+	time.Sleep(700 * time.Millisecond) // what comes earlier is no answer
+	if text != "" {
+		testdesk.XDoTool(d.t, "type", text)
+	}
+	if len(keys) > 0 {
+		testdesk.Keys(d.t, keys...)
+	}
+}
+
+// says waits until the icon says a text.
+func says(t *testing.T, icon *program, text string) {
+	t.Helper()
+	testdesk.Await(t, "the icon says "+text, func() bool {
+		return strings.Contains(testdesk.Tooltip(icon.process.Pid), text)
+	})
+}
+
+func noWindows(t *testing.T) {
+	t.Helper()
+	testdesk.Await(t, "no window is left", func() bool {
+		return exec.Command("xdotool", "search", "--onlyvisible", "--class", "zenity").Run() != nil
+	})
+}
+
+// openSC reports whether OpenSC accepts a PIN.
+func openSC(pin string) bool {
+	return exec.Command("pkcs15-tool", "--verify-pin", "--auth-id", "01", "--pin", pin).Run() == nil
+}
+
+// TestTray: the icon follows the card; its menu unblocks and changes the PIN in windows that the
+// keyboard answers; a login asks there too; and what is killed leaves nothing behind.
+func TestTray(t *testing.T) {
+	const freshPIN, lastPIN = "97531", "864209"
+	h := newHome(t)
+	h.run(t, "sites", "allow", portale)
+	serve, icon := h.sitDown(t, "crs", "crs")
+	says(t, icon, "Nessuna carta")
+	card := insert(t, virtualcard.Config{PIN: testPIN})
+	says(t, icon, "Carta pronta")
+	d := &dialogs{t: t}
+	site := open(t, portale)
+	done := make(chan error, 1)
+	logIn := func() { go func() { _, err := site.login(false); done <- err }() }
+
+	// Three wrong PINs in a login; the user unblocks with the PUK in windows of their own, and the
+	// login succeeds. The tray says what happened.
+	logIn()
+	d.answer("PIN della carta", wrongPIN, "Return")
+	d.answer("PIN della carta", wrongPIN, "Return")
+	d.answer("PIN della carta", wrongPIN, "Return")
+	d.answer("Ultimo tentativo", "", "Tab", "Return")
+	says(t, icon, "PIN bloccato")
+	d.answer("Il PIN è bloccato", "", "Tab", "Return")
+	d.answer("Sbloccare il PIN con il PUK", virtualcard.DefaultPUK, "Return")
+	d.answer("Sbloccare il PIN con il PUK", freshPIN, "Return")
+	d.answer("Sbloccare il PIN con il PUK", freshPIN, "Return")
+	d.answer("PIN della carta", freshPIN, "Return")
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	says(t, icon, "Carta pronta")
+	if pin, puk := card.Tries(); pin != 3 || puk != 3 || card.Count(0x2C) != 1 {
+		t.Errorf("%d tries of the PIN and %d of the PUK are left, %d were sent", pin, puk, card.Count(0x2C))
+	}
+	if !openSC(freshPIN) {
+		t.Error("OpenSC does not accept the new PIN")
+	}
+
+	// Blocked outside of a login, by another program: the icon hears of it from that.
+	for range 3 {
+		verify := h.start(t, "crs", "pin", "verify")
+		verify.answer(wrongPIN, "s")
+		<-verify.ended
+	}
+	says(t, icon, "PIN bloccato")
+	testdesk.OpenMenu(t)
+	testdesk.Keys(t, "Down", "Return")
+	d.answer("Sbloccare il PIN con il PUK", "11111111", "Return")
+	d.answer("Sbloccare il PIN con il PUK", testPIN, "Return")
+	d.answer("Sbloccare il PIN con il PUK", testPIN, "Return")
+	d.answer("Sbloccare il PIN con il PUK", virtualcard.DefaultPUK, "Return") // the first was wrong
+	d.answer("Sbloccare il PIN con il PUK", testPIN, "Return")
+	card.Forget()
+	d.answer("Sbloccare il PIN con il PUK", testPIN, "Return")
+	d.answer("PIN sbloccato", "", "Return")
+	if n := len(card.Log()); n > 4 || card.Count(0x2C) != 1 {
+		t.Errorf("%d APDUs after the dialogs of an unblock, %d of them with the PUK", n, card.Count(0x2C))
+	}
+	says(t, icon, "Carta pronta")
+	if !openSC(testPIN) {
+		t.Error("OpenSC does not accept the PIN")
+	}
+	testdesk.OpenMenu(t)
+	testdesk.Keys(t, "Down", "Return")
+	d.answer("Cambiare il PIN", testPIN, "Return")
+	d.answer("Cambiare il PIN", lastPIN, "Return")
+	d.answer("Cambiare il PIN", lastPIN, "Return")
+	d.answer("PIN cambiato", "", "Return")
+	if !openSC(lastPIN) {
+		t.Error("OpenSC does not accept the PIN after a change")
+	}
+
+	// One tray is enough.
+	second := h.start(t, "crs", "tray")
+	<-second.ended
+	if !strings.Contains(second.stderr.String(), "già in funzione") || second.code != 1 {
+		t.Errorf("a second tray: %d, %s", second.code, second.stderr)
+	}
+
+	// A tray that is killed takes its window with it: nothing was sent, and the login ends as if
+	// the user had closed the window.
+	card.Forget()
+	testdesk.OpenMenu(t)
+	testdesk.Keys(t, "Down", "Return")
+	d.answer("Cambiare il PIN", lastPIN)
+	icon.stop(syscall.SIGKILL)
+	noWindows(t)
+	icon = h.start(t, "crs", "tray")
+	serve.next("tray attached")
+	says(t, icon, "Carta pronta")
+	logIn()
+	d.answer("PIN della carta", lastPIN)
+	icon.stop(syscall.SIGKILL)
+	noWindows(t)
+	if err := <-done; err == nil || !strings.Contains(err.Error(), string(crs.ErrCancelled)) {
+		t.Errorf("the tray was killed, and the login ended with %v", err)
+	}
+	if card.Secrets() != 0 {
+		t.Errorf("%d secrets were sent", card.Secrets())
+	}
+
+	// Without a tray the service has windows of its own.
+	logIn()
+	d.answer("PIN della carta", lastPIN, "Return")
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+
+	// A service that ends closes its windows; the tray says so, and starts another that outlives it.
+	icon = h.start(t, "crs", "tray")
+	serve.next("tray attached")
+	says(t, icon, "Carta pronta")
+	testdesk.OpenMenu(t)
+	testdesk.Keys(t, "Down", "Return")
+	d.answer("Cambiare il PIN", lastPIN)
+	serve.stop(syscall.SIGTERM)
+	d.answer("Non è riuscito", "", "Return")
+	noWindows(t)
+	says(t, icon, "non è in funzione")
+	testdesk.OpenMenu(t)
+	testdesk.Keys(t, "Down", "Return")
+	says(t, icon, "Carta pronta")
+	child := children(t, icon.process.Pid)
+	if code := icon.stop(syscall.SIGTERM); code != 0 {
+		t.Errorf("the tray ended with %d", code)
+	}
+	open(t, portale)
+	for _, pid := range child {
+		syscall.Kill(pid, syscall.SIGTERM)
+	}
+	testdesk.Await(t, "the service ended", func() bool {
+		_, err := tryOpen(t, portale)
+		return err != nil
+	})
+}
+
+// children returns the processes that a process started and that are alive.
+func children(t *testing.T, pid int) (pids []int) {
+	t.Helper()
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for word := range strings.FieldsSeq(string(b)) {
+			n, err := strconv.Atoi(word)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pids = append(pids, n)
+		}
+	}
+	return pids
+}
