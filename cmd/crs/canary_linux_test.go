@@ -153,17 +153,8 @@ func TestT24PINCareWritesNothing(t *testing.T) {
 		t.Errorf("%d PINs and PUKs were sent", card.Secrets())
 	}
 
-	written := map[string][]byte{"the terminal": shown}
-	err := filepath.WalkDir(string(h), func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || !entry.Type().IsRegular() {
-			return err
-		}
-		written[path], err = os.ReadFile(path)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	written := h.files(t)
+	written["the terminal"] = shown
 	for where, text := range written {
 		for _, secret := range []string{testPIN, wrongPIN, puk, wrongPUK, freshPIN, lastPIN} {
 			if form := holds(text, []byte(secret)); form != "" {
@@ -177,6 +168,52 @@ func TestT24PINCareWritesNothing(t *testing.T) {
 	if len(written) < 2 || holds(shown, []byte("ADA ESEMPIO")) == "" {
 		t.Errorf("%d files: the search finds nothing where something is", len(written)-1)
 	}
+}
+
+// files returns what the program wrote, by file.
+func (h home) files(t *testing.T) map[string][]byte {
+	t.Helper()
+	written := map[string][]byte{}
+	err := filepath.WalkDir(string(h), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		written[path], err = os.ReadFile(path)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return written
+}
+
+// remembers reports whether the memory of a process holds a secret as it is. Without the shadow of
+// the race detector, which is as large as a disk.
+func remembers(t *testing.T, pid int, secret string) bool {
+	t.Helper()
+	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	memory, err := os.Open(fmt.Sprintf("/proc/%d/mem", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer memory.Close()
+	for line := range strings.Lines(string(maps)) {
+		var from, to int64
+		var access string
+		fmt.Sscanf(line, "%x-%x %s", &from, &to, &access)
+		if !strings.HasPrefix(access, "rw") || to-from > 64<<20 {
+			continue
+		}
+		b := make([]byte, to-from)
+		n, _ := memory.ReadAt(b, from)
+		if bytes.Contains(b[:n], []byte(secret)) {
+			return true
+		}
+	}
+	return false
 }
 
 // holds returns the form in which a text holds a secret, "" when it does not.

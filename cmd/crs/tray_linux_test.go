@@ -27,9 +27,9 @@ func (h home) sitDown(t *testing.T, serveFile, trayFile string) (serve, icon *pr
 		desk = append(desk, name+"="+os.Getenv(name))
 	}
 	t.Cleanup(func() { desk = nil })
-	serve = h.start(t, serveFile, "serve")
+	serve = h.start(t, serveFile, "serve", "--log", "debug")
 	serve.next("msg=listening")
-	icon = h.start(t, trayFile, "tray")
+	icon = h.start(t, trayFile, "tray", "--log", "debug")
 	serve.next("tray attached")
 	return serve, icon
 }
@@ -81,15 +81,15 @@ func openSC(pin string) bool {
 	return exec.Command("pkcs15-tool", "--verify-pin", "--auth-id", "01", "--pin", pin).Run() == nil
 }
 
-// TestTray: the icon follows the card; its menu unblocks and changes the PIN in windows that the
+// TestT11AndT24Tray: the icon follows the card; its menu unblocks and changes the PIN in windows that the
 // keyboard answers; a login asks there too; and what is killed leaves nothing behind.
-func TestTray(t *testing.T) {
-	const freshPIN, lastPIN = "97531", "864209"
+func TestT11AndT24Tray(t *testing.T) {
+	const puk, wrongPUK, freshPIN, lastPIN = "61728394", "94837261", "5829463", "3710594"
 	h := newHome(t)
 	h.run(t, "sites", "allow", portale)
 	serve, icon := h.sitDown(t, "crs", "crs")
 	says(t, icon, "Nessuna carta")
-	card := insert(t, virtualcard.Config{PIN: testPIN})
+	card := insert(t, virtualcard.Config{PIN: testPIN, PUK: puk})
 	says(t, icon, "Carta pronta")
 	d := &dialogs{t: t}
 	site := open(t, portale)
@@ -105,7 +105,7 @@ func TestTray(t *testing.T) {
 	d.answer("Ultimo tentativo", "", "Tab", "Return")
 	says(t, icon, "PIN bloccato")
 	d.answer("Il PIN è bloccato", "", "Tab", "Return")
-	d.answer("Sbloccare il PIN con il PUK", virtualcard.DefaultPUK, "Return")
+	d.answer("Sbloccare il PIN con il PUK", puk, "Return")
 	d.answer("Sbloccare il PIN con il PUK", freshPIN, "Return")
 	d.answer("Sbloccare il PIN con il PUK", freshPIN, "Return")
 	d.answer("PIN della carta", freshPIN, "Return")
@@ -129,10 +129,10 @@ func TestTray(t *testing.T) {
 	says(t, icon, "PIN bloccato")
 	testdesk.OpenMenu(t)
 	testdesk.Keys(t, "Down", "Return")
-	d.answer("Sbloccare il PIN con il PUK", "11111111", "Return")
+	d.answer("Sbloccare il PIN con il PUK", wrongPUK, "Return")
 	d.answer("Sbloccare il PIN con il PUK", testPIN, "Return")
 	d.answer("Sbloccare il PIN con il PUK", testPIN, "Return")
-	d.answer("Sbloccare il PIN con il PUK", virtualcard.DefaultPUK, "Return") // the first was wrong
+	d.answer("Sbloccare il PIN con il PUK", puk, "Return") // the first was wrong
 	d.answer("Sbloccare il PIN con il PUK", testPIN, "Return")
 	card.Forget()
 	d.answer("Sbloccare il PIN con il PUK", testPIN, "Return")
@@ -152,6 +152,28 @@ func TestTray(t *testing.T) {
 	d.answer("PIN cambiato", "", "Return")
 	if !openSC(lastPIN) {
 		t.Error("OpenSC does not accept the PIN after a change")
+	}
+
+	// TestT11 and TestT24 of this path: what was typed, and who the card belongs to, is in no log
+	// and no file, and no PIN or PUK in the memory of either program.
+	written := h.files(t)
+	written["the service's log"], written["the tray's log"] = []byte(serve.stderr.String()), []byte(icon.stderr.String())
+	for where, text := range written {
+		for _, secret := range []string{testPIN, wrongPIN, puk, wrongPUK, freshPIN, lastPIN, "ADA ESEMPIO", card.Person().CardID} {
+			if form := holds(text, []byte(secret)); form != "" {
+				t.Errorf("%s holds %s, as %s", where, secret, form)
+			}
+		}
+	}
+	for _, p := range []*program{serve, icon} {
+		for _, secret := range []string{testPIN, wrongPIN, puk, wrongPUK, freshPIN, lastPIN} {
+			if remembers(t, p.process.Pid, secret) {
+				t.Errorf("process %d remembers %s", p.process.Pid, secret)
+			}
+		}
+		if !remembers(t, p.process.Pid, "ADA ESEMPIO") {
+			t.Error("the search finds nothing where something is")
+		}
 	}
 
 	// One tray is enough.
