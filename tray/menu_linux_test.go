@@ -140,8 +140,9 @@ func TestMenu(t *testing.T) {
 				test.scene(&s)
 			}
 			p.play(t, s)
-			testdesk.OpenMenu(t)
-			testdesk.Keys(t, test.keys...)
+			testdesk.Choose(t, func() bool {
+				return test.asks != "" && test.next == "" && len(p.out) > 0 || test.window != "" && testdesk.Shows(test.window)
+			}, test.keys...)
 			if test.window != "" {
 				awaitAnswerable(t, test.window)
 				testdesk.Keys(t, test.then...)
@@ -166,8 +167,7 @@ func TestMenu(t *testing.T) {
 			return
 		}
 	}
-	testdesk.OpenMenu(t)
-	testdesk.Keys(t, "Up", "Return")
+	testdesk.Choose(t, func() bool { return len(p.out) > 0 }, "Up", "Return")
 	p.asked(t, "ended")
 }
 
@@ -208,13 +208,13 @@ func TestMenusFit(t *testing.T) {
 			testdesk.OpenMenu(t)
 			fits(t, lang+"-menu-"+name, testdesk.Menus(t))
 			if name == "several" {
-				testdesk.Keys(t, "Down", "Down", "Right")
-				testdesk.Await(t, "the menu of the card is open", func() bool { return len(testdesk.Menus(t)) == 2 })
+				testdesk.CloseMenu(t)
+				testdesk.Choose(t, func() bool { return len(testdesk.Menus(t)) == 2 }, "Down", "Down", "Right")
 				fits(t, lang+"-menu-several-card", testdesk.Menus(t))
 			}
 			if name == "ready" {
-				testdesk.Keys(t, "Up", "Up", "Up", "Right")
-				testdesk.Await(t, "the menu of languages is open", func() bool { return len(testdesk.Menus(t)) == 2 })
+				testdesk.CloseMenu(t)
+				testdesk.Choose(t, func() bool { return len(testdesk.Menus(t)) == 2 }, "Up", "Up", "Up", "Right")
 				fits(t, lang+"-menu-language", testdesk.Menus(t))
 			}
 			testdesk.CloseMenu(t)

@@ -127,8 +127,7 @@ func TestT11AndT24Tray(t *testing.T) {
 		<-verify.ended
 	}
 	says(t, icon, "PIN bloccato")
-	testdesk.OpenMenu(t)
-	testdesk.Keys(t, "Down", "Return")
+	testdesk.Choose(t, func() bool { return testdesk.Shows("Sbloccare il PIN con il PUK") }, "Down", "Return")
 	d.answer("Sbloccare il PIN con il PUK", wrongPUK, "Return")
 	d.answer("Sbloccare il PIN con il PUK", testPIN, "Return")
 	d.answer("Sbloccare il PIN con il PUK", testPIN, "Return")
@@ -144,8 +143,7 @@ func TestT11AndT24Tray(t *testing.T) {
 	if !openSC(testPIN) {
 		t.Error("OpenSC does not accept the PIN")
 	}
-	testdesk.OpenMenu(t)
-	testdesk.Keys(t, "Down", "Return")
+	testdesk.Choose(t, func() bool { return testdesk.Shows("Cambiare il PIN") }, "Down", "Return")
 	d.answer("Cambiare il PIN", testPIN, "Return")
 	d.answer("Cambiare il PIN", lastPIN, "Return")
 	d.answer("Cambiare il PIN", lastPIN, "Return")
@@ -186,8 +184,7 @@ func TestT11AndT24Tray(t *testing.T) {
 	// A tray that is killed takes its window with it: nothing was sent, and the login ends as if
 	// the user had closed the window.
 	card.Forget()
-	testdesk.OpenMenu(t)
-	testdesk.Keys(t, "Down", "Return")
+	testdesk.Choose(t, func() bool { return testdesk.Shows("Cambiare il PIN") }, "Down", "Return")
 	d.answer("Cambiare il PIN", lastPIN)
 	icon.stop(syscall.SIGKILL)
 	noWindows(t)
@@ -216,16 +213,13 @@ func TestT11AndT24Tray(t *testing.T) {
 	icon = h.start(t, "crs", "tray")
 	serve.next("tray attached")
 	says(t, icon, "Carta pronta")
-	testdesk.OpenMenu(t)
-	testdesk.Keys(t, "Down", "Return")
+	testdesk.Choose(t, func() bool { return testdesk.Shows("Cambiare il PIN") }, "Down", "Return")
 	d.answer("Cambiare il PIN", lastPIN)
 	serve.stop(syscall.SIGTERM)
 	d.answer("Non è riuscito", "", "Return")
 	noWindows(t)
 	says(t, icon, "non è in funzione")
-	testdesk.OpenMenu(t)
-	testdesk.Keys(t, "Down", "Return")
-	says(t, icon, "Carta pronta")
+	testdesk.Choose(t, func() bool { return strings.Contains(testdesk.Tooltip(icon.process.Pid), "Carta pronta") }, "Down", "Return")
 	child := children(t, icon.process.Pid)
 	if code := icon.stop(syscall.SIGTERM); code != 0 {
 		t.Errorf("the tray ended with %d", code)

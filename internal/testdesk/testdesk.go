@@ -79,8 +79,7 @@ func XDoTool(t *testing.T, args ...string) string {
 func AwaitWindow(t *testing.T, title string) string {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		out, _ := exec.Command("xdotool", "getactivewindow", "getwindowname").Output()
-		if strings.TrimSpace(string(out)) == title {
+		if Shows(title) {
 			break
 		}
 		if time.Now().After(end) {
@@ -207,6 +206,29 @@ func OpenMenu(t *testing.T) {
 		}
 		return false
 	})
+}
+
+// Choose opens the menu of the icon and presses keys until that had an effect. On a busy computer
+// a panel may take in a new menu, and close the one that is open, just when a key is pressed.
+func Choose(t *testing.T, had func() bool, keys ...string) {
+	t.Helper()
+	for range 4 {
+		OpenMenu(t)
+		Keys(t, keys...)
+		for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+			if had() {
+				return
+			}
+		}
+		CloseMenu(t)
+	}
+	t.Fatalf("keys %v in the menu do nothing", keys)
+}
+
+// Shows reports whether a window of this title has the keyboard.
+func Shows(title string) bool {
+	out, _ := exec.Command("xdotool", "getactivewindow", "getwindowname").Output()
+	return strings.TrimSpace(string(out)) == title
 }
 
 // CloseMenu waits until no menu is open.
