@@ -46,13 +46,19 @@ const trayEnv = "CRS_TEST_TRAY"
 func startTray(t *testing.T) *trayProcess {
 	t.Helper()
 	p := &trayProcess{cmd: exec.Command(os.Args[0], "-test.run=^TestTrayProcess$"), out: make(chan string, 100), stderr: filepath.Join(t.TempDir(), "stderr")}
-	p.cmd.Env = append(os.Environ(), trayEnv+"=1")
+	p.cmd.Env = append(os.Environ(), trayEnv+"=1", testdesk.RaceOptions)
 	stderr, err := os.Create(p.stderr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer stderr.Close()
 	p.cmd.Stderr = stderr
+	t.Cleanup(func() {
+		b, _ := os.ReadFile(p.stderr)
+		if races := testdesk.Races(string(b)); races != "" {
+			t.Error(races)
+		}
+	})
 	in, err := p.cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

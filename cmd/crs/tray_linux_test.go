@@ -26,6 +26,7 @@ func (h home) sitDown(t *testing.T, serveFile, trayFile string) (serve, icon *pr
 	for _, name := range []string{"DISPLAY", "DBUS_SESSION_BUS_ADDRESS", "NO_AT_BRIDGE"} {
 		desk = append(desk, name+"="+os.Getenv(name))
 	}
+	desk = append(desk, testdesk.RaceOptions)
 	t.Cleanup(func() { desk = nil })
 	serve = h.start(t, serveFile, "serve", "--log", "debug")
 	serve.next("msg=listening")
@@ -223,6 +224,9 @@ func TestT11AndT24Tray(t *testing.T) {
 	child := children(t, icon.process.Pid)
 	if code := icon.stop(syscall.SIGTERM); code != 0 {
 		t.Errorf("the tray ended with %d", code)
+	}
+	if races := testdesk.Races(serve.stderr.String() + icon.stderr.String()); races != "" {
+		t.Error(races)
 	}
 	open(t, portale)
 	for _, pid := range child {
