@@ -5,12 +5,20 @@ type Prompt struct {
 	// Origin is the site that asks; zero when the user acts on their own, from the command
 	// line or the tray.
 	Origin Origin
+	// Top is the site of the page within which the page of Origin is shown, if it is another one.
+	Top Origin
+	// Program is what asks when that is no browser that this computer's administrator installed:
+	// the path of its file, or UnknownProgram. It is "" for such a browser.
+	Program string
 	// Lang is "it", "en" or "de"; "" means the language of the user's session.
 	Lang string
 	// Developer is set while the service also accepts pages of this computer (--developer):
 	// every dialog says so.
 	Developer bool
 }
+
+// UnknownProgram is a Prompt.Program of which nothing can be told.
+const UnknownProgram = "?"
 
 // PINPrompt is the question for a PIN.
 type PINPrompt struct {

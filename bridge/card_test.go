@@ -439,7 +439,7 @@ func TestCardPulledAtPIN(t *testing.T) {
 		var states []string
 		result, err := w.Server.login(w.ctx, loginRequest{
 			origin: o, challenge: challenge(), personalData: true, service: w.ctx,
-			progress: func(s state) { states = append(states, s.String()) },
+			program: aBrowser, progress: func(s state) { states = append(states, s.String()) },
 		})
 		if err != nil || string(result.PersonalData) != "second" {
 			t.Errorf("%q, %v", result.PersonalData, err)

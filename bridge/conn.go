@@ -37,7 +37,8 @@ func (s *Server) converse(ctx context.Context, ws *websocket.Conn, origin crs.Or
 	ctx, hangUp := context.WithCancelCause(ctx)
 	c := &socket{ws: ws, limits: s.limits(), hangUp: hangUp}
 	c.message.Store(time.Now().UnixNano())
-	client := &session{server: s, origin: origin, service: service, send: func(b []byte) { c.write(ctx, b) }}
+	program := func() string { return "" }
+	client := &session{server: s, origin: origin, program: program, service: service, send: func(b []byte) { c.write(ctx, b) }}
 
 	var pings sync.WaitGroup
 	pings.Go(func() { c.ping(ctx) })
@@ -57,7 +58,7 @@ func (s *Server) converse(ctx context.Context, ws *websocket.Conn, origin crs.Or
 // read hands on one message after the other. It returns the code with which to close the
 // connection, 0 when there is nobody to tell.
 func (c *socket) read(ctx context.Context, handle func([]byte)) (code int) {
-	c.flow = throttle{rate: c.limits.MessageRate, burst: c.limits.MessageBurst, most: c.limits.MessageWait}
+	c.flow = c.limits.throttle()
 	// A message of one byte more makes the library close with 1009.
 	c.ws.SetReadLimit(int64(c.limits.MessageBytes))
 	c.ws.SetPongHandler(func(string) error { return c.heard(ctx) })
@@ -94,15 +95,8 @@ func (c *socket) read(ctx context.Context, handle func([]byte)) (code int) {
 
 // heard counts a message or a control frame against the rate, and holds back what is above it.
 func (c *socket) heard(ctx context.Context) error {
-	wait, err := c.flow.take(time.Now())
-	if err != nil {
+	if err := c.flow.hold(ctx); err != nil {
 		return err
-	}
-	if wait > 0 {
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-		}
 	}
 	return c.alive()
 }
@@ -165,6 +159,24 @@ type throttle struct {
 	debt   time.Duration // time that the messages up to now take at the rate
 	last   time.Time
 	waited time.Duration
+}
+
+func (l Limits) throttle() throttle {
+	return throttle{rate: l.MessageRate, burst: l.MessageBurst, most: l.MessageWait}
+}
+
+// hold returns at once, or, for a message above the rate, when it may go on. It is errFlood when
+// that would take too long.
+func (t *throttle) hold(ctx context.Context) error {
+	wait, err := t.take(time.Now())
+	if err != nil || wait <= 0 {
+		return err
+	}
+	select {
+	case <-time.After(wait):
+	case <-ctx.Done():
+	}
+	return nil
 }
 
 // take returns how long to hold a message back, or errFlood.

@@ -14,6 +14,8 @@ import (
 // loginRequest is a portal's request for a login.
 type loginRequest struct {
 	origin       crs.Origin
+	top          crs.Origin    // zero: the page that asks is not shown within one of another site
+	program      func() string // what runs the browser: see crs.Prompt
 	challenge    string
 	lang         string
 	personalData bool
@@ -50,7 +52,7 @@ func (s *Server) login(ctx context.Context, r loginRequest) (result authenticate
 	if err != nil {
 		return result, err
 	}
-	allowed, err := s.mayAsk(r.origin)
+	allowed, err := s.mayAsk(r.origin, r.top)
 	if err != nil {
 		return result, err
 	}
@@ -70,7 +72,7 @@ func (s *Server) login(ctx context.Context, r loginRequest) (result authenticate
 	l := &login{
 		Server:       s,
 		loginRequest: r,
-		prompt:       crs.Prompt{Origin: r.origin, Lang: r.lang, Developer: s.Developer != 0},
+		prompt:       crs.Prompt{Origin: r.origin, Top: r.top, Lang: r.lang, Developer: s.Developer != 0},
 		statement:    statement,
 	}
 
@@ -112,16 +114,14 @@ type login struct {
 	told      state
 }
 
-// mayAsk reports whether the user allowed a site; a blocked or muted one gets an error.
-func (s *Server) mayAsk(o crs.Origin) (allowed bool, err error) {
-	state, err := s.siteState(o)
-	switch {
-	case err != nil:
-		return false, err
-	case state == crs.SiteBlocked, s.mutes.muted(o):
-		return false, crs.ErrOriginDenied
+// mayAsk reports whether the user allowed a site; one that may not connect, or is mute, gets an
+// error.
+func (s *Server) mayAsk(o, top crs.Origin) (allowed bool, err error) {
+	state, err := s.mayConnect(o, top)
+	if err == nil && s.mutes.muted(o) {
+		err = crs.ErrOriginDenied
 	}
-	return state == crs.SiteAllowed, nil
+	return err == nil && state == crs.SiteAllowed, err
 }
 
 // siteState returns what the user decided about a site.
@@ -140,9 +140,11 @@ func (l *login) askConsent(ctx context.Context, turn *turn) error {
 		return err
 	}
 	l.tell(stateConsent)
+	prompt := l.prompt
+	prompt.Program = l.program()
 	var yes bool
 	err := l.ask(ctx, func(ctx context.Context) (err error) {
-		yes, err = l.UI.AllowSite(ctx, l.prompt)
+		yes, err = l.UI.AllowSite(ctx, prompt)
 		return err
 	})
 	switch {

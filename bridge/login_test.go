@@ -529,7 +529,7 @@ func (w *offlineWorld) login(origin string) (authenticateResult, error) {
 		panic(err)
 	}
 	return w.Server.login(w.ctx, loginRequest{
-		origin: o, challenge: challenge(), service: context.Background(), progress: func(state) {},
+		origin: o, challenge: challenge(), program: aBrowser, service: context.Background(), progress: func(state) {},
 	})
 }
 

@@ -19,6 +19,8 @@ import (
 type session struct {
 	server  *Server
 	origin  crs.Origin
+	top     crs.Origin      // of the page that shows the one that asks, if that is of another site
+	program func() string   // what runs the browser: see crs.Prompt
 	service context.Context // outlives the session: ends when the bridge does
 	send    func([]byte)    // returns at once when the session has ended
 	logins  sync.WaitGroup
@@ -123,6 +125,8 @@ func (c *session) authenticate(ctx context.Context, r request) error {
 	c.logins.Go(func() {
 		result, err := c.server.login(ctx, loginRequest{
 			origin:       c.origin,
+			top:          c.top,
+			program:      c.program,
 			challenge:    p.Challenge,
 			lang:         language(p.Lang),
 			personalData: p.PersonalData,
@@ -281,8 +285,13 @@ type progressParams struct {
 	State string         `json:"state"`
 }
 
-// answer sends a result or, of an error, its code and nothing else.
+// answer sends a result or an error.
 func (c *session) answer(id jsontext.Value, result any, err error) {
+	c.write(newResponse(id, result, err))
+}
+
+// newResponse is the answer to a request: a result or, of an error, its code and nothing else.
+func newResponse(id jsontext.Value, result any, err error) response {
 	if id == nil {
 		id = jsontext.Value("null")
 	}
@@ -297,7 +306,7 @@ func (c *session) answer(id jsontext.Value, result any, err error) {
 			r.Error.Number = int(number)
 		}
 	}
-	c.write(r)
+	return r
 }
 
 func (c *session) notify(id jsontext.Value, s state) {

@@ -23,7 +23,7 @@ func exchange(s *Server, origin, message string) []string {
 	}
 	var mu sync.Mutex
 	var out []string
-	c := &session{server: s, origin: o, service: context.Background(), send: func(b []byte) {
+	c := &session{server: s, origin: o, program: aBrowser, service: context.Background(), send: func(b []byte) {
 		mu.Lock()
 		defer mu.Unlock()
 		out = append(out, string(b))

@@ -255,7 +255,7 @@ func (s *seats) take(o crs.Origin, l Limits) (leave func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.all >= l.Connections || s.sites[o] >= l.OriginConnections {
-		return nil, errors.New("too many connections")
+		return nil, fmt.Errorf("%w: too many connections", crs.ErrBusy)
 	}
 	if s.sites == nil {
 		s.sites = map[crs.Origin]int{}

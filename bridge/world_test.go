@@ -611,3 +611,6 @@ func until(t testing.TB, what string, done func() bool) {
 		}
 	}
 }
+
+// aBrowser is a loginRequest's program of which there is nothing to tell.
+func aBrowser() string { return "" }

@@ -31,6 +31,7 @@ var commands = map[string]func(ctx context.Context, args []string) error{
 	"sites":        sites,
 	"tray":         showTray,
 	"doctor":       doctor,
+	"native-host":  nativeHost,
 	"virtual-card": virtualCard,
 	"version":      version,
 }
@@ -45,6 +46,9 @@ func run(args []string) int {
 	if len(args) == 0 || args[0] == "help" || args[0] == "-h" || args[0] == "--help" {
 		fmt.Print(catalog.Usage())
 		return 0
+	}
+	if startedByBrowser(args) {
+		args = append([]string{"native-host"}, args...)
 	}
 	command, ok := commands[args[0]]
 	if !ok {

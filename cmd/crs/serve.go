@@ -99,10 +99,12 @@ func serve(ctx context.Context, args []string) error {
 	owners.Sites = ownerSites{kept}
 	owners.ChangePIN, owners.UnblockPIN = server.ChangePIN, server.UnblockPIN
 	owned := serveOwner(ctx, owners, log)
+	browsers := serveBrowsers(ctx, server, log)
 	server.Serve(ctx, listener)
 	stop(nil)
 	<-watched
 	<-owned
+	<-browsers
 	log.Info("stopped")
 	if cause := context.Cause(ctx); errors.Is(cause, errStuck) {
 		return told("serve.stuck")
@@ -123,6 +125,22 @@ func serveOwner(ctx context.Context, s *owner.Server, log *slog.Logger) <-chan s
 	go func() {
 		defer close(ended)
 		s.Serve(ctx, l)
+	}()
+	return ended
+}
+
+// serveBrowsers answers the browsers' native hosts until ctx ends, and closes the channel then.
+func serveBrowsers(ctx context.Context, s *bridge.Server, log *slog.Logger) <-chan struct{} {
+	ended := make(chan struct{})
+	l, err := owner.ListenPortal()
+	if err != nil {
+		log.Warn("no browser extension can connect", "reason", err)
+		close(ended)
+		return ended
+	}
+	go func() {
+		defer close(ended)
+		owner.ServePortal(ctx, l, log, s.ServeNative)
 	}()
 	return ended
 }

@@ -14,7 +14,7 @@ import (
 var (
 	// ErrNoService is returned by Dial when no service of this user runs.
 	ErrNoService = errors.New("the service is not running")
-	// ErrOtherProgram is returned by Attach when the other end is not this very program, as after
+	// ErrOtherProgram is returned by DialPortal, and told by Link, when the other end is not this very program, as after
 	// an update of which only one of the two was started again.
 	ErrOtherProgram = errors.New("the service and the tray are not the same program")
 )
@@ -35,7 +35,7 @@ func Dial(ctx context.Context) (*Client, error) {
 }
 
 func newClient(ctx context.Context) (*Client, error) {
-	conn, err := dial(ctx)
+	conn, err := dial(ctx, ownerSocket)
 	if err != nil {
 		return nil, err
 	}

@@ -16,16 +16,16 @@ import (
 	"github.com/crs-bridge/crs/internal/state"
 )
 
-// socketPath returns where the service listens to its owner.
-func socketPath() (string, error) {
+// socketPath returns where the service listens to its owner, or to browsers.
+func socketPath(name string) (string, error) {
 	dir, err := state.RuntimeDir()
-	return filepath.Join(dir, "owner.sock"), err
+	return filepath.Join(dir, name+".sock"), err
 }
 
-// Listen makes the owner socket. It is for the holder of state.LockService: a socket that is
-// there was left behind by a service that was killed.
-func Listen() (net.Listener, error) {
-	path, err := socketPath()
+// listen makes a socket. It is for the holder of state.LockService: a socket that is there was
+// left behind by a service that was killed.
+func listen(name string) (net.Listener, error) {
+	path, err := socketPath(name)
 	if err != nil {
 		return nil, err
 	}
@@ -34,7 +34,7 @@ func Listen() (net.Listener, error) {
 	}
 	l, err := net.Listen("unix", path)
 	if err != nil {
-		return nil, fmt.Errorf("owner socket: %w", err)
+		return nil, fmt.Errorf("%s socket: %w", name, err)
 	}
 	if err := os.Chmod(path, 0o600); err != nil {
 		l.Close()
@@ -43,8 +43,8 @@ func Listen() (net.Listener, error) {
 	return l, nil
 }
 
-func dial(ctx context.Context) (net.Conn, error) {
-	path, err := socketPath()
+func dial(ctx context.Context, name string) (net.Conn, error) {
+	path, err := socketPath(name)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func raw(conn net.Conn, f func(fd int) error) error {
 
 // appears returns a channel that receives when a service may have started.
 func appears(ctx context.Context) (<-chan struct{}, error) {
-	path, err := socketPath()
+	path, err := socketPath(ownerSocket)
 	if err != nil {
 		return nil, err
 	}

@@ -9,9 +9,16 @@ package owner
 import (
 	"context"
 	"errors"
+	"net"
 
 	"github.com/crs-bridge/crs"
 )
+
+// ownerSocket is the name of the owner's socket.
+const ownerSocket = "owner"
+
+// Listen makes the owner's socket, for the holder of state.LockService.
+func Listen() (net.Listener, error) { return listen(ownerSocket) }
 
 // Status is what the service tells its owner about itself.
 type Status struct {

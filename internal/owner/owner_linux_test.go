@@ -55,7 +55,7 @@ func TestClient(t *testing.T) {
 	}
 	// A socket that a killed service left behind is nobody's.
 	s.stop()
-	path, err := socketPath()
+	path, err := socketPath(ownerSocket)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -275,7 +275,7 @@ func TestOnlyThisProgramAttaches(t *testing.T) {
 // Whatever comes, the connection ends and the service goes on.
 func TestMalformedFrames(t *testing.T) {
 	s := newService(t)
-	path, err := socketPath()
+	path, err := socketPath(ownerSocket)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -336,7 +336,7 @@ func TestMalformedFrames(t *testing.T) {
 // TestT08OwnerSocket: the socket is the user's alone, and were it not, another user is told nothing.
 func TestT08OwnerSocket(t *testing.T) {
 	s := newService(t)
-	path, err := socketPath()
+	path, err := socketPath(ownerSocket)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,31 +13,32 @@ import (
 	"github.com/crs-bridge/crs/internal/filewatch"
 )
 
-// pipe returns the name of the user's pipe, and the access that lets in that user alone (SDDL).
-func pipe() (name, access string, err error) {
+// pipe returns the full name of a pipe of the user, and the access that lets in that user alone
+// (SDDL).
+func pipe(name string) (path, access string, err error) {
 	user, err := windows.GetCurrentProcessToken().GetTokenUser()
 	if err != nil {
 		return "", "", err
 	}
 	sid := user.User.Sid.String()
-	return `\\.\pipe\it.crs.owner.` + sid, "D:P(A;;GA;;;" + sid + ")", nil
+	return `\\.\pipe\it.crs.` + name + "." + sid, "D:P(A;;GA;;;" + sid + ")", nil
 }
 
-// Listen makes the owner's pipe. It fails if another program made one of that name before.
-func Listen() (net.Listener, error) {
-	name, access, err := pipe()
+// listen makes a pipe. It fails if another program made one of that name before.
+func listen(name string) (net.Listener, error) {
+	path, access, err := pipe(name)
 	if err != nil {
 		return nil, err
 	}
-	return winio.ListenPipe(name, &winio.PipeConfig{SecurityDescriptor: access})
+	return winio.ListenPipe(path, &winio.PipeConfig{SecurityDescriptor: access})
 }
 
-func dial(ctx context.Context) (net.Conn, error) {
-	name, _, err := pipe()
+func dial(ctx context.Context, name string) (net.Conn, error) {
+	path, _, err := pipe(name)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := winio.DialPipeContext(ctx, name)
+	conn, err := winio.DialPipeContext(ctx, path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrNoService
 	}

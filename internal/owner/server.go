@@ -3,11 +3,9 @@ package owner
 import (
 	"bytes"
 	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"sync"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -48,42 +46,7 @@ const maxClients = 32
 
 // Serve answers the owner's programs until ctx ends.
 func (s *Server) Serve(ctx context.Context, l net.Listener) {
-	stop := context.AfterFunc(ctx, func() { l.Close() })
-	defer stop()
-	clients := make(chan struct{}, maxClients)
-	var serving sync.WaitGroup
-	defer serving.Wait()
-	for {
-		conn, err := l.Accept()
-		if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
-			if err == nil {
-				conn.Close()
-			}
-			return
-		}
-		if err != nil {
-			s.Log.Warn("owner socket", "error", err)
-			select {
-			case <-time.After(time.Second):
-			case <-ctx.Done():
-			}
-			continue
-		}
-		if err := checkUser(conn); err != nil {
-			s.Log.Warn("refused at the owner socket", "reason", err)
-			conn.Close()
-			continue
-		}
-		select {
-		case clients <- struct{}{}:
-			serving.Go(func() {
-				defer func() { <-clients }()
-				s.serve(ctx, conn)
-			})
-		default:
-			conn.Close()
-		}
-	}
+	accept(ctx, l, maxClients, s.Log, func(conn net.Conn) { s.serve(ctx, conn) })
 }
 
 // client is one connection. Only the tray's may have dialogs shown.

@@ -1,0 +1,110 @@
+package bridge
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"sync"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/crs-bridge/crs"
+)
+
+// Relay copies messages between a browser and a service until one of the two ends. It answers in
+// place of a service that ended what the browser still waits for.
+func Relay(browser io.ReadWriter, service io.ReadWriteCloser) error {
+	r := &relay{browser: browser, service: service, open: map[string]bool{}}
+	go r.ask()
+	err := r.answer()
+	service.Close()
+	return err
+}
+
+// Refuse answers the browser's first message with a code.
+func Refuse(browser io.ReadWriter, code crs.Code) error {
+	message, err := readFrame(bufio.NewReader(browser), Limits{}.withDefaults().MessageBytes)
+	if err != nil {
+		return err
+	}
+	r := &relay{browser: browser}
+	request, _ := parseRequest(message)
+	return r.refuse(request.ID, code)
+}
+
+type relay struct {
+	browser io.ReadWriter
+	service io.ReadWriteCloser
+
+	mu   sync.Mutex
+	open map[string]bool // ids of requests that were not answered
+	gone bool            // the browser is, or spoke no sense
+}
+
+// ask carries what the browser says. A service whose browser went is left, and so notices.
+func (r *relay) ask() {
+	defer r.service.Close()
+	from, most := bufio.NewReader(r.browser), Limits{}.withDefaults().MessageBytes
+	for {
+		message, err := readFrame(from, most)
+		if err != nil {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if errors.Is(err, errTooLong) {
+				r.refuse(nil, errRequest)
+			}
+			r.gone = true
+			return
+		}
+		if request, _ := parseRequest(message); request.ID != nil {
+			r.mu.Lock()
+			r.open[string(request.ID)] = true
+			r.mu.Unlock()
+		}
+		if writeFrame(r.service, message) != nil {
+			return
+		}
+	}
+}
+
+// answer carries what the service says.
+func (r *relay) answer() error {
+	from := bufio.NewReader(r.service)
+	for {
+		message, err := readFrame(from, maxReply)
+		r.mu.Lock()
+		if r.gone {
+			r.mu.Unlock()
+			return nil
+		}
+		if err != nil {
+			defer r.mu.Unlock()
+			for id := range r.open {
+				r.refuse(jsontext.Value(id), crs.ErrInternal)
+			}
+			return errors.New("the service ended the connection")
+		}
+		var answered struct {
+			ID jsontext.Value `json:"id"`
+		}
+		if json.Unmarshal(message, &answered) == nil {
+			id, _ := parseID(answered.ID) // a progress has none
+			delete(r.open, string(id))
+		}
+		err = writeFrame(r.browser, message)
+		r.mu.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// refuse answers a request in the service's place.
+func (r *relay) refuse(id jsontext.Value, why error) error {
+	b, err := json.Marshal(newResponse(id, nil, why))
+	if err != nil {
+		return err
+	}
+	return writeFrame(r.browser, b)
+}

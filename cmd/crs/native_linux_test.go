@@ -1,0 +1,163 @@
+package main
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/crs-bridge/crs/internal/virtualcard"
+)
+
+// extension is a browser's extension and the native host that its browser started.
+type extension struct {
+	t     testing.TB
+	host  *exec.Cmd
+	to    io.WriteCloser
+	from  io.Reader
+	ended chan error
+	err   *screenText
+}
+
+// startHost starts a native host as Chromium does, unless other arguments are given.
+func (h home) startHost(t testing.TB, args ...string) *extension {
+	t.Helper()
+	if args == nil {
+		args = []string{chromiumExtension}
+	}
+	e := &extension{t: t, host: exec.Command("crs", args...), ended: make(chan error, 1), err: &screenText{}}
+	e.host.Env = h.env()
+	e.host.Stderr = e.err
+	e.host.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	var err1, err2 error
+	e.to, err1 = e.host.StdinPipe()
+	out, in, err2 := os.Pipe()
+	if err1 != nil || err2 != nil {
+		t.Fatal(err1, err2)
+	}
+	e.host.Stdout, e.from = in, out
+	if err := e.host.Start(); err != nil {
+		t.Fatal(err)
+	}
+	in.Close()
+	go func() { e.ended <- e.host.Wait() }()
+	t.Cleanup(func() {
+		e.to.Close()
+		e.host.Process.Kill()
+		out.Close()
+		if t.Failed() {
+			t.Logf("the native host wrote: %s", e.err)
+		}
+	})
+	return e
+}
+
+// send sends a message as it is.
+func (e *extension) send(message string) {
+	e.t.Helper()
+	frame := binary.NativeEndian.AppendUint32(nil, uint32(len(message)))
+	if _, err := e.to.Write(append(frame, message...)); err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+// read returns the next message, false when there are no more.
+func (e *extension) read() (string, bool) {
+	e.t.Helper()
+	timer := time.AfterFunc(patience, func() { e.host.Process.Kill() })
+	defer timer.Stop()
+	var header [4]byte
+	if _, err := io.ReadFull(e.from, header[:]); err != nil {
+		return "", false
+	}
+	body := make([]byte, binary.NativeEndian.Uint32(header[:]))
+	if _, err := io.ReadFull(e.from, body); err != nil {
+		e.t.Fatal(err)
+	}
+	return string(body), true
+}
+
+// must reads a message that holds a text.
+func (e *extension) must(text string) string {
+	e.t.Helper()
+	m, ok := e.read()
+	if !ok || !strings.Contains(m, text) {
+		e.t.Fatalf("answer %q, %v, not %s", m, ok, text)
+	}
+	return m
+}
+
+// ends waits until the native host has ended.
+func (e *extension) ends() {
+	e.t.Helper()
+	select {
+	case <-e.ended:
+	case <-time.After(patience):
+		e.t.Fatal("the native host does not end")
+	}
+}
+
+func (e *extension) connect(origin string) {
+	e.t.Helper()
+	e.send(fmt.Sprintf(`{"jsonrpc":"2.0","id":"c","method":"connect","params":{"origin":%q}}`, origin))
+	e.must(`{"jsonrpc":"2.0","id":"c","result":{}}`)
+}
+
+const (
+	helloRequest = `{"jsonrpc":"2.0","id":1,"method":"hello","params":{"client":"crs.js/1.0","protocol":1}}`
+	loginRequest = `{"jsonrpc":"2.0","id":2,"method":"authenticate","params":{"challenge":"MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDEyMzQ1Njc4OQ==","lang":"it"}}`
+)
+
+// TestNativeLogin is a login through the extension of either kind of browser.
+func TestNativeLogin(t *testing.T) {
+	h := newHome(t)
+	serve := h.serve(t)
+	insert(t, virtualcard.Config{PIN: testPIN})
+	serve.next(cardReady)
+	for name, args := range map[string][]string{
+		"chromium":           {chromiumExtension},
+		"chromium, windows":  {chromiumExtension, "--parent-window=0"},
+		"firefox":            {"/usr/lib/mozilla/native-messaging-hosts/it.crs.bridge.json", firefoxExtension},
+		"under its own name": {"native-host", chromiumExtension},
+	} {
+		e := h.startHost(t, args...)
+		e.connect(portale)
+		e.send(helloRequest)
+		e.must(`{"jsonrpc":"2.0","id":1,"result":{"protocol":1}}`)
+		e.send(loginRequest)
+		m, _ := e.read()
+		if strings.Contains(m, `"consent"`) {
+			serve.answer("s")
+			m, _ = e.read()
+		}
+		if !strings.Contains(m, `"card"`) {
+			t.Fatalf("%s: %s", name, m)
+		}
+		e.must(`"pin"`)
+		serve.answer(testPIN)
+		e.must(`"signing"`)
+		var reply struct {
+			Result struct{ Token json.RawMessage }
+		}
+		if err := json.Unmarshal([]byte(e.must(`"token"`)), &reply); err != nil || len(reply.Result.Token) < 500 {
+			t.Errorf("%s: %v", name, err)
+		}
+		// A login that is cancelled, and one whose tab is closed.
+		e.send(loginRequest)
+		e.must(`"card"`)
+		e.must(`"pin"`)
+		e.send(`{"jsonrpc":"2.0","id":3,"method":"cancel","params":{"id":2}}`)
+		both := e.must("") + e.must("")
+		if !strings.Contains(both, `"id":3,"result":{}`) || !strings.Contains(both, "user_cancelled") {
+			t.Errorf("%s: cancel: %s", name, both)
+		}
+		e.to.Close()
+		e.ends()
+	}
+}
