@@ -31,6 +31,7 @@ var commands = map[string]func(ctx context.Context, args []string) error{
 	"sites":        sites,
 	"tray":         showTray,
 	"doctor":       doctor,
+	"browser":      browserHosts,
 	"native-host":  nativeHost,
 	"virtual-card": virtualCard,
 	"version":      version,

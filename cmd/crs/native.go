@@ -10,14 +10,8 @@ import (
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/bridge"
+	"github.com/crs-bridge/crs/internal/browser"
 	"github.com/crs-bridge/crs/internal/owner"
-)
-
-// The browser extension, by its ids, and the name by which browsers know this program.
-const (
-	chromiumExtension = "chrome-extension://boihbeeifmdlopeeapedabhkaohbpclk/"
-	firefoxExtension  = "crs-bridge@crs-bridge.org"
-	nativeHostName    = "it.crs.bridge"
 )
 
 // startedByBrowser reports whether a browser started this program. The manifest that names it
@@ -25,16 +19,16 @@ const (
 // manifest and the id of the extension.
 func startedByBrowser(args []string) bool {
 	return len(args) > 0 && strings.HasPrefix(args[0], "chrome-extension://") ||
-		len(args) == 2 && filepath.Base(args[0]) == nativeHostName+".json"
+		len(args) == 2 && filepath.Base(args[0]) == browser.HostName+".json"
 }
 
 // ourExtension reports whether those are the arguments for our own extension. Browsers start us
 // for no other; a manifest that somebody changed is noticed here.
 func ourExtension(args []string) bool {
-	if len(args) > 0 && args[0] == chromiumExtension {
+	if len(args) > 0 && args[0] == browser.ChromiumExtension {
 		return true // on Windows there are more
 	}
-	return len(args) == 2 && args[1] == firefoxExtension
+	return len(args) == 2 && args[1] == browser.FirefoxExtension
 }
 
 // nativeHost is between a browser and the service: it passes messages on, and ends with either of
@@ -43,17 +37,17 @@ func nativeHost(ctx context.Context, args []string) error {
 	if !ourExtension(args) {
 		return told("native.extension")
 	}
-	browser := struct {
+	page := struct {
 		io.Reader
 		io.Writer
 	}{os.Stdin, os.Stdout}
 	service, err := owner.DialPortal(ctx)
 	switch {
 	case errors.Is(err, owner.ErrOtherProgram): // one of the two was updated
-		return errors.Join(err, bridge.Refuse(browser, crs.ErrUnsupportedVersion))
+		return errors.Join(err, bridge.Refuse(page, crs.ErrUnsupportedVersion))
 	case err != nil:
-		return errors.Join(err, bridge.Refuse(browser, crs.ErrInternal))
+		return errors.Join(err, bridge.Refuse(page, crs.ErrInternal))
 	}
 	defer context.AfterFunc(ctx, func() { service.Close() })()
-	return bridge.Relay(browser, service)
+	return bridge.Relay(page, service)
 }

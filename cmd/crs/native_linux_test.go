@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/crs-bridge/crs/internal/browser"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
 
@@ -29,7 +30,7 @@ type extension struct {
 func (h home) startHost(t testing.TB, args ...string) *extension {
 	t.Helper()
 	if args == nil {
-		args = []string{chromiumExtension}
+		args = []string{browser.ChromiumExtension}
 	}
 	e := &extension{t: t, host: exec.Command("crs", args...), ended: make(chan error, 1), err: &screenText{}}
 	e.host.Env = h.env()
@@ -121,10 +122,10 @@ func TestNativeLogin(t *testing.T) {
 	insert(t, virtualcard.Config{PIN: testPIN})
 	serve.next(cardReady)
 	for name, args := range map[string][]string{
-		"chromium":           {chromiumExtension},
-		"chromium, windows":  {chromiumExtension, "--parent-window=0"},
-		"firefox":            {"/usr/lib/mozilla/native-messaging-hosts/it.crs.bridge.json", firefoxExtension},
-		"under its own name": {"native-host", chromiumExtension},
+		"chromium":           {browser.ChromiumExtension},
+		"chromium, windows":  {browser.ChromiumExtension, "--parent-window=0"},
+		"firefox":            {"/usr/lib/mozilla/native-messaging-hosts/it.crs.bridge.json", browser.FirefoxExtension},
+		"under its own name": {"native-host", browser.ChromiumExtension},
 	} {
 		e := h.startHost(t, args...)
 		e.connect(portale)
