@@ -37,7 +37,7 @@ func (s *Server) converse(ctx context.Context, ws *websocket.Conn, origin crs.Or
 	ctx, hangUp := context.WithCancelCause(ctx)
 	c := &socket{ws: ws, limits: s.limits(), hangUp: hangUp}
 	c.message.Store(time.Now().UnixNano())
-	program := func() string { return "" }
+	program := func() string { return peerProgram(ws.NetConn()) }
 	client := &session{server: s, origin: origin, program: program, service: service, send: func(b []byte) { c.write(ctx, b) }}
 
 	var pings sync.WaitGroup

@@ -139,9 +139,9 @@ func (l *login) askConsent(ctx context.Context, turn *turn) error {
 	if err := l.questions.take(l.origin, l.limits().Question); err != nil {
 		return err
 	}
-	l.tell(stateConsent)
 	prompt := l.prompt
 	prompt.Program = l.program()
+	l.tell(stateConsent)
 	var yes bool
 	err := l.ask(ctx, func(ctx context.Context) (err error) {
 		yes, err = l.UI.AllowSite(ctx, prompt)

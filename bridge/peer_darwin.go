@@ -9,6 +9,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/crs-bridge/crs"
 )
 
 // checkPeer returns an error unless the other end of a loopback connection belongs to the user
@@ -31,6 +33,9 @@ func checkPeer(conn net.Conn) error {
 	}
 	return nil
 }
+
+// peerProgram cannot tell what runs the other end.
+func peerProgram(net.Conn) string { return crs.UnknownProgram }
 
 // Kinds and offsets of the records of net.inet.tcp.pcblist_n: struct xinpcb_n (bsd/netinet/in_pcb.h
 // of XNU) and after it struct xsocket_n (bsd/sys/socketvar.h), which are packed to 4 bytes.

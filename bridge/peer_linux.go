@@ -9,6 +9,9 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/browser"
 )
 
 // checkPeer returns an error unless the other end of a loopback connection belongs to the user
@@ -18,7 +21,7 @@ func checkPeer(conn net.Conn) error {
 	if err != nil {
 		return err
 	}
-	uid, err := socketOwner(remote, local)
+	uid, _, err := socketOwner(remote, local)
 	if err != nil {
 		return fmt.Errorf("the user of the peer is not known: %w", err)
 	}
@@ -26,6 +29,20 @@ func checkPeer(conn net.Conn) error {
 		return fmt.Errorf("the peer belongs to user %d", uid)
 	}
 	return nil
+}
+
+// peerProgram returns what runs the other end of a loopback connection: see crs.Prompt. It takes
+// milliseconds.
+func peerProgram(conn net.Conn) string {
+	local, remote, err := ends(conn)
+	if err != nil {
+		return crs.UnknownProgram
+	}
+	_, inode, err := socketOwner(remote, local)
+	if err != nil {
+		return crs.UnknownProgram
+	}
+	return browser.Holder(inode)
 }
 
 // Sizes and offsets of linux/inet_diag.h: struct inet_diag_req_v2 and struct inet_diag_msg,
@@ -36,18 +53,19 @@ const (
 	diagIDLen      = 48
 	diagAddrsLen   = 36 // ports and addresses, the part of the id that must match
 	diagUID        = unix.NLMSG_HDRLEN + 4 + diagIDLen + 12
+	diagInode      = diagUID + 4
 )
 
 // socketOwner asks the kernel for one socket of this computer, by its local and remote address
-// (sock_diag(7), 10 µs; /proc/net/tcp takes milliseconds), and returns its user.
-func socketOwner(local, remote netip.AddrPort) (uint32, error) {
+// (sock_diag(7), 10 µs; /proc/net/tcp takes milliseconds), and returns its user and its inode.
+func socketOwner(local, remote netip.AddrPort) (uid, inode uint32, err error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer unix.Close(fd)
 	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 1}); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 
 	request := make([]byte, diagRequestLen)
@@ -66,15 +84,15 @@ func socketOwner(local, remote netip.AddrPort) (uint32, error) {
 		body[8+diagIDLen-8+i] = 0xff // INET_DIAG_NOCOOKIE
 	}
 	if err := unix.Sendto(fd, request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	answer := make([]byte, 4096)
 	n, from, err := unix.Recvfrom(fd, answer, 0)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if kernel, ok := from.(*unix.SockaddrNetlink); !ok || kernel.Pid != 0 {
-		return 0, errors.New("answer from another process than the kernel")
+		return 0, 0, errors.New("answer from another process than the kernel")
 	}
 	return parseDiag(answer[:n], local, remote)
 }
@@ -84,16 +102,16 @@ const tcpEstablished = 1
 // parseDiag reads the kernel's answer. The kernel falls back to a listening socket on the same
 // port when it knows no connection: only an exact match counts. A client that reached
 // 127.0.0.1 through an IPv6 socket has it mapped into IPv6.
-func parseDiag(b []byte, local, remote netip.AddrPort) (uint32, error) {
+func parseDiag(b []byte, local, remote netip.AddrPort) (uid, inode uint32, err error) {
 	if len(b) < diagAnswerLen || binary.NativeEndian.Uint16(b[4:]) != unix.SOCK_DIAG_BY_FAMILY {
-		return 0, errors.New("no such socket")
+		return 0, 0, errors.New("no such socket")
 	}
 	id := b[unix.NLMSG_HDRLEN+4:][:diagAddrsLen]
 	v4 := b[unix.NLMSG_HDRLEN] == unix.AF_INET
 	if string(id) != string(diagAddrs(local, remote, v4)) || b[unix.NLMSG_HDRLEN+1] != tcpEstablished {
-		return 0, errors.New("no such connection")
+		return 0, 0, errors.New("no such connection")
 	}
-	return binary.NativeEndian.Uint32(b[diagUID:]), nil
+	return binary.NativeEndian.Uint32(b[diagUID:]), binary.NativeEndian.Uint32(b[diagInode:]), nil
 }
 
 // diagAddrs lays ports and addresses out as struct inet_diag_sockid does.

@@ -9,6 +9,9 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/windows"
+
+	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/browser"
 )
 
 // checkPeer returns an error unless the other end of a loopback connection belongs to the user
@@ -48,6 +51,19 @@ func checkPeer(conn net.Conn) error {
 		return errors.New("the peer belongs to another user")
 	}
 	return nil
+}
+
+// peerProgram returns what runs the other end of a loopback connection: see crs.Prompt.
+func peerProgram(conn net.Conn) string {
+	local, remote, err := ends(conn)
+	if err != nil {
+		return crs.UnknownProgram
+	}
+	pid, err := socketOwner(remote, local)
+	if err != nil {
+		return crs.UnknownProgram
+	}
+	return browser.Program(int(pid))
 }
 
 var getExtendedTCPTable = windows.NewLazySystemDLL("iphlpapi.dll").NewProc("GetExtendedTcpTable")

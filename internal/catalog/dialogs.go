@@ -63,6 +63,13 @@ func AllowSite(p crs.Prompt) Text {
 			d.After = t.say("allow.long", "end", end) + "\n\n" + d.After
 		}
 	}
+	switch p.Program {
+	case "":
+	case crs.UnknownProgram:
+		d.After = t.say("allow.unknownprogram") + "\n\n" + d.After
+	default:
+		d.After = t.say("allow.program", "program", literal(p.Program, maxDetail)) + "\n\n" + d.After
+	}
 	return t.answers(d, "allow.yes", "allow.no", "terminal.yesno")
 }
 
@@ -180,6 +187,9 @@ func (t texts) dialog(p crs.Prompt, title, before, self string) Text {
 	}
 	if before != "" {
 		d.Before = t.say(before)
+	}
+	if before != "" && !p.Top.IsZero() {
+		d.Before = strings.TrimSpace(t.say("inside", "top", p.Top.Host()) + "\n\n" + d.Before)
 	}
 	if p.Developer {
 		d.Before = strings.TrimSpace(t.say("developer") + "\n\n" + d.Before)

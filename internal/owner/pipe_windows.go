@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/Microsoft/go-winio"
 	"golang.org/x/sys/windows"
@@ -45,9 +47,9 @@ func dial(ctx context.Context, name string) (net.Conn, error) {
 	return conn, err
 }
 
-// other returns the process at the other end of a pipe. It is the server's or the client's: the
-// one of the two that is not this process.
-func other(conn net.Conn) (windows.Handle, error) {
+// process returns the number of the process at the other end of a pipe. It is the server's or the
+// client's: the one of the two that is not this process.
+func process(conn net.Conn) (int, error) {
 	c, ok := conn.(interface{ Fd() uintptr })
 	if !ok {
 		return 0, errors.New("not a pipe")
@@ -64,7 +66,16 @@ func other(conn net.Conn) (windows.Handle, error) {
 	if client == windows.GetCurrentProcessId() {
 		pid = server
 	}
-	return windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION, false, pid)
+	return int(pid), nil
+}
+
+// other opens the process at the other end of a pipe.
+func other(conn net.Conn) (windows.Handle, error) {
+	pid, err := process(conn)
+	if err != nil {
+		return 0, err
+	}
+	return windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION, false, uint32(pid))
 }
 
 // checkUser returns an error unless the other end belongs to the user who runs this program.
@@ -93,8 +104,15 @@ func checkUser(conn net.Conn) error {
 	return nil
 }
 
-// checkProgram returns an error unless the other end runs the executable that runs here: service
-// and tray are both the program without a console.
+// isOurs reports whether a file has the name of the program with a console or of that without.
+func isOurs(path string) bool {
+	name := strings.ToLower(filepath.Base(path))
+	return name == "crs.exe" || name == "crsw.exe"
+}
+
+// checkProgram returns an error unless the other end runs the executable that runs here, or the
+// other one of the two that are installed together: service and tray are the program without a
+// console, a native host is the one with it.
 func checkProgram(conn net.Conn) error {
 	process, err := other(conn)
 	if err != nil {
@@ -106,7 +124,8 @@ func checkProgram(conn net.Conn) error {
 	if err := windows.QueryFullProcessImageName(process, 0, &b[0], &n); err != nil {
 		return err
 	}
-	theirs, err := os.Stat(windows.UTF16ToString(b[:n]))
+	path := windows.UTF16ToString(b[:n])
+	theirs, err := os.Stat(path)
 	if err != nil {
 		return err
 	}
@@ -118,7 +137,8 @@ func checkProgram(conn net.Conn) error {
 	if err != nil {
 		return err
 	}
-	if !os.SameFile(theirs, ours) {
+	sibling := filepath.Dir(path) == filepath.Dir(self) && isOurs(path) && isOurs(self)
+	if !sibling && !os.SameFile(theirs, ours) {
 		return errors.New("the peer is another program")
 	}
 	return nil

@@ -4,6 +4,9 @@ import (
 	"context"
 	"log/slog"
 	"net"
+
+	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/browser"
 )
 
 // The portal socket is where browsers reach the service, through a native host: another process
@@ -45,6 +48,12 @@ func ServePortal(ctx context.Context, l net.Listener, log *slog.Logger, serve fu
 			conn.Close()
 			return
 		}
-		serve(ctx, conn, func() string { return "" })
+		serve(ctx, conn, func() string {
+			pid, err := process(conn)
+			if err != nil {
+				return crs.UnknownProgram
+			}
+			return browser.Parent(pid)
+		})
 	})
 }

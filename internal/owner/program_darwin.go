@@ -10,6 +10,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// process returns the number of the process at the other end.
+func process(conn net.Conn) (pid int, err error) {
+	err = raw(conn, func(fd int) (err error) {
+		pid, err = unix.GetsockoptInt(fd, unix.SOL_LOCAL, unix.LOCAL_PEERPID)
+		return err
+	})
+	return pid, err
+}
+
 // checkUser returns an error unless the other end belongs to the user who runs this program.
 func checkUser(conn net.Conn) error {
 	return raw(conn, func(fd int) error {

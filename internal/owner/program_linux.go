@@ -18,6 +18,15 @@ func credentials(conn net.Conn) (cred *unix.Ucred, err error) {
 	return cred, err
 }
 
+// process returns the number of the process at the other end.
+func process(conn net.Conn) (int, error) {
+	cred, err := credentials(conn)
+	if err != nil {
+		return 0, err
+	}
+	return int(cred.Pid), nil
+}
+
 // checkUser returns an error unless the other end belongs to the user who runs this program.
 func checkUser(conn net.Conn) error {
 	cred, err := credentials(conn)
