@@ -1,0 +1,287 @@
+package bridge
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/crs-bridge/crs"
+)
+
+// framed is a client of native messaging.
+type framed struct {
+	t    testing.TB
+	conn net.Conn
+	from *bufio.Reader
+	gone chan struct{} // closed when the bridge has done with it
+}
+
+func (w *world) native(program string) *framed {
+	w.t.Helper()
+	here, there := net.Pipe()
+	f := &framed{t: w.t, conn: here, from: bufio.NewReader(here), gone: make(chan struct{})}
+	go func() {
+		defer close(f.gone)
+		w.ServeNative(context.Background(), there, func() string { return program })
+	}()
+	w.t.Cleanup(func() { here.Close(); <-f.gone })
+	return f
+}
+
+func (f *framed) send(message string) {
+	f.t.Helper()
+	f.conn.SetWriteDeadline(time.Now().Add(10 * time.Second))
+	if err := writeFrame(f.conn, []byte(message)); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func (f *framed) read() message {
+	f.t.Helper()
+	f.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	b, err := readFrame(f.from, maxReply)
+	if err != nil {
+		f.t.Fatalf("no answer: %v", err)
+	}
+	var m message
+	if err := json.Unmarshal(b, &m); err != nil {
+		f.t.Fatal(err)
+	}
+	return m
+}
+
+// ends checks that the bridge leaves.
+func (f *framed) ends() {
+	f.t.Helper()
+	f.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if b, err := readFrame(f.from, maxReply); err == nil {
+		f.t.Errorf("another answer: %s", b)
+	}
+	<-f.gone
+}
+
+func connectMessage(params string) string {
+	return `{"jsonrpc":"2.0","id":1,"method":"connect","params":` + params + `}`
+}
+
+// TestT05Connect: what the extension says of the page decides whether it may ask, and nobody
+// else's page within it.
+func TestT05Connect(t *testing.T) {
+	t.Parallel()
+	const other = "https://altro.example"
+	for _, test := range []struct {
+		first string
+		want  crs.Code
+	}{
+		{connectMessage(`{"origin":"https://portale.example"}`), ""},
+		{connectMessage(`{"origin":"https://unknown.example"}`), ""},
+		{connectMessage(`{"origin":"https://portale.example","topOrigin":"https://portale.example"}`), ""},
+		{connectMessage(`{"origin":"https://unknown.example","topOrigin":"https://www.unknown.example"}`), ""},
+		{connectMessage(`{"origin":"https://unknown.example","topOrigin":"https://portale.example"}`), ""},
+		{connectMessage(`{"origin":"https://portale.example","topOrigin":"https://altro.example"}`), crs.ErrOriginDenied},
+		{connectMessage(`{"origin":"https://a.github.io","topOrigin":"https://b.github.io"}`), crs.ErrOriginDenied},
+		{connectMessage(`{"origin":"https://portale.example","topOrigin":"null"}`), crs.ErrOriginDenied},
+		{connectMessage(`{"origin":"https://portale.example","topOrigin":""}`), crs.ErrOriginDenied},
+		{connectMessage(`{"origin":"https://blocked.example"}`), crs.ErrOriginDenied},
+		{connectMessage(`{"origin":"https://unknown.example","topOrigin":"https://blocked.example"}`), crs.ErrOriginDenied},
+		{connectMessage(`{"origin":"http://portale.example"}`), crs.ErrOriginDenied},
+		{connectMessage(`{"origin":"https://Portale.example"}`), crs.ErrOriginDenied},
+		{connectMessage(`{"origin":"null"}`), crs.ErrOriginDenied},
+		{connectMessage(`{}`), crs.ErrInvalidRequest},
+		{connectMessage(`{"origin":1}`), crs.ErrInvalidRequest},
+		{connectMessage(`{"origin":"https://portale.example","__proto__":{}}`), crs.ErrInvalidRequest},
+		{connectMessage(`{"origin":"https://portale.example","origin":"https://altro.example"}`), crs.ErrInvalidRequest},
+		{`{"jsonrpc":"2.0","id":1,"method":"hello","params":{"client":"crs.js/1.0","protocol":1}}`, crs.ErrInvalidRequest},
+		{`connect`, crs.ErrInvalidRequest},
+		{``, crs.ErrInvalidRequest},
+	} {
+		w := newWorld(t, func(w *world) { w.sites.set("https://blocked.example", crs.SiteBlocked) })
+		f := w.native("")
+		f.send(test.first)
+		if m := f.read(); m.code() != test.want {
+			t.Errorf("%s: %q, not %q", test.first, m.code(), test.want)
+		}
+		if test.want != "" {
+			f.ends()
+		} else {
+			f.send(connectMessage(`{"origin":"` + other + `"}`))
+			if m := f.read(); m.code() != crs.ErrInvalidRequest {
+				t.Errorf("a second connect: %q", m.code())
+			}
+		}
+		if w.ui.log() != "" || w.cards.looked() != 0 {
+			t.Errorf("%s: asked %q, %d looks at the cards", test.first, w.ui.log(), w.cards.looked())
+		}
+	}
+	w := newWorld(t)
+	c := w.dial(portale)
+	c.send(connectMessage(`{"origin":"` + other + `"}`))
+	if m := c.read(); m.code() != crs.ErrInvalidRequest {
+		t.Errorf("connect by a page: %q", m.code())
+	}
+}
+
+// TestT05TopAndProgram: the question names the page around, and the program that is no browser;
+// a page around that the user blocks meanwhile ends it.
+func TestT05TopAndProgram(t *testing.T) {
+	t.Parallel()
+	var asked crs.Prompt
+	w := newWorld(t, func(w *world) {
+		w.Limits.Question = time.Nanosecond
+		w.ui.allow = func(_ context.Context, p crs.Prompt) (bool, error) { asked = p; return true, nil }
+	})
+	f := w.native("/home/x/y")
+	f.send(connectMessage(`{"origin":"https://unknown.example","topOrigin":"` + portale + `"}`))
+	f.read()
+	authenticate := fmt.Sprintf(`{"jsonrpc":"2.0","id":2,"method":"authenticate","params":{"challenge":%q}}`, challenge())
+	login := func() (m message) {
+		f.send(authenticate)
+		for m = f.read(); m.Method == "progress"; m = f.read() {
+		}
+		return m
+	}
+	if m := login(); m.code() != "" || asked.Top.String() != portale || asked.Program != "/home/x/y" {
+		t.Errorf("%q, asked %+v", m.code(), asked)
+	}
+	w.sites.set(portale, crs.SiteBlocked)
+	if m := login(); m.code() != crs.ErrOriginDenied {
+		t.Errorf("within a blocked page: %q", m.code())
+	}
+}
+
+// TestT31OtherProgram: a program that sends a browser's Origin is named.
+func TestT31OtherProgram(t *testing.T) {
+	t.Parallel()
+	var asked crs.Prompt
+	w := newWorld(t, func(w *world) {
+		w.ui.allow = func(_ context.Context, p crs.Prompt) (bool, error) { asked = p; return true, nil }
+	})
+	w.dial("https://unknown.example").login("")
+	if !strings.HasSuffix(asked.Program, ".test") {
+		t.Errorf("the program that asks: %q", asked.Program)
+	}
+}
+
+// TestT25Frames: whatever comes in frames is answered or ends the connection, and the next client
+// is served.
+func TestT25Frames(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(w *world) { w.Limits.MessageBurst, w.Limits.MessageWait = 20, time.Nanosecond })
+	first := connectMessage(`{"origin":"` + portale + `"}`)
+	frame := func(n uint32, body string) string {
+		return string(binary.NativeEndian.AppendUint32(nil, n)) + body
+	}
+	for name, raw := range map[string]string{
+		"4 GiB": frame(1<<32-1, "x"), "too long": frame(64<<10+1, "x"), "a big-endian length": "\x00\x00\x00\x20{}",
+	} {
+		for _, connected := range []bool{false, true} {
+			f := w.native("")
+			if connected {
+				f.send(first)
+				f.read()
+			}
+			f.conn.Write([]byte(raw)[:4])
+			if m := f.read(); m.code() != crs.ErrInvalidRequest {
+				t.Errorf("%s: %q", name, m.code())
+			}
+			f.ends()
+		}
+	}
+	f := w.native("")
+	f.conn.Write([]byte(frame(100, "{")))
+	f.conn.Close() // in the middle
+	<-f.gone
+
+	f = w.native("")
+	hello := `{"jsonrpc":"2.0","id":2,"method":"hello","params":{"client":"x","protocol":1}}`
+	go f.conn.Write([]byte(frame(uint32(len(first)), first) + frame(uint32(len(hello)), hello)))
+	if a, b := f.read(), f.read(); a.code() != "" || b.code() != "" {
+		t.Errorf("two in one write: %q, %q", a.code(), b.code())
+	}
+	go func() {
+		for range 1000 {
+			if writeFrame(f.conn, []byte(hello)) != nil {
+				return
+			}
+		}
+	}()
+	answers := 0
+	for m := f.read(); m.code() == ""; m = f.read() {
+		answers++
+	}
+	if answers > 40 {
+		t.Errorf("%d answers to a flood", answers)
+	}
+	<-f.gone
+
+	var full []*framed
+	for range 5 {
+		f := w.native("")
+		f.send(first)
+		full = append(full, f)
+	}
+	busy := 0
+	for _, f := range full {
+		if f.read().code() == crs.ErrBusy {
+			busy++
+		}
+	}
+	if busy != 1 {
+		t.Errorf("%d of 5 connections of an origin were refused", busy)
+	}
+}
+
+// TestRelay: a service that ends is answered for.
+func TestRelay(t *testing.T) {
+	t.Parallel()
+	browser, host := net.Pipe()
+	service, theirs := net.Pipe()
+	done := make(chan error, 1)
+	go func() { done <- Relay(host, theirs) }()
+	ask := `{"jsonrpc":"2.0","id":7,"method":"authenticate","params":{}}`
+	go writeFrame(browser, []byte(ask))
+	if b, err := readFrame(service, maxReply); string(b) != ask {
+		t.Fatalf("%s, %v", b, err)
+	}
+	began := time.Now()
+	service.Close()
+	b, err := readFrame(browser, maxReply)
+	if err != nil || !bytes.Contains(b, []byte(`"id":7`)) || !bytes.Contains(b, []byte(`"internal"`)) || time.Since(began) > time.Second {
+		t.Errorf("%s, %v", b, err)
+	}
+	if <-done == nil {
+		t.Error("no error")
+	}
+	browser.Close()
+}
+
+func FuzzConnect(f *testing.F) {
+	f.Add([]byte("\x02\x00\x00\x00{}"))
+	m := connectMessage(`{"origin":"https://portale.example","topOrigin":"https://altro.example"}`)
+	f.Add(append(binary.NativeEndian.AppendUint32(nil, uint32(len(m))), m...))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		message, err := readFrame(bytes.NewReader(b), 64<<10)
+		if err != nil {
+			if message != nil {
+				t.Error("a message beside an error")
+			}
+			return
+		}
+		var again bytes.Buffer
+		writeFrame(&again, message)
+		if !bytes.Equal(again.Bytes(), b[:again.Len()]) {
+			t.Error("written again it is another frame")
+		}
+		_, origin, top, err := parseConnect(message, 0)
+		if (err == nil) == origin.IsZero() || err != nil && !top.IsZero() {
+			t.Errorf("%q in %q, %v", origin, top, err)
+		}
+	})
+}
