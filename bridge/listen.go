@@ -12,7 +12,7 @@ import (
 var ports = [...]int{27770, 27771, 27772}
 
 // Listener is the bridge's port on the loopback interface: one port, on 127.0.0.1 and, where
-// IPv6 exists, on ::1, because a page may name either, and "localhost" may mean either.
+// IPv6 exists, on ::1, because a page may name either, and "localhost" may mean either. The zero value is no port at all.
 type Listener struct {
 	each []net.Listener
 }
@@ -64,11 +64,21 @@ func listenOn(addr string) (*Listener, error) {
 	return &Listener{each: []net.Listener{one}}, nil
 }
 
-// Port returns the port that was bound.
-func (l *Listener) Port() int { return l.each[0].Addr().(*net.TCPAddr).Port }
+// Port returns the port that was bound, 0 for a zero Listener.
+func (l *Listener) Port() int {
+	if l.each == nil {
+		return 0
+	}
+	return l.each[0].Addr().(*net.TCPAddr).Port
+}
 
-// Addr returns the first address that was bound, as in "127.0.0.1:27770".
-func (l *Listener) Addr() string { return l.each[0].Addr().String() }
+// Addr returns the first address that was bound, as in "127.0.0.1:27770", "" for a zero Listener.
+func (l *Listener) Addr() string {
+	if l.each == nil {
+		return ""
+	}
+	return l.each[0].Addr().String()
+}
 
 // Close gives the port back.
 func (l *Listener) Close() error {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/bridge"
@@ -41,7 +43,7 @@ func nativeHost(ctx context.Context, args []string) error {
 		io.Reader
 		io.Writer
 	}{os.Stdin, os.Stdout}
-	service, err := owner.DialPortal(ctx)
+	service, err := dialService(ctx)
 	switch {
 	case errors.Is(err, owner.ErrOtherProgram): // one of the two was updated
 		return errors.Join(err, bridge.Refuse(page, crs.ErrUnsupportedVersion))
@@ -50,4 +52,27 @@ func nativeHost(ctx context.Context, args []string) error {
 	}
 	defer context.AfterFunc(ctx, func() { service.Close() })()
 	return bridge.Relay(page, service)
+}
+
+// dialService connects to the service. Where none runs it starts one that ends some time after its
+// last browser. That is a process of its own, because a browser kills its native host two seconds
+// after the page was closed, and a card may just be comparing a PIN.
+func dialService(ctx context.Context) (net.Conn, error) {
+	conn, err := owner.DialPortal(ctx)
+	if !errors.Is(err, owner.ErrNoService) {
+		return conn, err
+	}
+	if _, _, err := spawnService("--for-browsers", "--log", "warn"); err != nil {
+		return nil, err
+	}
+	// Another native host may have started one too: the lock leaves one of them.
+	for end := time.Now().Add(startTime); errors.Is(err, owner.ErrNoService) && time.Now().Before(end); {
+		select {
+		case <-time.After(2 * time.Millisecond):
+			conn, err = owner.DialPortal(ctx)
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return conn, err
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -161,4 +162,74 @@ func TestNativeLogin(t *testing.T) {
 		e.to.Close()
 		e.ends()
 	}
+}
+
+// TestNativeWithoutService: where no service runs two tabs share one that their native hosts
+// started; it has no port, and ends after them.
+func TestNativeWithoutService(t *testing.T) {
+	h := newHome(t)
+	one, two := h.startHost(t), h.startHost(t)
+	for _, e := range []*extension{one, two} {
+		e.connect(portale)
+		e.send(helloRequest)
+		e.must(`"protocol":1`)
+	}
+	if _, err := tryOpen(t, portale); err == nil {
+		t.Error("the port is open")
+	}
+	one.to.Close()
+	one.ends()
+	two.send(helloRequest)
+	two.must(`"protocol":1`)
+	two.to.Close()
+	two.ends()
+	lock := string(h) + "/run/crs/portal.sock"
+	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(lock); err != nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("the service outlives its browsers")
+		}
+	}
+}
+
+// TestNativeServiceKilled: a service that is killed in the middle of a login is answered for, and
+// the next login finds another one.
+func TestNativeServiceKilled(t *testing.T) {
+	h := newHome(t)
+	serve := h.serve(t)
+	e := h.startHost(t)
+	e.connect(portale)
+	e.send(loginRequest)
+	e.must(`"consent"`)
+	began := time.Now()
+	serve.stop(syscall.SIGKILL)
+	e.must(`"internal"`)
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("noticed after %v", took)
+	}
+	e.ends()
+	h.serve(t)
+	e = h.startHost(t)
+	e.connect(portale)
+}
+
+// TestNativeFigures logs how long a native host takes from its start to its first answer.
+func TestNativeFigures(t *testing.T) {
+	h := newHome(t)
+	h.serve(t)
+	var all []time.Duration
+	for range 11 {
+		began := time.Now()
+		e := h.startHost(t)
+		e.connect(portale)
+		e.send(helloRequest)
+		e.must(`"protocol":1`)
+		all = append(all, time.Since(began))
+		e.to.Close()
+		e.ends()
+	}
+	slices.Sort(all)
+	t.Logf("start to hello: median %v, slowest %v", all[5], all[10])
 }

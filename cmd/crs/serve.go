@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/crs-bridge/crs"
@@ -21,6 +23,7 @@ func serve(ctx context.Context, args []string) error {
 	uiMode := f.String("ui", "auto", catalog.Say("flag.ui"))
 	listen := f.String("listen", "", catalog.Say("flag.listen"))
 	level := f.String("log", "info", catalog.Say("flag.log"))
+	forBrowsers := f.Bool("for-browsers", false, catalog.Say("flag.forbrowsers"))
 	developer := f.Int("developer", 0, catalog.Say("flag.developer"))
 	if _, err := parse(f, args, 0, 0); err != nil {
 		return err
@@ -52,13 +55,16 @@ func serve(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	listener, err := bridge.Listen(*listen)
+	listener := &bridge.Listener{}
+	if !*forBrowsers {
+		listener, err = bridge.Listen(*listen)
+	}
 	if errors.Is(err, bridge.ErrAddress) {
 		return usageError{err}
 	} else if err != nil {
 		return told("serve.port", "detail", err.Error())
 	}
-	log.Info("listening", "address", listener.Addr(), "version", versionString())
+	log.Info("listening", "address", listener.Addr(), "version", versionString()) // "" for browsers
 	logScreen(log, ui)
 	if *developer != 0 {
 		log.Warn("developer mode: pages of this computer may ask too", "port", *developer)
@@ -99,8 +105,15 @@ func serve(ctx context.Context, args []string) error {
 	owners.Sites = ownerSites{kept}
 	owners.ChangePIN, owners.UnblockPIN = server.ChangePIN, server.UnblockPIN
 	owned := serveOwner(ctx, owners, log)
-	browsers := serveBrowsers(ctx, server, log)
+	answer := server.ServeNative
+	if *forBrowsers {
+		answer = whileUsed(answer, func() { stop(nil) })
+	}
+	browsers := serveBrowsers(ctx, answer, log)
 	server.Serve(ctx, listener)
+	if *forBrowsers {
+		<-browsers
+	}
 	stop(nil)
 	<-watched
 	<-owned
@@ -130,7 +143,7 @@ func serveOwner(ctx context.Context, s *owner.Server, log *slog.Logger) <-chan s
 }
 
 // serveBrowsers answers the browsers' native hosts until ctx ends, and closes the channel then.
-func serveBrowsers(ctx context.Context, s *bridge.Server, log *slog.Logger) <-chan struct{} {
+func serveBrowsers(ctx context.Context, serve serveNative, log *slog.Logger) <-chan struct{} {
 	ended := make(chan struct{})
 	l, err := owner.ListenPortal()
 	if err != nil {
@@ -140,9 +153,35 @@ func serveBrowsers(ctx context.Context, s *bridge.Server, log *slog.Logger) <-ch
 	}
 	go func() {
 		defer close(ended)
-		owner.ServePortal(ctx, l, log, s.ServeNative)
+		owner.ServePortal(ctx, l, log, serve)
 	}()
 	return ended
+}
+
+type serveNative = func(ctx context.Context, conn net.Conn, program func() string)
+
+// unusedTime is how long a service for browsers alone waits for the next one.
+const unusedTime = 5 * time.Second
+
+// whileUsed calls unused when no browser was connected for some time.
+func whileUsed(serve serveNative, unused func()) serveNative {
+	var mu sync.Mutex
+	connected := 0
+	end := time.AfterFunc(unusedTime, unused)
+	count := func(n int) {
+		mu.Lock()
+		defer mu.Unlock()
+		if connected += n; connected == 0 {
+			end.Reset(unusedTime)
+		} else {
+			end.Stop()
+		}
+	}
+	return func(ctx context.Context, conn net.Conn, program func() string) {
+		count(1)
+		defer count(-1)
+		serve(ctx, conn, program)
+	}
 }
 
 // ownerSites is the user's list of sites as the tray sees it.

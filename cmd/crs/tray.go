@@ -89,32 +89,10 @@ const startTime = 10 * time.Second
 // startService starts the service in the background, where it outlives this program, and returns
 // when it answers. What it logs goes to a file, for when it does not.
 func startService(ctx context.Context, link *owner.Link) error {
-	self, err := os.Executable()
+	path, ended, err := spawnService()
 	if err != nil {
 		return err
 	}
-	dir, err := state.RuntimeDir()
-	if err != nil {
-		return err
-	}
-	path := filepath.Join(dir, "serve.log")
-	log, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	defer log.Close()
-	service := exec.Command(self, "serve")
-	service.Args[0] = os.Args[0]
-	service.Stderr = log
-	service.SysProcAttr = onItsOwn()
-	if err := service.Start(); err != nil {
-		return err
-	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		service.Wait()
-	}()
 	for timer := time.After(startTime); ; {
 		_, answers, changed := link.Status()
 		if answers {
@@ -130,6 +108,38 @@ func startService(ctx context.Context, link *owner.Link) error {
 			return errors.Join(errors.New("the service does not answer"), link.Problem())
 		}
 	}
+}
+
+// spawnService starts the service in the background, and returns where it logs and a channel that is
+// closed when it ends.
+func spawnService(args ...string) (log string, ended <-chan struct{}, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", nil, err
+	}
+	dir, err := state.RuntimeDir()
+	if err != nil {
+		return "", nil, err
+	}
+	log = filepath.Join(dir, "serve.log")
+	file, err := os.OpenFile(log, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return "", nil, err
+	}
+	defer file.Close()
+	service := exec.Command(self, append([]string{"serve"}, args...)...)
+	service.Args[0] = os.Args[0]
+	service.Stderr = file
+	service.SysProcAttr = onItsOwn()
+	if err := service.Start(); err != nil {
+		return "", nil, err
+	}
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		service.Wait()
+	}()
+	return log, gone, nil
 }
 
 // lastLine is why a program that wrote to this file ended.
