@@ -167,3 +167,49 @@ func dialEcho(b *testing.B) *websocket.Conn {
 	b.Cleanup(func() { ws.Close(); l.Close() })
 	return ws
 }
+
+// BenchmarkNativeLogin is BenchmarkLogin over native messaging's frames and a Unix socket.
+func BenchmarkNativeLogin(b *testing.B) {
+	w := newWorld(b, unlimited, func(w *world) {
+		w.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	})
+	card := &timedCard{testCard: w.card}
+	w.cards.set(crs.Reader{Name: "reader", Card: card})
+	l, err := net.Listen("unix", b.TempDir()+"/portal.sock")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		if conn, err := l.Accept(); err == nil {
+			w.ServeNative(context.Background(), conn, aBrowser)
+		}
+	}()
+	conn, err := net.Dial("unix", l.Addr().String())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { conn.Close(); <-served }()
+	from := bufio.NewReader(conn)
+	writeFrame(conn, []byte(`{"jsonrpc":"2.0","id":1,"method":"connect","params":{"origin":"`+portale+`"}}`))
+	readFrame(from, maxReply)
+	var overheads []time.Duration
+	for b.Loop() {
+		card.spent = 0
+		began := time.Now()
+		writeFrame(conn, []byte(`{"jsonrpc":"2.0","id":1,"method":"authenticate","params":{"challenge":"`+challenge()+`"}}`))
+		for {
+			message, err := readFrame(from, maxReply)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if len(message) > 500 {
+				break
+			}
+		}
+		overheads = append(overheads, time.Since(began)-card.spent)
+	}
+	b.ReportMetric(float64(median(overheads).Microseconds()), "µs-median-overhead")
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"slices"
@@ -232,4 +233,42 @@ func TestNativeFigures(t *testing.T) {
 	}
 	slices.Sort(all)
 	t.Logf("start to hello: median %v, slowest %v", all[5], all[10])
+}
+
+// TestT26OtherCaller: no other extension, no other program at the socket, and no service that is
+// another program is spoken with.
+func TestT26OtherCaller(t *testing.T) {
+	h := newHome(t)
+	serve := h.serve(t)
+	for _, args := range [][]string{
+		{"chrome-extension://aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/"},
+		{"native-host"},
+		{"/home/it.crs.bridge.json", "other@example.org"},
+	} {
+		e := h.startHost(t, args...)
+		if m, ok := e.read(); ok {
+			t.Errorf("%q is answered %s", args, m)
+		}
+		e.ends()
+	}
+	conn, err := net.Dial("unix", string(h)+"/run/crs/portal.sock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(patience))
+	if n, err := conn.Read(make([]byte, 1)); n > 0 || err == nil {
+		t.Error("this test is answered, which is another program's file")
+	}
+	serve.stop(syscall.SIGTERM)
+
+	l, err := net.Listen("unix", string(h)+"/run/crs/portal.sock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	e := h.startHost(t)
+	e.send(`{"jsonrpc":"2.0","id":"c","method":"connect","params":{"origin":"https://portale.example"}}`)
+	e.must(`"unsupported_version"`)
+	e.ends()
 }
