@@ -38,8 +38,8 @@ type place struct {
 	browser string
 	firefox bool
 	path    string
-	key     string // Windows: the registry key that names the file
 	root    string // the directory above which nothing is removed
+	windowsKey
 }
 
 func (p place) manifest(program string) manifest {

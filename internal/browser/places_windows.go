@@ -8,6 +8,9 @@ import (
 	"golang.org/x/sys/windows/registry"
 )
 
+// windowsKey is the registry key that names the file.
+type windowsKey struct{ key string }
+
 // places are the registry keys in which browsers look for manifests, which are files of our own.
 // Brave, Opera and Vivaldi read Chrome's.
 func places() ([]place, error) {
@@ -27,8 +30,8 @@ func places() ([]place, error) {
 	} {
 		all = append(all, place{
 			browser: b.browser, firefox: b.firefox, root: base,
-			path: filepath.Join(base, "crs", "browsers", b.file, HostName+".json"),
-			key:  `Software\` + b.key + `\NativeMessagingHosts\` + HostName,
+			path:       filepath.Join(base, "crs", "browsers", b.file, HostName+".json"),
+			windowsKey: windowsKey{`Software\` + b.key + `\NativeMessagingHosts\` + HostName},
 		})
 	}
 	return all, nil
