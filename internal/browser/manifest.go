@@ -39,7 +39,6 @@ type place struct {
 	firefox bool
 	path    string
 	root    string // the directory above which nothing is removed
-	windowsKey
 }
 
 func (p place) manifest(program string) manifest {

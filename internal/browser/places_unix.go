@@ -45,9 +45,6 @@ func places() ([]place, error) {
 		path: filepath.Join(home, firefox, HostName+".json")}), nil
 }
 
-// windowsKey is nothing here: browsers find the file by its place.
-type windowsKey struct{}
-
 func (p place) registered(s State) (State, error) { return s, nil }
 func (p place) register() error                   { return nil }
 func (p place) unregister() error                 { return nil }

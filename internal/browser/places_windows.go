@@ -8,8 +8,15 @@ import (
 	"golang.org/x/sys/windows/registry"
 )
 
-// windowsKey is the registry key that names the file.
-type windowsKey struct{ key string }
+// keys are where browsers look in the registry of the user.
+var keys = map[string]string{
+	"Google Chrome": `Google\Chrome`, "Chromium": "Chromium", "Microsoft Edge": `Microsoft\Edge`, "Firefox": "Mozilla",
+}
+
+// key is the registry key that names the file.
+func (p place) key() string {
+	return `Software\` + keys[p.browser] + `\NativeMessagingHosts\` + HostName
+}
 
 // places are the registry keys in which browsers look for manifests, which are files of our own.
 // Brave, Opera and Vivaldi read Chrome's.
@@ -20,18 +27,17 @@ func places() ([]place, error) {
 	}
 	var all []place
 	for _, b := range []struct {
-		browser, key, file string
-		firefox            bool
+		browser, file string
+		firefox       bool
 	}{
-		{"Google Chrome", `Google\Chrome`, "chrome", false},
-		{"Chromium", "Chromium", "chromium", false},
-		{"Microsoft Edge", `Microsoft\Edge`, "edge", false},
-		{"Firefox", "Mozilla", "firefox", true},
+		{"Google Chrome", "chrome", false},
+		{"Chromium", "chromium", false},
+		{"Microsoft Edge", "edge", false},
+		{"Firefox", "firefox", true},
 	} {
 		all = append(all, place{
 			browser: b.browser, firefox: b.firefox, root: base,
-			path:       filepath.Join(base, "crs", "browsers", b.file, HostName+".json"),
-			windowsKey: windowsKey{`Software\` + b.key + `\NativeMessagingHosts\` + HostName},
+			path: filepath.Join(base, "crs", "browsers", b.file, HostName+".json"),
 		})
 	}
 	return all, nil
@@ -39,7 +45,7 @@ func places() ([]place, error) {
 
 // registered is the state of a manifest, given that of its file.
 func (p place) registered(file State) (State, error) {
-	k, err := registry.OpenKey(registry.CURRENT_USER, p.key, registry.QUERY_VALUE)
+	k, err := registry.OpenKey(registry.CURRENT_USER, p.key(), registry.QUERY_VALUE)
 	if errors.Is(err, registry.ErrNotExist) {
 		if file == Installed {
 			return Outdated, nil
@@ -61,7 +67,7 @@ func (p place) registered(file State) (State, error) {
 }
 
 func (p place) register() error {
-	k, _, err := registry.CreateKey(registry.CURRENT_USER, p.key, registry.SET_VALUE)
+	k, _, err := registry.CreateKey(registry.CURRENT_USER, p.key(), registry.SET_VALUE)
 	if err != nil {
 		return err
 	}
@@ -70,7 +76,7 @@ func (p place) register() error {
 }
 
 func (p place) unregister() error {
-	err := registry.DeleteKey(registry.CURRENT_USER, p.key)
+	err := registry.DeleteKey(registry.CURRENT_USER, p.key())
 	if errors.Is(err, registry.ErrNotExist) {
 		return nil
 	}
