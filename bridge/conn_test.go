@@ -208,14 +208,22 @@ func TestSilentPeer(t *testing.T) {
 func TestPageClosedWhilePINDialogIsOpen(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	closed := make(chan struct{})
+	open, closed := make(chan struct{}), make(chan struct{})
 	w.ui.pin = func(ctx context.Context, _ crs.PINPrompt) (*crs.PIN, error) {
+		close(open)
 		defer close(closed)
 		return nil, never(ctx)
 	}
 	c := w.dial(portale)
 	c.authenticate(1, "")
 	for c.read().Params.State != "pin" {
+	}
+	// The page is told before the dialog opens. One that goes in between sees none: see
+	// TestPageClosedBeforePINDialog.
+	select {
+	case <-open:
+	case <-time.After(20 * time.Second):
+		t.Fatal("no dialog opens")
 	}
 	c.ws.Close()
 	select {
@@ -230,5 +238,27 @@ func TestPageClosedWhilePINDialogIsOpen(t *testing.T) {
 	}
 	if !strings.Contains(w.logs.String(), "code=gone") {
 		t.Errorf("log:\n%s", w.logs)
+	}
+}
+
+// A page that goes after it was told of the PIN, and before the dialog, opens none.
+func TestPageClosedBeforePINDialog(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	o, err := crs.ParseOrigin(portale)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, hangUp := context.WithCancelCause(t.Context())
+	_, err = w.login(ctx, loginRequest{
+		origin: o, program: aBrowser, challenge: challenge(), service: t.Context(),
+		progress: func(s state) {
+			if s == statePIN {
+				hangUp(errGone)
+			}
+		},
+	})
+	if _, signs := w.card.used(); !errors.Is(err, errGone) || signs != 0 || w.ui.log() != "" {
+		t.Errorf("%v, %d calls of Sign, asked %q", err, signs, w.ui.log())
 	}
 }
