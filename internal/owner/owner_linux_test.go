@@ -235,9 +235,9 @@ func TestOwnerMethods(t *testing.T) {
 	}
 }
 
-// A copy of this program is another file, and so another program.
-func TestOnlyThisProgramAttaches(t *testing.T) {
-	s := newService(t)
+// otherProgram returns a copy of this program, which is another file, and so another program.
+func otherProgram(t *testing.T) string {
+	t.Helper()
 	self, err := os.ReadFile("/proc/self/exe")
 	if err != nil {
 		t.Fatal(err)
@@ -246,6 +246,13 @@ func TestOnlyThisProgramAttaches(t *testing.T) {
 	if err := os.WriteFile(copied, self, 0o700); err != nil {
 		t.Fatal(err)
 	}
+	return copied
+}
+
+// Another program is no tray.
+func TestOnlyThisProgramAttaches(t *testing.T) {
+	s := newService(t)
+	copied := otherProgram(t)
 	for _, test := range []struct{ program, how, want string }{
 		{copied, "tray", ErrOtherProgram.Error()},    // the tray finds that the service is another program
 		{copied, "unasked", ErrOtherProgram.Error()}, // and the service that the tray is
@@ -333,13 +340,9 @@ func TestMalformedFrames(t *testing.T) {
 	}
 }
 
-// TestT08OwnerSocket: the socket is the user's alone, and were it not, another user is told nothing.
-func TestT08OwnerSocket(t *testing.T) {
-	s := newService(t)
-	path, err := socketPath(ownerSocket)
-	if err != nil {
-		t.Fatal(err)
-	}
+// openToAll checks that a socket is the user's alone, and lets everybody at it.
+func openToAll(t *testing.T, path string) {
+	t.Helper()
 	for path, want := range map[string]os.FileMode{path: 0o600, filepath.Dir(path): 0o700} {
 		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
 			t.Errorf("%v, %v, want %v", info.Mode(), err, want)
@@ -352,11 +355,26 @@ func TestT08OwnerSocket(t *testing.T) {
 	if opened != nil {
 		t.Fatal(opened)
 	}
+}
+
+// asUser returns what the socket answers to a program of this user.
+func asUser(uid uint32, path string) ([]byte, error) {
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), "CRS_TEST_CLIENT=another user", "CRS_TEST_SOCKET="+path)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	return cmd.CombinedOutput()
+}
+
+// TestT08OwnerSocket: the socket is the user's alone, and were it not, another user is told nothing.
+func TestT08OwnerSocket(t *testing.T) {
+	s := newService(t)
+	path, err := socketPath(ownerSocket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	openToAll(t, path)
 	for uid, want := range map[uint32]string{uint32(os.Getuid()): `"id":1`, 1234: ""} {
-		cmd := exec.Command("/proc/self/exe")
-		cmd.Env = append(os.Environ(), "CRS_TEST_CLIENT=another user", "CRS_TEST_SOCKET="+path)
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
-		out, err := cmd.CombinedOutput()
+		out, err := asUser(uid, path)
 		if err != nil || !strings.Contains(string(out), want) || want == "" && len(out) != 0 {
 			t.Errorf("user %d: %q, %v", uid, out, err)
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -20,8 +21,8 @@ import (
 	"github.com/crs-bridge/crs/internal/testns"
 )
 
-// TestMain is also another program, for a test: one that attaches, as a tray does or not, or one
-// of another user.
+// TestMain is also another program, for a test: one that attaches, as a tray does or not, a native
+// host, or one of another user.
 func TestMain(m *testing.M) {
 	ctx := context.Background()
 	switch os.Getenv("CRS_TEST_CLIENT") {
@@ -35,12 +36,19 @@ func TestMain(m *testing.M) {
 		}
 		fmt.Println(err)
 		os.Exit(0)
+	case "native host":
+		conn, err := DialPortal(ctx)
+		if err == nil {
+			_, err = io.Copy(os.Stdout, conn)
+		}
+		fmt.Println(err)
+		os.Exit(0)
 	case "another user":
 		fmt.Print(askRaw(os.Getenv("CRS_TEST_SOCKET")))
 		os.Exit(0)
 	}
 	if os.Getuid() != 0 {
-		os.Exit(testns.AsRoot()) // TestT08OwnerSocket needs a second user
+		os.Exit(testns.AsRoot()) // TestT08OwnerSocket and TestT08PortalSocket need a second user
 	}
 	goleak.VerifyTestMain(m)
 }
