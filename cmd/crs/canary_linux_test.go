@@ -2,10 +2,13 @@ package main
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -55,34 +58,15 @@ func TestT24NothingPersonalIsWritten(t *testing.T) {
 
 	// The dialogs name the holder, as they must; the log must not.
 	written := map[string][]byte{"stdout": []byte(serve.stdout.String()), "stderr": []byte(serve.stderr.String())}
-	var log []string
-	for line := range strings.Lines(serve.stderr.String()) {
-		if strings.Contains(line, "time=") {
-			log = append(log, line[strings.Index(line, "time="):])
-		}
-	}
-	err = filepath.WalkDir(string(h), func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || !entry.Type().IsRegular() {
-			return err
-		}
-		written[path], err = os.ReadFile(path)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	log := serve.log()
+	maps.Copy(written, h.files(t))
 
-	certificate := person.Certificate
-	never := map[string][]byte{
+	never := personal(person)
+	maps.Copy(never, map[string][]byte{
 		"the PIN": []byte(testPIN), "the wrong PIN": []byte(wrongPIN),
 		"the PUK": []byte(testPUK), "the wrong PUK": []byte(wrongPUK), "the new PIN": []byte(freshPIN),
-		"the codice fiscale": []byte(person.Data.CodiceFiscale), "the card id": []byte(person.CardID),
-		"the address":       []byte(person.Data.ResidenceAddress),
-		"the common name":   []byte(certificate.Subject.CommonName),
-		"the subject":       certificate.RawSubject,
-		"the certificate":   certificate.Raw[len(certificate.Raw)-64:], // the issuer's signature
 		"the personal data": first.personalData[6:60],
-	}
+	})
 	for name, l := range map[string]login{"first": first, "second": second} {
 		never["the challenge of the "+name+" login"] = []byte(l.challenge.String())
 		never["the signature of the "+name+" login"] = l.token.Signature
@@ -97,7 +81,7 @@ func TestT24NothingPersonalIsWritten(t *testing.T) {
 	}
 	for where, text := range written {
 		if where == "stderr" {
-			text = []byte(strings.Join(log, ""))
+			text = []byte(log)
 		}
 		if form := holds(text, []byte(person.Data.Surname)); form != "" {
 			t.Errorf("%s holds the surname, as %s", where, form)
@@ -105,15 +89,110 @@ func TestT24NothingPersonalIsWritten(t *testing.T) {
 	}
 
 	// All that was true of something: the log, the dialogs and a file are there.
-	if holds(written["stderr"], []byte(person.Data.Surname)) == "" || len(log) < 20 ||
+	if holds(written["stderr"], []byte(person.Data.Surname)) == "" || strings.Count(log, "\n") < 20 ||
 		holds(written[filepath.Join(string(h), "state/crs/sites.json")], []byte(portale)) == "" ||
 		holds(written[filepath.Join(string(h), "state/crs/tries.json")], []byte("{")) == "" {
-		t.Errorf("%d lines of log, %d files: the search finds nothing where something is", len(log), len(written)-2)
+		t.Errorf("%d lines of log, %d files: the search finds nothing where something is", strings.Count(log, "\n"), len(written)-2)
 	}
 	for _, spy := range []string{"ins=20", "code=ok", "code=user_cancelled", "code=card_error", "code=pin_blocked"} {
-		if !strings.Contains(strings.Join(log, ""), spy) {
+		if !strings.Contains(log, spy) {
 			t.Errorf("the log does not tell %q", spy)
 		}
+	}
+}
+
+// TestT24NativeWritesNothing runs logins through a native host, whose service tells all it can, and
+// searches what both wrote.
+func TestT24NativeWritesNothing(t *testing.T) {
+	h := newHome(t)
+	serve := h.serve(t, "--log", "debug")
+	person, err := virtualcard.NewPerson(virtualcard.Identity{GivenName: "ADA", Surname: "CANARINIZZI"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	card := insert(t, virtualcard.Config{Person: person, PIN: testPIN})
+	serve.next(cardReady)
+	never := personal(person)
+	never["the PIN"], never["the wrong PIN"] = []byte(testPIN), []byte(wrongPIN)
+
+	e := h.startHost(t)
+	e.connect(portale)
+	e.send(helloRequest)
+	e.must(`"protocol":1`)
+	id := 10
+	login := func(answers ...string) (reply string) {
+		t.Helper()
+		random := make([]byte, 32)
+		rand.Read(random)
+		challenge := base64.StdEncoding.EncodeToString(random)
+		id++
+		never[fmt.Sprintf("challenge %d", id)] = []byte(challenge)
+		serve.answer(answers...)
+		e.send(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"authenticate","params":{"challenge":%q,"personalData":true}}`, id, challenge))
+		for reply = e.must(""); strings.Contains(reply, `"method":"progress"`); reply = e.must("") {
+		}
+		return reply
+	}
+	var result struct {
+		Result struct {
+			Token        json.RawMessage
+			PersonalData []byte
+		}
+	}
+	if reply := login("s", "s", wrongPIN, testPIN); json.Unmarshal([]byte(reply), &result) != nil || len(result.Result.PersonalData) == 0 {
+		t.Fatalf("login with personal data: %.200s", reply)
+	}
+	token, err := crs.ParseToken(result.Result.Token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	never["the signature"], never["the token"] = token.Signature, result.Result.Token
+	never["the personal data"] = result.Result.PersonalData[6:60]
+	card.Inject(virtualcard.Fault{INS: 0x2A, SW: 0x6982})
+	if reply := login("s", testPIN); !strings.Contains(reply, string(crs.ErrCard)) {
+		t.Errorf("a card that does not sign: %.200s", reply)
+	}
+	card.Inject()
+	e.send(`{"jsonrpc":"2.0","id":9,"method":"` + person.Data.CodiceFiscale + `","params":{"` + testPIN + `":"` + person.Data.Surname + `"}}`)
+	e.must(`"id":9`)
+	e.send(testPIN + person.Data.CodiceFiscale) // no JSON
+	e.must(`"invalid_request"`)
+	e.to.Close()
+	e.ends()
+	denied := h.startHost(t)
+	denied.send(`{"jsonrpc":"2.0","id":1,"method":"connect","params":{"origin":"https://` + person.Data.CodiceFiscale + `.example/"}}`)
+	denied.must(`"origin_denied"`)
+	denied.ends()
+	if code := serve.stop(syscall.SIGTERM); code != 0 {
+		t.Errorf("the service returns %d", code)
+	}
+
+	log := serve.log()
+	written := map[string][]byte{
+		"the service's stdout": []byte(serve.stdout.String()), "the service's stderr": []byte(serve.stderr.String()),
+		"the service's log": []byte(log), "the native host": []byte(e.err.String() + denied.err.String()),
+	}
+	maps.Copy(written, h.files(t))
+	for where, text := range written {
+		for what, secret := range never {
+			if form := holds(text, secret); form != "" {
+				t.Errorf("%s holds %s, as %s", where, what, form)
+			}
+		}
+		if where == "the service's stderr" {
+			continue // its dialogs name the holder
+		}
+		if form := holds(text, []byte(person.Data.Surname)); form != "" {
+			t.Errorf("%s holds the surname, as %s", where, form)
+		}
+	}
+	for _, spy := range []string{"by=extension", "reason=", "kind=unknown", "kind=malformed", "ins=20", "code=ok", "code=card_error"} {
+		if !strings.Contains(log, spy) {
+			t.Errorf("the log does not tell %q", spy)
+		}
+	}
+	if holds(written[filepath.Join(string(h), "state/crs/sites.json")], []byte(portale)) == "" {
+		t.Error("the search finds nothing where something is")
 	}
 }
 
@@ -153,8 +232,8 @@ func TestT24PINCareWritesNothing(t *testing.T) {
 		t.Errorf("%d PINs and PUKs were sent", card.Secrets())
 	}
 
-	written := h.files(t)
-	written["the terminal"] = shown
+	written := map[string][]byte{"the terminal": shown}
+	maps.Copy(written, h.files(t))
 	for where, text := range written {
 		for _, secret := range []string{testPIN, wrongPIN, puk, wrongPUK, freshPIN, lastPIN} {
 			if form := holds(text, []byte(secret)); form != "" {
@@ -170,21 +249,44 @@ func TestT24PINCareWritesNothing(t *testing.T) {
 	}
 }
 
-// files returns what the program wrote, by file.
+// log returns the lines of the log among what a service wrote.
+func (p *program) log() string {
+	var log strings.Builder
+	for line := range strings.Lines(p.stderr.String()) {
+		if i := strings.Index(line, "time="); i >= 0 {
+			log.WriteString(line[i:])
+		}
+	}
+	return log.String()
+}
+
+// files returns all files of a home.
 func (h home) files(t *testing.T) map[string][]byte {
 	t.Helper()
-	written := map[string][]byte{}
+	all := map[string][]byte{}
 	err := filepath.WalkDir(string(h), func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() {
 			return err
 		}
-		written[path], err = os.ReadFile(path)
+		all[path], err = os.ReadFile(path)
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return written
+	return all
+}
+
+// personal is what tells who a card's holder is, without the surname, which dialogs name.
+func personal(person *virtualcard.Person) map[string][]byte {
+	certificate := person.Certificate
+	return map[string][]byte{
+		"the codice fiscale": []byte(person.Data.CodiceFiscale), "the card id": []byte(person.CardID),
+		"the address":     []byte(person.Data.ResidenceAddress),
+		"the common name": []byte(certificate.Subject.CommonName),
+		"the subject":     certificate.RawSubject,
+		"the certificate": certificate.Raw[len(certificate.Raw)-64:], // the issuer's signature
+	}
 }
 
 // remembers reports whether the memory of a process holds a secret as it is. Without the shadow of
