@@ -1,5 +1,6 @@
 # make demo    a login on an embedded card: no reader, no setup
 # make crs     the program, build/crs; RELEASE=1.2.3 names it, else git does
+# make extension   the browser extension for both stores, into build
 # make test    everything that is tested, on real parts
 # make bench   the figures of the README
 # make fuzz    the parsers, for FUZZTIME each
@@ -9,7 +10,7 @@ FUZZTIME ?= 60s
 RELEASE ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 export GOFLAGS ?= -buildvcs=false
 
-.PHONY: demo crs test bench fuzz screenshots clean
+.PHONY: demo crs extension test bench fuzz screenshots clean
 
 # Not by `go run`, to which Ctrl-C is a failure.
 demo: crs
@@ -18,6 +19,9 @@ demo: crs
 crs:
 	@scripts/bootstrap demo
 	@go build -trimpath -ldflags "-s -w -X main.release=$(RELEASE)" -o build/crs ./cmd/crs
+
+extension:
+	@go run ./extension/pack build
 
 test:
 	@scripts/bootstrap test

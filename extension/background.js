@@ -1,0 +1,112 @@
+// CRS: the background of the extension. It joins a frame of a page to the program on this computer,
+// each to a process of its own. Who asks it takes from the browser, and tells the program before
+// the frame can say a word. There is nothing else in it: it reaches no network and keeps nothing.
+
+"use strict";
+
+const HOST = "it.crs.bridge";
+
+// What a page may ask the program for. "connect" says who asks, and is ours alone.
+const METHODS = new Set(["hello", "authenticate", "cancel"]);
+
+// Connections that a tab may have, and how many it may open in a while: each is a process.
+const OPEN = 4, OPENED = 10, WHILE_MS = 10_000;
+
+const WHO_MS = 1_000; // how long the top page of a tab may take to answer
+
+const connections = []; // of the last while, and those still open: {tab, since, ended}
+
+chrome.runtime.onConnect.addListener(async (page) => {
+  const self = { tab: page.sender.tab?.id, since: Date.now(), ended: false };
+  let host = null;
+  const end = (code) => {
+    if (self.ended) return;
+    self.ended = true;
+    host?.disconnect();
+    if (code) page.postMessage({ code });
+    page.disconnect();
+  };
+  page.onDisconnect.addListener(() => end());
+
+  if (!hasRoom(self)) return end("busy");
+  let origins;
+  try {
+    origins = await originsOf(page.sender);
+  } catch {
+    return end("origin_denied");
+  }
+  if (self.ended) return;
+
+  let joined = false;
+  page.onMessage.addListener((text) => {
+    const message = joined && parse(text);
+    if (message && !self.ended) host.postMessage(message);
+    else end("invalid_request");
+  });
+  host = chrome.runtime.connectNative(HOST);
+  host.onDisconnect.addListener(() => {
+    void chrome.runtime.lastError; // read, or the browser writes it to its log
+    end("bridge_unavailable");
+  });
+  host.onMessage.addListener((answer) => {
+    if (self.ended) return;
+    if (joined) return page.postMessage({ text: JSON.stringify(answer) });
+    joined = answer?.id === 0 && Boolean(answer.result);
+    if (joined) page.postMessage({ open: { allowed: answer.result.allowed === true } });
+    else end(answer?.error?.data?.code ?? "internal");
+  });
+  host.postMessage({ jsonrpc: "2.0", id: 0, method: "connect", params: origins });
+});
+
+// hasRoom bounds the processes that a tab can start, however many frames it has.
+function hasRoom(self) {
+  const old = self.since - WHILE_MS;
+  const kept = connections.filter((c) => !c.ended || c.since > old);
+  const mine = kept.filter((c) => c.tab === self.tab);
+  const room = self.tab !== undefined && mine.length < OPENED && mine.filter((c) => !c.ended).length < OPEN;
+  connections.splice(0, Infinity, ...kept, ...(room ? [self] : []));
+  return room;
+}
+
+// originsOf returns the origin of a frame and that of the page that the citizen sees in the tab.
+async function originsOf(sender) {
+  const origin = originOf(sender);
+  return { origin, topOrigin: sender.frameId === 0 ? origin : originOf(await top(sender.tab.id)) };
+}
+
+// originOf throws for whatever is no https page: a sandboxed frame is "null".
+function originOf({ origin, url }) {
+  const { protocol, origin: ofURL } = new URL(url);
+  if (protocol !== "https:" || (origin ?? ofURL) !== ofURL) throw new Error("not a page of https");
+  return ofURL;
+}
+
+const waiting = new Map(); // questions to top pages, by a number of their own
+
+// top asks the top page of a tab for a message, for its sender.
+async function top(tab) {
+  const who = crypto.randomUUID();
+  try {
+    return await new Promise((resolve, reject) => {
+      waiting.set(who, { tab, resolve });
+      setTimeout(reject, WHO_MS);
+      chrome.tabs.sendMessage(tab, { who }, { frameId: 0 }).catch(reject);
+    });
+  } finally {
+    waiting.delete(who);
+  }
+}
+
+chrome.runtime.onMessage.addListener(({ here }, sender) => {
+  const asked = waiting.get(here);
+  if (asked && sender.frameId === 0 && sender.tab?.id === asked.tab) asked.resolve(sender);
+});
+
+function parse(text) {
+  try {
+    const message = JSON.parse(text);
+    return METHODS.has(message?.method) ? message : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,132 @@
+package extension
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"io/fs"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+type manifest struct {
+	Key         string
+	Permissions []string
+	Host        []string `json:"host_permissions"`
+	Optional    []string `json:"optional_permissions"`
+	OptionalToo []string `json:"optional_host_permissions"`
+	Scripts     []struct{ Matches []string } `json:"content_scripts"`
+	External    json.RawMessage              `json:"externally_connectable"`
+	Accessible  json.RawMessage              `json:"web_accessible_resources"`
+	Policy      struct {
+		Pages string `json:"extension_pages"`
+	} `json:"content_security_policy"`
+	Browser struct {
+		Gecko struct{ ID string }
+	} `json:"browser_specific_settings"`
+}
+
+func readManifest(t *testing.T) (m manifest) {
+	t.Helper()
+	b, err := Files.ReadFile("manifest.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(b, &m); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestPack(t *testing.T) {
+	var first, second bytes.Buffer
+	for _, b := range []*bytes.Buffer{&first, &second} {
+		if err := Pack(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(first.Bytes(), second.Bytes()) {
+		t.Error("two packs differ")
+	}
+	if first.Len() > 100<<10 {
+		t.Errorf("the extension has %d bytes", first.Len())
+	}
+}
+
+// The programs' manifests name the ids that these keys give.
+func TestIDs(t *testing.T) {
+	m := readManifest(t)
+	der, err := base64.StdEncoding.DecodeString(m.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var id []byte
+	for _, b := range sha256.Sum256(der) {
+		id = append(id, 'a'+b>>4, 'a'+b&15)
+	}
+	if string(id[:32]) != ChromiumID || m.Browser.Gecko.ID != FirefoxID {
+		t.Errorf("the ids are %s and %s", id[:32], m.Browser.Gecko.ID)
+	}
+}
+
+// The extension asks for as little as it can do with, and can neither load code nor reach a network.
+func TestT26Extension(t *testing.T) {
+	m := readManifest(t)
+	if !slices.Equal(m.Permissions, []string{"nativeMessaging"}) || len(m.Host)+len(m.Optional)+len(m.OptionalToo) > 0 {
+		t.Errorf("permissions %q, %q, %q, %q", m.Permissions, m.Host, m.Optional, m.OptionalToo)
+	}
+	if m.External != nil || m.Accessible != nil {
+		t.Error("pages reach into the extension")
+	}
+	if len(m.Scripts) != 1 || !slices.Equal(m.Scripts[0].Matches, []string{"https://*/*"}) {
+		t.Errorf("content scripts %+v", m.Scripts)
+	}
+	if want := "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'"; m.Policy.Pages != want {
+		t.Errorf("policy %q", m.Policy.Pages)
+	}
+	forbidden := regexp.MustCompile(`\b(eval|Function|fetch|XMLHttpRequest|WebSocket|EventSource|sendBeacon|importScripts|innerHTML|outerHTML|document\.write|insertAdjacentHTML|chrome\.(storage|cookies|scripting|webRequest))\b|\bimport\s*\(`)
+	scripts, err := fs.Glob(Files, "*.js")
+	if err != nil || len(scripts) == 0 {
+		t.Fatal(scripts, err)
+	}
+	for _, name := range scripts {
+		b, err := Files.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(b)) {
+			if code, _, _ := strings.Cut(line, "//"); forbidden.MatchString(code) {
+				t.Errorf("%s: %s", name, line)
+			}
+		}
+	}
+}
+
+// All languages say the same things, and nothing that nobody asks for.
+func TestTexts(t *testing.T) {
+	var keys []string
+	for _, lang := range []string{"it", "en", "de"} {
+		b, err := Files.ReadFile("_locales/" + lang + "/messages.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var texts map[string]struct{ Message string }
+		if err := json.Unmarshal(b, &texts); err != nil {
+			t.Fatal(lang, err)
+		}
+		have := slices.Sorted(maps.Keys(texts))
+		if keys == nil {
+			keys = have
+		}
+		if !slices.Equal(have, keys) {
+			t.Errorf("%s has the texts %q, Italian %q", lang, have, keys)
+		}
+		if n := len([]rune(texts["description"].Message)); n == 0 || n > 132 {
+			t.Errorf("%s: stores take descriptions of 132 characters, not %d", lang, n)
+		}
+	}
+}

@@ -1,0 +1,68 @@
+// CRS: what the citizen sees on the extension's button: whether the program is here, what to do if
+// not, and whether the site in the tab may ask for logins.
+
+"use strict";
+
+const say = chrome.i18n.getMessage;
+const part = (selector) => document.querySelector(selector);
+
+document.documentElement.lang = say("@@ui_locale").slice(0, 2);
+part("#program p").textContent = say("looking");
+part("#install a").textContent = say("install");
+part("#selftest a").textContent = say("selftest");
+show();
+
+async function show() {
+  const site = await siteOfTab();
+  // Without a site in the tab, some other name: joining asks nothing.
+  const { joined, allowed, code } = await ask(site ?? "https://crs-bridge.org");
+  const here = joined || code === "origin_denied";
+  const state = here ? "found" : code === "unsupported_version" ? "old" : "missing";
+  part("#program").className = here ? "good" : "bad";
+  part("#program h2").textContent = say(state);
+  part("#program p").textContent = say(`${state}Next`);
+  part("#install").hidden = here;
+  if (!site || !here) return;
+  part("#site").hidden = false;
+  part("#site h2").textContent = say("site");
+  part("#site .host").textContent = new URL(site).host;
+  part("#site .state").textContent = say(code === "origin_denied" ? "denied" : allowed ? "allowed" : "unknown");
+}
+
+// ask joins the program for a site, as the background does, and says hello.
+function ask(origin) {
+  return new Promise((resolve) => {
+    const host = chrome.runtime.connectNative("it.crs.bridge");
+    const end = (found) => {
+      resolve(found);
+      host.disconnect();
+    };
+    host.onDisconnect.addListener(() => {
+      void chrome.runtime.lastError;
+      resolve({});
+    });
+    let allowed = false;
+    host.onMessage.addListener(({ id, result, error }) => {
+      if (error) return end({ code: error.data?.code });
+      if (id === 1) return end({ joined: true, allowed });
+      allowed = result?.allowed === true;
+      host.postMessage({ jsonrpc: "2.0", id: 1, method: "hello", params: { client: "popup/1.0", protocol: 1 } });
+    });
+    host.postMessage({ jsonrpc: "2.0", id: 0, method: "connect", params: { origin, topOrigin: origin } });
+  });
+}
+
+// siteOfTab asks the page in the tab for a message, and takes the origin of its sender. A page where
+// the extension is not has none.
+async function siteOfTab() {
+  const [tab] = await chrome.tabs.query({ active: true, currentWindow: true });
+  if (!tab) return null;
+  const who = crypto.randomUUID();
+  return new Promise((resolve) => {
+    chrome.runtime.onMessage.addListener(({ here }, sender) => {
+      if (here === who && sender.frameId === 0 && sender.tab?.id === tab.id) resolve(new URL(sender.url).origin);
+    });
+    chrome.tabs.sendMessage(tab.id, { who }, { frameId: 0 }).catch(() => resolve(null));
+    setTimeout(resolve, 500, null);
+  });
+}

@@ -1,0 +1,91 @@
+// CRS: pages that use web-eid.js, as its own extension would answer them: see
+// https://github.com/web-eid/web-eid-system-architecture-doc. Only where the citizen allowed the
+// site to ask for logins before; elsewhere, and where another extension answers, this one is silent.
+
+"use strict";
+
+// The versions of Web eID that this speaks. Its library compares the first number alone.
+const WEB_EID = "2.0.0";
+
+const FOREIGN_MS = 200; // that another extension has; the library waits for a second
+const LOGIN_MS = 120_000; // unless the page says otherwise, and at most
+const LONGEST_MS = 300_000;
+
+// The library knows these codes only, and keeps what stands beside them: our own code.
+const WEB_EID_CODES = {
+  invalid_request: "NATIVE_INVALID_ARGUMENT",
+  unsupported_version: "VERSION_MISMATCH",
+  origin_denied: "USER_CANCELLED",
+  user_cancelled: "USER_CANCELLED",
+  busy: "ACTION_PENDING",
+  timeout: "USER_TIMEOUT",
+  bridge_unavailable: "NATIVE_UNAVAILABLE",
+};
+
+// A login with the first; the other two would give away the codice fiscale without a PIN, and sign
+// what a page chose. They fail, and no card is touched.
+const WEB_EID_ACTIONS = ["web-eid:status", "web-eid:authenticate", "web-eid:get-signing-certificate", "web-eid:sign"];
+
+const acknowledged = new Map(); // by action: how many answers of another extension were seen
+
+window.addEventListener("message", (event) => {
+  if (event.source !== window || event.origin !== location.origin || window.origin !== location.origin) return;
+  const action = event.data?.action;
+  if (typeof action !== "string" || !action.startsWith("web-eid:")) return;
+  if (action.endsWith("-ack")) {
+    acknowledged.set(action, (acknowledged.get(action) ?? 0) + 1);
+  } else if (WEB_EID_ACTIONS.includes(action) && clicked()) {
+    answerWebEID(event.data);
+  }
+});
+
+async function answerWebEID({ action, libraryVersion, challengeNonce, options }) {
+  const seen = acknowledged.get(action + "-ack");
+  await new Promise((resolve) => setTimeout(resolve, FOREIGN_MS));
+  if (acknowledged.get(action + "-ack") !== seen) return;
+
+  let answered = false; // with an acknowledgement: the page has heard of us
+  let timer = null;
+  const tell = (kind, fields) => window.postMessage({ ...fields, action: `${action}-${kind}` }, location.origin);
+  const finish = (kind, fields) => {
+    clearTimeout(timer);
+    if (connection?.channel === action) {
+      connection.port.disconnect();
+      connection = null;
+    }
+    if (answered) tell(kind, fields);
+  };
+  const fail = (code, message = "The CRS software did not log in.") => {
+    const known = WEB_EID_CODES[code] ?? "NATIVE_FATAL";
+    const error = { code: `ERR_WEBEID_${known}`, message, crsCode: code };
+    if (known === "VERSION_MISMATCH") error.requiresUpdate = { extension: false, nativeApp: true };
+    finish("failure", { error });
+  };
+
+  connect(action, {
+    open({ allowed }) {
+      if (!allowed) return finish();
+      // Read again: the program took its time, and the other extension may have.
+      if (acknowledged.get(action + "-ack") !== seen) return finish();
+      answered = true;
+      tell("ack");
+      if (action === "web-eid:status") return finish("success", { library: libraryVersion, extension: WEB_EID, nativeApp: WEB_EID });
+      if (action !== "web-eid:authenticate") return fail("invalid_request", "The CRS software only logs in.");
+      if (typeof challengeNonce !== "string") {
+        return finish("failure", { error: { code: "ERR_WEBEID_MISSING_PARAMETER", message: "challengeNonce is missing.", crsCode: "invalid_request" } });
+      }
+      const asked = Number(options?.userInteractionTimeout) || LOGIN_MS;
+      timer = setTimeout(() => fail("timeout"), Math.min(asked, LONGEST_MS));
+      const params = { challenge: challengeNonce };
+      if (typeof options?.lang === "string") params.lang = options.lang;
+      send(JSON.stringify({ jsonrpc: "2.0", id: 1, method: "authenticate", params }));
+    },
+    message(text) {
+      const { id, result, error } = JSON.parse(text);
+      if (id !== 1) return; // progress, of which this protocol knows nothing
+      if (error) fail(error.data?.code ?? "internal", error.message);
+      else finish("success", result.token);
+    },
+    closed: (code) => fail(code),
+  });
+}
