@@ -16,9 +16,9 @@ import (
 type manifest struct {
 	Key         string
 	Permissions []string
-	Host        []string `json:"host_permissions"`
-	Optional    []string `json:"optional_permissions"`
-	OptionalToo []string `json:"optional_host_permissions"`
+	Host        []string                     `json:"host_permissions"`
+	Optional    []string                     `json:"optional_permissions"`
+	OptionalToo []string                     `json:"optional_host_permissions"`
 	Scripts     []struct{ Matches []string } `json:"content_scripts"`
 	External    json.RawMessage              `json:"externally_connectable"`
 	Accessible  json.RawMessage              `json:"web_accessible_resources"`
