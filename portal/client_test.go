@@ -64,7 +64,7 @@ func try(t *testing.T, ctx context.Context, url, options, before string) outcome
 	script := fmt.Sprintf(`(async () => {
 		const later = window.setTimeout;
 		const seen = { States: [], Late: 0, Abort: 0 };
-		window.setTimeout = (f, ms) => later(() => { seen.Late++; f(); }, ms / 100);
+		window.setTimeout = (f, ms, ...args) => later(() => { seen.Late++; f(...args); }, ms / 100);
 		const { login, CRSError } = await import("/crs/crs.js");
 		let opened = () => {};
 		const sockets = [];
@@ -322,7 +322,7 @@ func TestClient(t *testing.T) {
 		serve(succeed, nil, nil)
 		got := try(t, ctx, url+"/policy", "", "")
 		expect(t, got, "bridge_unavailable")
-		if got.Late > 0 {
+		if got.Late > 1 { // the one of an extension that is not there
 			t.Error("it was noticed only when time was up")
 		}
 	})

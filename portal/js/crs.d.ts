@@ -45,8 +45,12 @@ export class CRSError extends Error {
 }
 
 export interface LoginOptions {
-  /** The portal's nonce for this browser and this login: 44 to 128 characters of base64. */
-  challenge: string;
+  /**
+   * The portal's nonce for this browser and this login: 44 to 128 characters of
+   * base64. A function is called when the citizen's program was reached, so that the click does not
+   * grow old while the portal answers.
+   */
+  challenge: string | (() => string | Promise<string>);
   /** Language of the bridge's dialogs; without it, that of the citizen's computer. */
   lang?: "it" | "en" | "de";
   /** Ask for the personal data on the card as well. The citizen may refuse and still log in. */
@@ -69,3 +73,20 @@ export interface LoginResult {
  * rejects with a CRSError.
  */
 export function login(options: LoginOptions): Promise<LoginResult>;
+
+/** Which ways lead from a page to the citizen's program, for a page of help. */
+export interface Ways {
+  /** The page was loaded over https. Without that, nothing else is tried. */
+  secure: boolean;
+  /** The browser extension answers. */
+  extension: boolean;
+  /** The program by way of the extension: "ready", or why not; "" without the extension. */
+  native: "ready" | Code | "";
+  /** The browser's permission to reach programs of this computer; "" where it does not ask. */
+  permission: PermissionState | "";
+  /** The program by way of the network of this computer: "ready", or why not. */
+  socket: "ready" | Code;
+}
+
+/** Tries all ways, and logs nobody in. Call it from the handler of a click. */
+export function probe(options?: Pick<LoginOptions, "signal" | "onProgress">): Promise<Ways>;

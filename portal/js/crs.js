@@ -7,10 +7,11 @@
 const PORTS = [27770, 27771, 27772];
 const PROTOCOL = 1;
 
-// How long a port may take to say hello, and how long it may while the browser is perhaps
-// asking the citizen whether this site may reach programs of this computer.
+// How long the extension has to answer, a port to say hello, and a browser that asks the citizen
+// whether this site may reach programs of this computer: as long as the citizen takes.
+const FIND_MS = 300;
 const HELLO_MS = 5_000;
-const PERMISSION_MS = 120_000;
+const PERMISSION_MS = 600_000;
 
 // What the bridge can answer; see the protocol. The client adds bridge_unavailable,
 // permission_denied and insecure_context.
@@ -29,16 +30,9 @@ export class CRSError extends Error {
 
 /** Call it from the handler of a click: the browser may ask the citizen for a permission. */
 export async function login({ challenge, lang, personalData, signal, onProgress = () => {} }) {
-  if (!window.isSecureContext) {
-    throw new CRSError("insecure_context", "The page was not loaded over https.");
-  }
-  // In a frame the citizen cannot tell whose button it is, and the bridge sees the frame's
-  // origin only.
-  if (window.top !== window) {
-    throw new CRSError("insecure_context", "The page runs in a frame.");
-  }
   const bridge = await connect(signal, onProgress);
   try {
+    if (typeof challenge === "function") challenge = await challenge();
     const result = await bridge.call("authenticate", { challenge, lang, personalData }, { onProgress });
     if (typeof result?.token !== "object" || result.token === null) throw wrongAnswer();
     return result;
@@ -47,9 +41,46 @@ export async function login({ challenge, lang, personalData, signal, onProgress 
   }
 }
 
-// connect tries one port after the other, never two at once: while the browser asks the
-// citizen about one connection, others may fail.
+/** What a page of help shows: which ways lead to the program. Call it from the handler of a click. */
+export async function probe({ signal, onProgress = () => {} } = {}) {
+  const ways = { secure: window.isSecureContext, extension: false, native: "", permission: "", socket: "" };
+  if (!ways.secure) return ways;
+  const channel = await findExtension();
+  ways.extension = Boolean(channel);
+  ways.native = await tryWay(channel && joinExtension(channel), signal);
+  ways.socket = await connectSocket(signal, onProgress).then(greeted, (error) => error.code);
+  ways.permission = await permissionState();
+  return ways;
+}
+
+const tryWay = (way, signal) => way ? greet(new Bridge(way, signal), HELLO_MS).then(greeted, (error) => error.code) : "";
+const greeted = (bridge) => (bridge.close(), "ready");
+
+// connect takes the extension, which needs no permission, or else the socket.
 async function connect(signal, onProgress) {
+  if (!window.isSecureContext) {
+    throw new CRSError("insecure_context", "The page was not loaded over https.");
+  }
+  if (signal?.aborted) throw cancelled(signal);
+  const framed = window.top !== window;
+  const channel = await findExtension();
+  if (channel) {
+    try {
+      return await greet(new Bridge(joinExtension(channel), signal), HELLO_MS);
+    } catch (error) {
+      // What the program said itself it would say by the other way too.
+      if (framed || error.code !== "bridge_unavailable") throw error;
+    }
+  }
+  // In a frame the citizen cannot tell whose button it is, and without the extension the bridge
+  // sees the frame's origin only.
+  if (framed) throw new CRSError("insecure_context", "The page runs in a frame.");
+  return connectSocket(signal, onProgress);
+}
+
+// connectSocket tries one port after the other, never two at once: while the browser asks the
+// citizen about one connection, others may fail.
+async function connectSocket(signal, onProgress) {
   let permission = await permissionState();
   if (permission === "denied") throw permissionDenied();
   if (permission === "prompt") onProgress("permission");
@@ -57,13 +88,9 @@ async function connect(signal, onProgress) {
   for (const port of PORTS) {
     let bridge;
     try {
-      bridge = new Bridge(port, signal);
-      await bridge.open(permission === "prompt" ? PERMISSION_MS : HELLO_MS);
-      const hello = await bridge.call("hello", { client: "crs.js/1.0", protocol: PROTOCOL }, { timeout: HELLO_MS });
-      if (hello?.protocol !== PROTOCOL) throw wrongAnswer();
-      return bridge;
+      bridge = new Bridge(joinSocket(port), signal);
+      return await greet(bridge, permission === "prompt" ? PERMISSION_MS : HELLO_MS);
     } catch (error) {
-      bridge?.close();
       if (error.code === "user_cancelled") throw error;
       if (error.code === "unsupported_version") failure = error;
     }
@@ -75,25 +102,104 @@ async function connect(signal, onProgress) {
   throw failure;
 }
 
+// greet returns the bridge when it has said hello.
+async function greet(bridge, timeout) {
+  try {
+    await bridge.open(timeout);
+    const hello = await bridge.call("hello", { client: "crs.js/1.0", protocol: PROTOCOL }, { timeout: HELLO_MS });
+    if (hello?.protocol !== PROTOCOL) throw wrongAnswer();
+    return bridge;
+  } catch (error) {
+    bridge.close();
+    throw error;
+  }
+}
+
+// A way leads to the bridge: it is given what to do when it is open, when a message comes, and when
+// it is closed, and returns how to send and to close.
+
+function joinSocket(port) {
+  return (on) => {
+    // Throws in browsers that take the bridge for mixed content. Nothing is to be closed then.
+    const socket = new WebSocket(`ws://127.0.0.1:${port}/v1`);
+    socket.onopen = () => on.open();
+    socket.onmessage = (event) => on.message(event.data);
+    // A connection that the page's own policy forbids ends with an error and no close.
+    socket.onclose = socket.onerror = () => on.closed();
+    return { send: (text) => socket.send(text), close: () => socket.close() };
+  };
+}
+
+function joinExtension(channel) {
+  return (on) => {
+    const stop = listen(channel, ({ action, text, code }) => {
+      if (action === "open") on.open();
+      else if (action === "message") on.message(text);
+      else if (action === "closed") on.closed(code);
+    });
+    tell(channel, "open");
+    return {
+      send: (text) => tell(channel, "send", text),
+      close: () => {
+        stop();
+        tell(channel, "close");
+      },
+    };
+  };
+}
+
+// findExtension returns the channel on which an extension of this protocol answers, or null. It does
+// within a click only.
+function findExtension() {
+  return new Promise((resolve) => {
+    const channel = crypto.randomUUID();
+    const end = (found) => {
+      clearTimeout(timer);
+      stop();
+      resolve(found);
+    };
+    const timer = setTimeout(end, FIND_MS, null);
+    const stop = listen(channel, ({ action, protocol }) => {
+      if (action === "found") end(protocol === PROTOCOL ? channel : null);
+    });
+    tell(channel, "find");
+  });
+}
+
+function tell(channel, action, text) {
+  window.postMessage({ to: "crs-extension", channel, action, text }, location.origin);
+}
+
+// listen hears what the extension says on a channel, and nobody else: not other frames or windows,
+// nor whoever does not know the channel.
+function listen(channel, hear) {
+  const receive = (event) => {
+    const { source, origin, data } = event;
+    if (source === window && origin === location.origin && data?.from === "crs-extension" && data.channel === channel) hear(data);
+  };
+  window.addEventListener("message", receive);
+  return () => window.removeEventListener("message", receive);
+}
+
 // Bridge is one connection and what is called over it, one call at a time.
 class Bridge {
-  #socket;
+  #way;
   #signal;
   #lastID = 0;
   #pending = null; // what is waited for: {id, onProgress, resolve, reject, timer}
   #failure = null; // why the connection is over
 
-  constructor(port, signal) {
+  constructor(join, signal) {
     if (signal?.aborted) throw cancelled(signal);
-    // Throws in browsers that take the bridge for mixed content. Nothing is to be closed then.
-    this.#socket = new WebSocket(`ws://127.0.0.1:${port}/v1`);
+    this.#way = join({
+      open: () => this.#take()?.resolve(),
+      message: (text) => this.#receive(text),
+      closed: (code) => this.#fail(CODES.has(code)
+        ? new CRSError(code, "The CRS software refused.")
+        : new CRSError("bridge_unavailable", "The connection to the CRS software is gone.")),
+    });
     this.#signal = signal;
     signal?.addEventListener("abort", this.#abort);
-    this.#socket.onopen = () => this.#take()?.resolve();
-    this.#socket.onmessage = (event) => this.#receive(event.data);
-    // A connection that the page's own policy forbids ends with an error and no close.
-    this.#socket.onclose = this.#socket.onerror = () =>
-      this.#fail(new CRSError("bridge_unavailable", "The connection to the CRS software is gone."));
   }
 
   open(timeout) {
@@ -106,7 +212,7 @@ class Bridge {
 
   close() {
     this.#signal?.removeEventListener("abort", this.#abort);
-    this.#socket.close();
+    this.#way.close();
   }
 
   #abort = () => {
@@ -116,7 +222,7 @@ class Bridge {
 
   #send(method, params) {
     const id = ++this.#lastID;
-    this.#socket.send(JSON.stringify({ jsonrpc: "2.0", id, method, params }));
+    this.#way.send(JSON.stringify({ jsonrpc: "2.0", id, method, params }));
     return id;
   }
 
