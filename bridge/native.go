@@ -92,8 +92,9 @@ func (p *pipe) connect(ctx context.Context, client *session) (leave func(), err 
 	}
 	s := client.server
 	r, origin, top, err := parseConnect(message, s.Developer)
+	var state crs.SiteState
 	if err == nil {
-		_, err = s.mayConnect(origin, top)
+		state, err = s.mayConnect(origin, top)
 	}
 	if err == nil {
 		leave, err = s.seats.take(origin, p.limits)
@@ -103,13 +104,19 @@ func (p *pipe) connect(ctx context.Context, client *session) (leave func(), err 
 		return nil, err
 	}
 	client.origin, client.top = origin, top
-	client.answer(r.ID, struct{}{}, nil)
+	client.answer(r.ID, connectResult{state == crs.SiteAllowed}, nil)
 	return leave, nil
 }
 
 type connectParams struct {
 	Origin    string  `json:"origin"`
 	TopOrigin *string `json:"topOrigin"`
+}
+
+// connectResult is for the extension, which keeps it from the page: what it shows the user, and
+// whether it answers pages that are written for another program.
+type connectResult struct {
+	Allowed bool `json:"allowed"`
 }
 
 // parseConnect reads the first message. The top site is that of the page in which a page of

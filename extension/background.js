@@ -53,10 +53,15 @@ chrome.runtime.onConnect.addListener(async (page) => {
     if (joined) return page.postMessage({ text: JSON.stringify(answer) });
     joined = answer?.id === 0 && Boolean(answer.result);
     if (joined) page.postMessage({ open: { allowed: answer.result.allowed === true } });
-    else end(answer?.error?.data?.code ?? "internal");
+    else end(refusal(answer?.error?.data?.code));
   });
   host.postMessage({ jsonrpc: "2.0", id: 0, method: "connect", params: origins });
 });
+
+// refusal is the code of a program that does not join. One without its service is as good as none.
+function refusal(code) {
+  return typeof code === "string" && code !== "internal" ? code : "bridge_unavailable";
+}
 
 // hasRoom bounds the processes that a tab can start, however many frames it has.
 function hasRoom(self) {

@@ -16,13 +16,6 @@ import (
 //go:embed manifest.json *.js popup.html popup.css all:_locales icons/*.png
 var Files embed.FS
 
-// Host is the name under which browsers know the program; the ids are those of the extension.
-const (
-	Host       = "it.crs.bridge"
-	ChromiumID = "boihbeeifmdlopeeapedabhkaohbpclk"
-	FirefoxID  = "crs-bridge@crs-bridge.org"
-)
-
 // Version is the one of the manifest.
 func Version() (string, error) {
 	b, err := Files.ReadFile("manifest.json")

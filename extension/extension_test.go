@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/crs-bridge/crs/internal/browser"
 )
 
 type manifest struct {
@@ -68,7 +70,7 @@ func TestIDs(t *testing.T) {
 	for _, b := range sha256.Sum256(der) {
 		id = append(id, 'a'+b>>4, 'a'+b&15)
 	}
-	if string(id[:32]) != ChromiumID || m.Browser.Gecko.ID != FirefoxID {
+	if "chrome-extension://"+string(id[:32])+"/" != browser.ChromiumExtension || m.Browser.Gecko.ID != browser.FirefoxExtension {
 		t.Errorf("the ids are %s and %s", id[:32], m.Browser.Gecko.ID)
 	}
 }

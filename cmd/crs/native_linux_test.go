@@ -113,7 +113,7 @@ func (e *extension) ends() {
 func (e *extension) connect(origin string) {
 	e.t.Helper()
 	e.send(fmt.Sprintf(`{"jsonrpc":"2.0","id":"c","method":"connect","params":{"origin":%q}}`, origin))
-	e.must(`{"jsonrpc":"2.0","id":"c","result":{}}`)
+	e.must(`{"jsonrpc":"2.0","id":"c","result":{"allowed":false}}`)
 }
 
 const (

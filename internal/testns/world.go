@@ -127,6 +127,10 @@ const (
 	usbDir    = "/usr/lib/pcsc/drivers" // where pcscd looks for the drivers of real readers
 )
 
+// browserDirs are where browsers look for the policies and the native-messaging manifests of the
+// whole computer. Tests find them empty and fill them.
+var browserDirs = []string{"/etc/chromium", "/usr/lib/mozilla"}
+
 // furnish makes the new namespaces a place for tests.
 func furnish() error {
 	// Nothing mounted here may be seen outside.
@@ -146,8 +150,11 @@ func furnish() error {
 		return err
 	}
 	// A second pcscd would take the PC's real readers, and the citizen's card in them.
-	if _, err := os.Stat(usbDir); err == nil {
-		if err := tmpfs(usbDir); err != nil {
+	for _, dir := range append([]string{usbDir}, browserDirs...) {
+		if _, err := os.Stat(dir); err != nil {
+			continue
+		}
+		if err := tmpfs(dir); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,525 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	webextension "github.com/crs-bridge/crs/extension"
+	"github.com/crs-bridge/crs/internal/browser"
+	"github.com/crs-bridge/crs/internal/virtualcard"
+	webportal "github.com/crs-bridge/crs/portal"
+)
+
+// Real browsers, headless, with the extension and without, on a portal that counts as one of the
+// internet.
+
+// webBrowser is what the tests do in either browser.
+type webBrowser interface {
+	open(url string)
+	press(selector string)    // with a real click, in the middle of the element
+	run(script string) string // the body of a function, and the text that it returns
+}
+
+const (
+	sitePort  = "8443"
+	site      = "https://portale.example:" + sitePort
+	otherSite = "https://altrove.example:" + sitePort
+	httpSite  = "http://portale.example:8080"
+)
+
+// serveSites serves crs.js and pages that log in at a click, until the test ends.
+func serveSites(t *testing.T) {
+	t.Helper()
+	mux := http.NewServeMux()
+	mux.Handle("/crs/", &webportal.Login{})
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		if r.URL.Path == "/strict" {
+			w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; connect-src 'self'")
+			w.Header().Set("Permissions-Policy", "loopback-network=()")
+		}
+		fmt.Fprint(w, `<!doctype html><html lang="it"><title>Pagina</title><script type="module" src="/page.js"></script>`)
+		if frame := r.FormValue("frame"); frame != "" {
+			fmt.Fprintf(w, `<iframe src="%s" %s width="300" height="200"></iframe>`, frame, r.FormValue("with"))
+			return
+		}
+		fmt.Fprint(w, `<button style="width: 250px; height: 150px">Accedi</button>`)
+	})
+	mux.HandleFunc("/page.js", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/javascript")
+		w.Header().Set("Access-Control-Allow-Origin", "*") // a sandboxed frame has none
+		fmt.Fprint(w, pageScript)
+	})
+	for address, secure := range map[string]bool{"127.0.0.1:" + sitePort: true, "127.0.0.1:8080": false} {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := &httptest.Server{Listener: l, Config: &http.Server{Handler: mux}}
+		if secure {
+			server.StartTLS()
+		} else {
+			server.Start()
+		}
+		t.Cleanup(server.Close)
+	}
+}
+
+// The outcome of a login in a frame is told to the page around it.
+const pageScript = `
+import { login } from "/crs/crs.js";
+window.states = [];
+window.outcome = "";
+window.addEventListener("message", ({ data }) => { if (data?.outcome) window.outcome = data.outcome; });
+window.stop = new AbortController();
+const challenge = "Y2hhbGxlbmdlLWNoYWxsZW5nZS1jaGFsbGVuZ2UtY2hhbGxlbmdlLTEyMzQ=";
+const button = document.querySelector("button");
+if (button) button.onclick = async () => {
+  window.outcome = "";
+  window.outcome = await (window.act ?? (() => login({ challenge, lang: "it", signal: window.stop.signal, onProgress: (s) => window.states.push(s) })))()
+    .then((result) => result.token ? "token" : JSON.stringify(result), (error) => error.code ?? String(error));
+  if (window.top !== window) window.top.postMessage({ outcome: window.outcome }, "*");
+};
+`
+
+// outcome waits for the end of a login of the page.
+func outcome(t *testing.T, b webBrowser) string {
+	t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if s := b.run("return window.outcome || ''"); s != "" {
+			return s
+		}
+	}
+	t.Fatal("the page's login does not end")
+	return ""
+}
+
+func wantOutcome(t *testing.T, b webBrowser, want string) {
+	t.Helper()
+	if got := outcome(t, b); got != want {
+		t.Errorf("the page's login ended with %q, want %q", got, want)
+	}
+}
+
+// installHost makes this program known to both browsers, for the whole computer.
+func (h home) installHost(t *testing.T, program string) {
+	t.Helper()
+	for dir, allowed := range map[string]string{
+		"/etc/chromium/native-messaging-hosts":    `"allowed_origins": ["` + browser.ChromiumExtension + `"]`,
+		"/usr/lib/mozilla/native-messaging-hosts": `"allowed_extensions": ["` + browser.FirefoxExtension + `"]`,
+	} {
+		file := filepath.Join(dir, browser.HostName+".json")
+		write(t, file, fmt.Sprintf(`{"name": %q, "description": "CRS", "path": %q, "type": "stdio", %s}`, browser.HostName, program, allowed), 0o644)
+		t.Cleanup(func() { os.Remove(file) })
+	}
+}
+
+// hostProgram is a program that a manifest can name: without arguments.
+func (h home) hostProgram(t *testing.T) string {
+	t.Helper()
+	crs, err := exec.LookPath("crs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(string(h), "crs-native-host")
+	write(t, file, "#!/bin/sh\nexec "+crs+" \"$@\"\n", 0o755)
+	return file
+}
+
+func write(t *testing.T, file, content string, mode os.FileMode) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(content), mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// unpacked is the extension as it is packed, in a directory.
+func unpacked(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "extension")
+	if err := os.CopyFS(dir, webextension.Files); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// chromium is a headless Chromium.
+type chromium struct {
+	t   *testing.T
+	ctx context.Context
+}
+
+// startChromium starts one with a profile of its own, and with the extension in a directory, if any.
+func (h home) startChromium(t *testing.T, extensionDir string) *chromium {
+	t.Helper()
+	env := h.env()
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.NoSandbox, // tests may run as root
+		chromedp.IgnoreCertErrors,
+		chromedp.UserDataDir(t.TempDir()),
+		chromedp.Env(env...),
+		chromedp.Flag("host-resolver-rules", "MAP *.example 127.0.0.1"),
+		chromedp.Flag("ip-address-space-overrides", "127.0.0.1:"+sitePort+"=public,127.0.0.1:8080=public"),
+	)
+	if extensionDir != "" {
+		options = append(options, chromedp.Flag("disable-extensions", false), chromedp.Flag("load-extension", extensionDir))
+	}
+	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
+	ctx, _ = chromedp.NewContext(ctx)
+	t.Cleanup(func() {
+		if err := chromedp.Cancel(ctx); err != nil {
+			t.Error(err)
+		}
+		cancel()
+	})
+	if err := chromedp.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	limited, cancelLimited := context.WithTimeout(ctx, 2*time.Minute)
+	t.Cleanup(cancelLimited)
+	return &chromium{t, limited}
+}
+
+func (c *chromium) do(actions ...chromedp.Action) {
+	c.t.Helper()
+	if err := chromedp.Run(c.ctx, actions...); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *chromium) open(url string) { c.t.Helper(); c.do(chromedp.Navigate(url)) }
+
+func (c *chromium) press(selector string) {
+	c.t.Helper()
+	c.do(chromedp.Click(selector, chromedp.ByQuery))
+}
+
+func (c *chromium) run(script string) (s string) {
+	c.t.Helper()
+	await := func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }
+	c.do(chromedp.Evaluate("(async () => {"+script+"})()", &s, await))
+	return s
+}
+
+// firefox is a headless Firefox, driven by Marionette: a number, a colon and JSON over TCP.
+type firefox struct {
+	t    *testing.T
+	conn net.Conn
+	from *bufio.Reader
+	id   int
+}
+
+func (h home) startFirefox(t *testing.T, extensionDir string, prefs ...string) *firefox {
+	t.Helper()
+	profile := t.TempDir()
+	user := `user_pref("marionette.port", 2828); user_pref("network.dns.localDomains", "portale.example,altrove.example");
+user_pref("network.lna.address_space.public.override", "127.0.0.1:8443,127.0.0.1:8080");
+user_pref("browser.shell.checkDefaultBrowser", false); user_pref("datareporting.policy.dataSubmissionEnabled", false);
+user_pref("app.update.enabled", false); user_pref("browser.startup.page", 0);
+` + strings.Join(prefs, "\n")
+	write(t, filepath.Join(profile, "user.js"), user, 0o600)
+	cmd := exec.Command("firefox-esr", "--headless", "-no-remote", "-profile", profile, "-marionette")
+	cmd.Env = append(h.env(), "MOZ_CRASHREPORTER_DISABLE=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	f := &firefox{t: t}
+	t.Cleanup(func() {
+		if f.conn != nil {
+			f.conn.SetDeadline(time.Now().Add(10 * time.Second))
+			f.try("Marionette:Quit", map[string]any{"flags": []string{"eForceQuit"}}, nil)
+			f.conn.Close()
+		}
+		time.AfterFunc(10*time.Second, func() { cmd.Process.Kill() })
+		cmd.Wait()
+	})
+	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		var err error
+		if f.conn, err = net.Dial("tcp", "127.0.0.1:2828"); err == nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+	f.conn.SetDeadline(time.Now().Add(2 * time.Minute))
+	f.from = bufio.NewReader(f.conn)
+	if _, err := f.read(); err != nil { // it says who it is
+		t.Fatal(err)
+	}
+	f.call("WebDriver:NewSession", map[string]any{"capabilities": map[string]any{"alwaysMatch": map[string]any{"acceptInsecureCerts": true}}}, nil)
+	if extensionDir != "" {
+		f.call("Addon:Install", map[string]any{"path": extensionDir, "temporary": true}, nil)
+	}
+	return f
+}
+
+func (f *firefox) read() ([]byte, error) {
+	n, err := f.from.ReadString(':')
+	if err != nil {
+		return nil, err
+	}
+	size, err := strconv.Atoi(strings.TrimSuffix(n, ":"))
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, size)
+	_, err = io.ReadFull(f.from, b)
+	return b, err
+}
+
+func (f *firefox) try(command string, params map[string]any, result any) error {
+	f.id++
+	b, err := json.Marshal([]any{0, f.id, command, params})
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(f.conn, "%d:%s", len(b), b); err != nil {
+		return err
+	}
+	if b, err = f.read(); err != nil {
+		return err
+	}
+	var answer []json.RawMessage
+	if err := json.Unmarshal(b, &answer); err != nil || len(answer) != 4 {
+		return fmt.Errorf("%s: %v", b, err)
+	}
+	if string(answer[2]) != "null" {
+		return fmt.Errorf("%s: %s", command, answer[2])
+	}
+	if result == nil {
+		return nil
+	}
+	return json.Unmarshal(answer[3], result)
+}
+
+func (f *firefox) call(command string, params map[string]any, result any) {
+	f.t.Helper()
+	if err := f.try(command, params, result); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func (f *firefox) open(url string) {
+	f.t.Helper()
+	f.call("WebDriver:Navigate", map[string]any{"url": url}, nil)
+}
+
+func (f *firefox) press(selector string) {
+	f.t.Helper()
+	var found struct{ Value map[string]string }
+	f.call("WebDriver:FindElement", map[string]any{"using": "css selector", "value": selector}, &found)
+	for _, id := range found.Value {
+		f.call("WebDriver:ElementClick", map[string]any{"id": id}, nil)
+	}
+}
+
+func (f *firefox) run(script string) string {
+	f.t.Helper()
+	var result struct{ Value string }
+	f.call("WebDriver:ExecuteScript", map[string]any{"script": "return (async () => {" + script + "})()", "args": []any{}}, &result)
+	return result.Value
+}
+
+// withExtension is what both browsers do with the extension: no question of the browser, ever.
+func withExtension(t *testing.T, start func(home, *testing.T, string) webBrowser) {
+	h := newHome(t)
+	h.installHost(t, h.hostProgram(t))
+	serveSites(t)
+	insertedCard := insert(t, virtualcard.Config{PIN: testPIN})
+	serve := h.serve(t)
+	serve.next(cardReady)
+	b := start(h, t, unpacked(t))
+
+	permission := func() string {
+		return b.run(`return navigator.permissions.query({ name: "loopback-network" }).then((p) => p.state, () => "")`)
+	}
+	t.Run("login", func(t *testing.T) {
+		b.open(site)
+		before := permission()
+		b.press("button")
+		serve.next(siteAsked)
+		serve.answer("s")
+		serve.next(pinAsked)
+		serve.answer(testPIN)
+		wantOutcome(t, b, "token")
+		if states := b.run("return window.states.join()"); states != "consent,pin,signing" && states != "consent,card,pin,signing" {
+			t.Errorf("states %q", states)
+		}
+		if after := permission(); after != before {
+			t.Errorf("the browser's permission went from %q to %q", before, after)
+		}
+	})
+	t.Run("strict page", func(t *testing.T) {
+		b.open(site + "/strict")
+		b.press("button")
+		serve.next(pinAsked)
+		serve.answer(testPIN)
+		wantOutcome(t, b, "token")
+	})
+	t.Run("user cancels", func(t *testing.T) {
+		b.open(site)
+		b.press("button")
+		serve.next(pinAsked)
+		serve.answer("")
+		wantOutcome(t, b, "user_cancelled")
+		b.press("button")
+		serve.next(pinAsked)
+		b.run("window.stop.abort()")
+		wantOutcome(t, b, "user_cancelled")
+		serve.next("code=user_cancelled")
+	})
+	t.Run("page left during the PIN", func(t *testing.T) {
+		b.open(site)
+		b.press("button")
+		serve.next(pinAsked)
+		b.open("about:blank")
+		serve.next("code=gone")
+	})
+	t.Run("card inserted late", func(t *testing.T) {
+		if err := insertedCard.pull(); err != nil {
+			t.Fatal(err)
+		}
+		b.open(site)
+		b.press("button")
+		serve.next(insertPrompt)
+		insertedCard = insertAgain(t, insertedCard.Card)
+		serve.next(pinAsked)
+		serve.answer(testPIN)
+		wantOutcome(t, b, "token")
+	})
+	t.Run("TestT05ForeignFrame", func(t *testing.T) {
+		// The page around a known site is not known: nobody is asked.
+		b.open(otherSite + "/?frame=" + site)
+		b.press("iframe")
+		wantOutcome(t, b, "origin_denied")
+		// It is known: the frame's site is named, and logs in.
+		h.run(t, "sites", "allow", otherSite)
+		b.open(otherSite + "/?frame=" + site)
+		b.press("iframe")
+		serve.next(pinAsked)
+		serve.answer(testPIN)
+		wantOutcome(t, b, "token")
+	})
+	t.Run("sandboxed frame", func(t *testing.T) {
+		b.open(site + "/?frame=/&with=sandbox=allow-scripts")
+		b.press("iframe")
+		wantOutcome(t, b, "insecure_context")
+	})
+	t.Run("http page", func(t *testing.T) {
+		b.open(httpSite)
+		b.press("button")
+		wantOutcome(t, b, "insecure_context")
+	})
+	t.Run("without a click", func(t *testing.T) {
+		b.open(site)
+		heard := b.run(hear + `window.postMessage({ to: "crs-extension", channel: "x", action: "find" }, location.origin);
+			window.postMessage({ to: "crs-extension", channel: "x", action: "open" }, location.origin);
+			await new Promise((r) => setTimeout(r, 300)); return JSON.stringify(heard)`)
+		if heard != `[{"from":"crs-extension","channel":"x","action":"closed","code":"bridge_unavailable"}]` {
+			t.Errorf("without a click the page hears %s", heard)
+		}
+	})
+	t.Run("TestT06Forged", func(t *testing.T) {
+		b.open(site)
+		// What a page's script makes up: connect in the name of another, keys that poison
+		// prototypes, too much, floods.
+		for name, text := range map[string]string{
+			"connect":       `'{"jsonrpc":"2.0","id":1,"method":"connect","params":{"origin":"https://altrove.example"}}'`,
+			"no JSON":       `'{'`,
+			"no text":       `{ method: "hello" }`,
+			"2 MiB":         `"x".repeat(2 << 20)`,
+			"prototype":     `'{"__proto__":{"method":"hello"},"constructor":{"prototype":{}}}'`,
+			"flood of 1000": `"flood"`,
+		} {
+			b.run(hear + `window.act = async () => {
+				const say = (action, text) => window.postMessage({ to: "crs-extension", channel: "y", action, text }, location.origin);
+				const until = async (n) => { while (heard.length < n) await new Promise((r) => setTimeout(r, 10)); };
+				heard.length = 0;
+				say("open");
+				await until(1);
+				const text = ` + text + `;
+				if (text === "flood") for (let i = 0; i < 1000; i++) say("send", '{"jsonrpc":"2.0","id":' + i + ',"method":"hello","params":{"client":"x","protocol":1}}');
+				else say("send", text);
+				while (heard.at(-1).action !== "closed") await new Promise((r) => setTimeout(r, 10));
+				const code = heard.at(-1).code;
+				const n = heard.length;
+				say("send", text); // the channel is gone
+				await new Promise((r) => setTimeout(r, 50));
+				return heard.length === n ? code : "heard after the end";
+			}; window.outcome = ""`)
+			b.press("button")
+			if got := outcome(t, b); !strings.Contains(got, "invalid_request") && !(name == "flood of 1000" && strings.Contains(got, "bridge_unavailable")) {
+				t.Errorf("%s: %s", name, got)
+			}
+		}
+		if s := b.run(`return String({}.method)`); s != "undefined" {
+			t.Errorf("a prototype has the method %s", s)
+		}
+	})
+	t.Run("Web eID", func(t *testing.T) {
+		b.open(site)
+		webEID := func(message string) string {
+			b.run(hear + `window.act = async () => {
+				heard.length = 0;
+				const began = performance.now();
+				window.postMessage(` + message + `, "*");
+				while (!heard.some((m) => /-(success|failure)$/.test(m.action)) && performance.now() - began < 3000 + (` + message + `.wait ?? 0)) await new Promise((r) => setTimeout(r, 10));
+				return Object.fromEntries(heard.filter((m) => m.action.includes("-")).map((m) => [m.action, m.error?.code ?? m.format ?? m.extension ?? ""]));
+			}; window.outcome = ""`)
+			b.press("button")
+			return message
+		}
+		webEID(`{ action: "web-eid:status", libraryVersion: "2.0.1" }`)
+		wantOutcome(t, b, `{"web-eid:status":"","web-eid:status-ack":"","web-eid:status-success":"2.0.0"}`)
+		webEID(`{ action: "web-eid:authenticate", libraryVersion: "2.0.1", challengeNonce: "Y2hhbGxlbmdlLWNoYWxsZW5nZS1jaGFsbGVuZ2UtY2hhbGxlbmdlLTEyMzQ=", options: { lang: "it" }, wait: 20000 }`)
+		serve.next(pinAsked)
+		serve.answer(testPIN)
+		wantOutcome(t, b, `{"web-eid:authenticate":"","web-eid:authenticate-ack":"","web-eid:authenticate-success":"web-eid:1.0"}`)
+		for _, action := range []string{"get-signing-certificate", "sign"} {
+			webEID(`{ action: "web-eid:` + action + `", libraryVersion: "2.0.1" }`)
+			wantOutcome(t, b, strings.ReplaceAll(`{"web-eid:X":"","web-eid:X-ack":"","web-eid:X-failure":"ERR_WEBEID_NATIVE_INVALID_ARGUMENT"}`, "X", action))
+		}
+	})
+	t.Run("service not running", func(t *testing.T) {
+		serve.stop(syscall.SIGTERM)
+		b.open(site)
+		b.press("button")
+		if got := outcome(t, b); got != "bridge_unavailable" && got != "permission_denied" {
+			t.Errorf("without the service: %q", got)
+		}
+	})
+}
+
+// hear collects what a page hears from others than itself.
+const hear = `window.heard ??= (window.addEventListener("message", ({ data }) => { if (data?.from === "crs-extension" || data?.action?.startsWith("web-eid:")) window.heard.push(data); }), []);
+`
+
+func TestChromiumWithExtension(t *testing.T) {
+	withExtension(t, func(h home, t *testing.T, dir string) webBrowser { return h.startChromium(t, dir) })
+}
+
+func TestFirefoxWithExtension(t *testing.T) {
+	withExtension(t, func(h home, t *testing.T, dir string) webBrowser { return h.startFirefox(t, dir) })
+}
