@@ -10,7 +10,7 @@ const HOST = "it.crs.bridge";
 const METHODS = new Set(["hello", "authenticate", "cancel"]);
 
 // Connections that a tab may have, and how many it may open in a while: each is a process.
-const OPEN = 4, OPENED = 10, WHILE_MS = 10_000;
+const OPEN = 4, OPENED = 30, WHILE_MS = 10_000;
 
 const WHO_MS = 1_000; // how long the top page of a tab may take to answer
 
@@ -76,7 +76,7 @@ function hasRoom(self) {
 // originsOf returns the origin of a frame and that of the page that the citizen sees in the tab.
 async function originsOf(sender) {
   const origin = originOf(sender);
-  return { origin, topOrigin: sender.frameId === 0 ? origin : originOf(await top(sender.tab.id)) };
+  return { origin, topOrigin: sender.frameId === 0 ? origin : originOf(await topOf(sender.tab.id)) };
 }
 
 // originOf throws for whatever is no https page: a sandboxed frame is "null".
@@ -88,8 +88,8 @@ function originOf({ origin, url }) {
 
 const waiting = new Map(); // questions to top pages, by a number of their own
 
-// top asks the top page of a tab for a message, for its sender.
-async function top(tab) {
+// topOf asks the top page of a tab for a message, for its sender.
+async function topOf(tab) {
   const who = crypto.randomUUID();
   try {
     return await new Promise((resolve, reject) => {

@@ -34,6 +34,7 @@ import (
 type webBrowser interface {
 	open(url string)
 	press(selector string)    // with a real click, in the middle of the element
+	pressInFrame()            // the same, on the button in the one frame of the page
 	run(script string) string // the body of a function, and the text that it returns
 }
 
@@ -48,7 +49,11 @@ const (
 func serveSites(t *testing.T) {
 	t.Helper()
 	mux := http.NewServeMux()
-	mux.Handle("/crs/", &webportal.Login{})
+	client := &webportal.Login{}
+	mux.HandleFunc("/crs/", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Access-Control-Allow-Origin", "*") // a sandboxed frame is of no origin
+		client.ServeHTTP(w, r)
+	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		if r.URL.Path == "/strict" {
@@ -64,7 +69,7 @@ func serveSites(t *testing.T) {
 	})
 	mux.HandleFunc("/page.js", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/javascript")
-		w.Header().Set("Access-Control-Allow-Origin", "*") // a sandboxed frame has none
+		w.Header().Set("Access-Control-Allow-Origin", "*")
 		fmt.Fprint(w, pageScript)
 	})
 	for address, secure := range map[string]bool{"127.0.0.1:" + sitePort: true, "127.0.0.1:8080": false} {
@@ -214,10 +219,12 @@ func (c *chromium) press(selector string) {
 	c.do(chromedp.Click(selector, chromedp.ByQuery))
 }
 
+func (c *chromium) pressInFrame() { c.t.Helper(); c.press("iframe") }
+
 func (c *chromium) run(script string) (s string) {
 	c.t.Helper()
 	await := func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }
-	c.do(chromedp.Evaluate("(async () => {"+script+"})()", &s, await))
+	c.do(chromedp.Evaluate("(async () => {"+script+"})().then((s) => s ?? \"\")", &s, await))
 	return s
 }
 
@@ -268,7 +275,7 @@ user_pref("app.update.enabled", false); user_pref("browser.startup.page", 0);
 	if _, err := f.read(); err != nil { // it says who it is
 		t.Fatal(err)
 	}
-	f.call("WebDriver:NewSession", map[string]any{"capabilities": map[string]any{"alwaysMatch": map[string]any{"acceptInsecureCerts": true}}}, nil)
+	f.call("WebDriver:NewSession", map[string]any{"acceptInsecureCerts": true}, nil)
 	if extensionDir != "" {
 		f.call("Addon:Install", map[string]any{"path": extensionDir, "temporary": true}, nil)
 	}
@@ -335,6 +342,13 @@ func (f *firefox) press(selector string) {
 	}
 }
 
+func (f *firefox) pressInFrame() {
+	f.t.Helper()
+	f.call("WebDriver:SwitchToFrame", map[string]any{"id": 0}, nil)
+	f.press("button")
+	f.call("WebDriver:SwitchToFrame", map[string]any{"id": nil}, nil)
+}
+
 func (f *firefox) run(script string) string {
 	f.t.Helper()
 	var result struct{ Value string }
@@ -344,6 +358,7 @@ func (f *firefox) run(script string) string {
 
 // withExtension is what both browsers do with the extension: no question of the browser, ever.
 func withExtension(t *testing.T, start func(home, *testing.T, string) webBrowser) {
+	world := t
 	h := newHome(t)
 	h.installHost(t, h.hostProgram(t))
 	serveSites(t)
@@ -404,7 +419,7 @@ func withExtension(t *testing.T, start func(home, *testing.T, string) webBrowser
 		b.open(site)
 		b.press("button")
 		serve.next(insertPrompt)
-		insertedCard = insertAgain(t, insertedCard.Card)
+		insertedCard = insertAgain(world, insertedCard.Card)
 		serve.next(pinAsked)
 		serve.answer(testPIN)
 		wantOutcome(t, b, "token")
@@ -412,19 +427,19 @@ func withExtension(t *testing.T, start func(home, *testing.T, string) webBrowser
 	t.Run("TestT05ForeignFrame", func(t *testing.T) {
 		// The page around a known site is not known: nobody is asked.
 		b.open(otherSite + "/?frame=" + site)
-		b.press("iframe")
+		b.pressInFrame()
 		wantOutcome(t, b, "origin_denied")
 		// It is known: the frame's site is named, and logs in.
 		h.run(t, "sites", "allow", otherSite)
 		b.open(otherSite + "/?frame=" + site)
-		b.press("iframe")
+		b.pressInFrame()
 		serve.next(pinAsked)
 		serve.answer(testPIN)
 		wantOutcome(t, b, "token")
 	})
 	t.Run("sandboxed frame", func(t *testing.T) {
 		b.open(site + "/?frame=/&with=sandbox=allow-scripts")
-		b.press("iframe")
+		b.pressInFrame()
 		wantOutcome(t, b, "insecure_context")
 	})
 	t.Run("http page", func(t *testing.T) {
@@ -506,10 +521,107 @@ func withExtension(t *testing.T, start func(home, *testing.T, string) webBrowser
 		serve.stop(syscall.SIGTERM)
 		b.open(site)
 		b.press("button")
-		if got := outcome(t, b); got != "bridge_unavailable" && got != "permission_denied" {
-			t.Errorf("without the service: %q", got)
-		}
+		wantOutcome(t, b, "bridge_unavailable")
 	})
+	for name, program := range map[string]struct{ script, want string }{
+		"host missing":    {"", "bridge_unavailable"},
+		"host crashes":    {"exit 1", "bridge_unavailable"},
+		"host says words": {"echo Good day; sleep 5", "bridge_unavailable"},
+		"host too old": {`printf '\144\000\000\000{"jsonrpc":"2.0","id":0,"error":{"code":-32000,"message":"x","data":{"code":"unsupported_version"}}}'; sleep 5`,
+			"unsupported_version"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "host")
+			if program.script != "" {
+				write(t, file, "#!/bin/sh\n"+program.script+"\n", 0o755)
+			}
+			h.installHost(t, file)
+			b.open(site)
+			b.press("button")
+			wantOutcome(t, b, program.want)
+		})
+	}
+}
+
+// Without the extension Chromium asks the user, and headless nobody answers: it says no.
+func TestChromiumWithoutExtension(t *testing.T) {
+	h := newHome(t)
+	serveSites(t)
+	insert(t, virtualcard.Config{PIN: testPIN})
+	serve := h.serve(t)
+	serve.next(cardReady)
+	press := func(b webBrowser, url, want string) {
+		t.Helper()
+		b.open(url)
+		b.press("button")
+		wantOutcome(t, b, want)
+	}
+
+	b := h.startChromium(t, "")
+	press(b, site, "permission_denied")
+	if states := b.run("return window.states.join()"); states != "permission" {
+		t.Errorf("before the browser asked the page said %q", states)
+	}
+	press(b, httpSite, "insecure_context")
+
+	policy := "/etc/chromium/policies/managed/crs.json"
+	write(t, policy, `{"LoopbackNetworkAllowedForUrls": ["`+site+`"]}`, 0o644)
+	t.Cleanup(func() { os.Remove(policy) })
+	b = h.startChromium(t, "")
+	b.open(site)
+	b.press("button")
+	serve.next(siteAsked)
+	serve.answer("s")
+	serve.next(pinAsked)
+	serve.answer(testPIN)
+	wantOutcome(t, b, "token")
+	if states := b.run("return window.states.join()"); strings.Contains(states, "permission") {
+		t.Errorf("the page announces a question that does not come: %q", states)
+	}
+	press(b, site+"/strict", "permission_denied") // Permissions-Policy: loopback-network=()
+	b.open(otherSite + "/?frame=" + site)
+	b.pressInFrame()
+	wantOutcome(t, b, "insecure_context")
+
+	// Two pages at once: the second hears that there is a login already.
+	b.open(site)
+	b.press("button")
+	serve.next(pinAsked)
+	ctx, cancel := chromedp.NewContext(b.ctx)
+	defer cancel()
+	press(&chromium{t, ctx}, site, "busy")
+	serve.answer(testPIN)
+	wantOutcome(t, b, "token")
+
+	serve.stop(syscall.SIGTERM)
+	press(b, site, "bridge_unavailable")
+}
+
+// Firefox does not ask before a WebSocket to this computer, yet.
+func TestFirefoxWithoutExtension(t *testing.T) {
+	h := newHome(t)
+	serveSites(t)
+	insert(t, virtualcard.Config{PIN: testPIN})
+	serve := h.serve(t)
+	serve.next(cardReady)
+	b := h.startFirefox(t, "")
+	b.open(site)
+	b.press("button")
+	serve.next(siteAsked)
+	serve.answer("s")
+	serve.next(pinAsked)
+	serve.answer(testPIN)
+	wantOutcome(t, b, "token")
+	b.open(otherSite + "/?frame=" + site)
+	b.pressInFrame()
+	wantOutcome(t, b, "insecure_context")
+	b.open(httpSite)
+	b.press("button")
+	wantOutcome(t, b, "insecure_context")
+	serve.stop(syscall.SIGTERM)
+	b.open(site)
+	b.press("button")
+	wantOutcome(t, b, "bridge_unavailable")
 }
 
 // hear collects what a page hears from others than itself.
