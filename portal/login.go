@@ -2,7 +2,7 @@ package portal
 
 import (
 	"bytes"
-	_ "embed"
+	"embed"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -18,9 +18,10 @@ import (
 // Login is the part of a portal that crs.js and the page talk to. Mount it under a path that
 // ends in a slash; below it there are
 //
-//	GET  crs.js     the client, an ES module
-//	POST challenge  {"challenge":"…"}
-//	POST login      {"token":{…},"personalData":"…"?}; 204 when the citizen is logged in
+//	GET  crs.js         the client, an ES module
+//	GET  crs-login.js   the same with its own button, <crs-login>
+//	POST challenge      {"challenge":"…"}
+//	POST login          {"token":{…},"personalData":"…"?}; 204 when the citizen is logged in
 //
 // A refusal is {"error":"…"} with a Reason. The page's Content-Security-Policy needs
 // ConnectSrc, and should have frame-ancestors 'none': in a frame the citizen does not see
@@ -60,7 +61,7 @@ func (l *Login) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var serve func(http.ResponseWriter, *http.Request) error
 	method := http.MethodPost
 	switch path.Base(r.URL.Path) {
-	case "crs.js":
+	case "crs.js", "crs-login.js":
 		serve, method = serveClient, http.MethodGet
 	case "challenge":
 		serve = l.serveChallenge
@@ -221,13 +222,18 @@ func noStore(w http.ResponseWriter) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 }
 
-//go:embed js/crs.js
-var client []byte
+//go:embed js/crs.js js/crs-login.js
+var clients embed.FS
 
 func serveClient(w http.ResponseWriter, r *http.Request) error {
+	name := path.Base(r.URL.Path)
+	client, err := clients.ReadFile("js/" + name)
+	if err != nil {
+		return err
+	}
 	w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-cache") // asked for again after every update
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	http.ServeContent(w, r, "crs.js", time.Time{}, bytes.NewReader(client))
+	http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(client))
 	return nil
 }

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -20,7 +22,9 @@ import (
 
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/gorilla/websocket"
 
+	"github.com/crs-bridge/crs"
 	webextension "github.com/crs-bridge/crs/extension"
 	"github.com/crs-bridge/crs/internal/browser"
 	"github.com/crs-bridge/crs/internal/virtualcard"
@@ -49,7 +53,16 @@ const (
 func serveSites(t *testing.T) {
 	t.Helper()
 	mux := http.NewServeMux()
-	client := &webportal.Login{}
+	issuers := x509.NewCertPool()
+	issuers.AddCert(virtualcard.SharedCA().Certificate)
+	origin, err := crs.ParseOrigin(site)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &webportal.Login{
+		Verifier: &webportal.Verifier{Origin: origin, Issuers: issuers},
+		OnLogin:  func(http.ResponseWriter, *http.Request, webportal.Citizen) error { return nil },
+	}
 	mux.HandleFunc("/crs/", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Access-Control-Allow-Origin", "*") // a sandboxed frame is of no origin
 		client.ServeHTTP(w, r)
@@ -61,6 +74,12 @@ func serveSites(t *testing.T) {
 			w.Header().Set("Permissions-Policy", "loopback-network=()")
 		}
 		fmt.Fprint(w, `<!doctype html><html lang="it"><title>Pagina</title><script type="module" src="/page.js"></script>`)
+		if r.URL.Path == "/element" {
+			w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; connect-src 'self'; require-trusted-types-for 'script'")
+			lang := cmp.Or(r.FormValue("lang"), "it")
+			fmt.Fprintf(w, `<script type="module" src="/crs/crs-login.js"></script><h1>Portale</h1><main lang=%q><crs-login></crs-login></main>`, lang)
+			return
+		}
 		if frame := r.FormValue("frame"); frame != "" {
 			fmt.Fprintf(w, `<iframe src="%s" %s width="300" height="200"></iframe>`, frame, r.FormValue("with"))
 			return
@@ -92,12 +111,14 @@ const pageScript = `
 import { login } from "/crs/crs.js";
 window.states = [];
 window.outcome = "";
-window.addEventListener("message", ({ data }) => { if (data?.outcome) window.outcome = data.outcome; });
+window.addEventListener("message", ({ data }) => { if (data?.outcome) window.outcome = data.outcome; if (data?.pressed) window.pressed = "yes"; });
 window.stop = new AbortController();
 const challenge = "Y2hhbGxlbmdlLWNoYWxsZW5nZS1jaGFsbGVuZ2UtY2hhbGxlbmdlLTEyMzQ=";
+for (const name of ["crs-login", "crs-error"]) addEventListener(name, ({ detail }) => { window.outcome = detail?.code ?? name; });
 const button = document.querySelector("button");
 if (button) button.onclick = async () => {
   window.outcome = "";
+  if (window.top !== window) window.top.postMessage({ pressed: true }, "*");
   window.outcome = await (window.act ?? (() => login({ challenge, lang: "it", signal: window.stop.signal, onProgress: (s) => window.states.push(s) })))()
     .then((result) => result.token ? "token" : JSON.stringify(result), (error) => error.code ?? String(error));
   if (window.top !== window) window.top.postMessage({ outcome: window.outcome }, "*");
@@ -120,6 +141,15 @@ func wantOutcome(t *testing.T, b webBrowser, want string) {
 	t.Helper()
 	if got := outcome(t, b); got != want {
 		t.Errorf("the page's login ended with %q, want %q", got, want)
+	}
+}
+
+// wantNobody is for a program that does not answer the extension. The socket is tried then, for
+// which headless Chromium would have to ask the user.
+func wantNobody(t *testing.T, b webBrowser) {
+	t.Helper()
+	if got := outcome(t, b); got != "bridge_unavailable" && got != "permission_denied" {
+		t.Errorf("with nobody there the page's login ended with %q", got)
 	}
 }
 
@@ -219,7 +249,18 @@ func (c *chromium) press(selector string) {
 	c.do(chromedp.Click(selector, chromedp.ByQuery))
 }
 
-func (c *chromium) pressInFrame() { c.t.Helper(); c.press("iframe") }
+// A click gets lost as long as the frame, which has a process of its own, was not drawn.
+func (c *chromium) pressInFrame() {
+	c.t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		c.press("iframe")
+		time.Sleep(200 * time.Millisecond)
+		if c.run("return window.pressed") != "" {
+			return
+		}
+	}
+	c.t.Fatal("the frame takes no click")
+}
 
 func (c *chromium) run(script string) (s string) {
 	c.t.Helper()
@@ -393,6 +434,21 @@ func withExtension(t *testing.T, start func(home, *testing.T, string) webBrowser
 		serve.answer(testPIN)
 		wantOutcome(t, b, "token")
 	})
+	t.Run("element", func(t *testing.T) {
+		b.open(site + "/element")
+		b.press("crs-login")
+		serve.next(pinAsked)
+		serve.answer(testPIN)
+		wantOutcome(t, b, "crs-login") // the portal's server has verified the token
+		b.run("window.outcome = ''")
+		b.press("crs-login")
+		serve.next(pinAsked)
+		serve.answer("")
+		wantOutcome(t, b, "user_cancelled")
+		if says := b.run(`return document.querySelector("crs-login").shadowRoot.querySelector("[role=status]").innerText`); !strings.Contains(says, "Accesso annullato") {
+			t.Errorf("the element says %q", says)
+		}
+	})
 	t.Run("user cancels", func(t *testing.T) {
 		b.open(site)
 		b.press("button")
@@ -521,7 +577,7 @@ func withExtension(t *testing.T, start func(home, *testing.T, string) webBrowser
 		serve.stop(syscall.SIGTERM)
 		b.open(site)
 		b.press("button")
-		wantOutcome(t, b, "bridge_unavailable")
+		wantNobody(t, b)
 	})
 	for name, program := range map[string]struct{ script, want string }{
 		"host missing":    {"", "bridge_unavailable"},
@@ -538,7 +594,11 @@ func withExtension(t *testing.T, start func(home, *testing.T, string) webBrowser
 			h.installHost(t, file)
 			b.open(site)
 			b.press("button")
-			wantOutcome(t, b, program.want)
+			if program.want == "bridge_unavailable" {
+				wantNobody(t, b)
+			} else {
+				wantOutcome(t, b, program.want)
+			}
 		})
 	}
 }
@@ -595,6 +655,56 @@ func TestChromiumWithoutExtension(t *testing.T) {
 
 	serve.stop(syscall.SIGTERM)
 	press(b, site, "bridge_unavailable")
+}
+
+// Whoever listens on our port in our place learns the challenge, which the page's server made for
+// this purpose, and nothing else: the token that it would need is bound to the origin.
+func TestT07LookAlike(t *testing.T) {
+	h := newHome(t)
+	serveSites(t)
+	policy := "/etc/chromium/policies/managed/crs.json"
+	write(t, policy, `{"LoopbackNetworkAllowedForUrls": ["`+site+`"]}`, 0o644)
+	t.Cleanup(func() { os.Remove(policy) })
+	var heard screenText
+	l, err := net.Listen("tcp", bridgeAddress)
+	if err != nil {
+		t.Fatal(err)
+	}
+	look := &httptest.Server{Listener: l, Config: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintln(&heard, r.Header)
+		upgrader := websocket.Upgrader{CheckOrigin: func(*http.Request) bool { return true }}
+		ws, err := upgrader.Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer ws.Close()
+		for _, answer := range []string{`{"jsonrpc":"2.0","id":1,"result":{"protocol":1}}`, `{"jsonrpc":"2.0","id":2,"result":{"token":{"format":"web-eid:1.0"}}}`} {
+			_, message, err := ws.ReadMessage()
+			if err != nil {
+				return
+			}
+			fmt.Fprintln(&heard, string(message))
+			ws.WriteMessage(websocket.TextMessage, []byte(answer))
+		}
+		ws.ReadMessage()
+	})}}
+	look.Start()
+	t.Cleanup(look.Close)
+	b := h.startChromium(t, "")
+	b.open(site)
+	b.run(`document.cookie = "session=geheim; SameSite=None; Secure"`)
+	b.open(site + "/element") // its server refuses whatever the look-alike made up
+	b.run(`const e = document.querySelector("crs-login"); e.portal = null`)
+	b.press("crs-login")
+	if got := outcome(t, b); got != "portal" && got != "bridge_unavailable" {
+		t.Errorf("with a look-alike the login ended with %q", got)
+	}
+	b.open(site)
+	b.press("button")
+	wantOutcome(t, b, "token") // of the look-alike, for the server to refuse
+	if text := heard.String(); strings.Contains(text, "geheim") || strings.Contains(text, "pin") {
+		t.Errorf("the look-alike heard %s", text)
+	}
 }
 
 // Firefox does not ask before a WebSocket to this computer, yet.

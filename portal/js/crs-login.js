@@ -1,0 +1,223 @@
+// CRS: the button of a login with a smart card. https://github.com/crs-bridge/crs, EUPL-1.2
+//
+//   <script type="module" src="/crs/crs-login.js"></script>
+//   <crs-login href="/account"></crs-login>
+//
+// It needs no style and no script of the page, and works under a policy that forbids both inside of
+// pages. Types, events and properties of style are in crs-login.d.ts.
+
+import { login } from "./crs.js";
+
+// What the button says: by language, then by state or code: [title, what to do].
+const TEXTS = {
+  it: {
+    button: "Accedi", cancel: "Annulla",
+    start: ["Un momento", "Cerco il programma CRS su questo computer."],
+    permission: ["Il browser sta per chiederti un permesso", "Scegli «Consenti», così questo sito può raggiungere il programma CRS."],
+    consent: ["Conferma il sito", "Rispondi Sì nella finestra che si è aperta, se mostra l’indirizzo di questo sito."],
+    card: ["Inserisci la tessera", "Metti la tessera nel lettore, dalla parte del chip."],
+    pin: ["Scrivi il PIN", "Scrivilo nella finestra che si è aperta. Il sito non lo vede."],
+    signing: ["Attendi", "Non togliere la tessera dal lettore."],
+    checking: ["Quasi fatto", "Il portale controlla la tessera."],
+    bridge_unavailable: ["Il programma CRS non risponde", "Installa o avvia il programma CRS su questo computer, poi premi Accedi."],
+    permission_denied: ["Il browser blocca il collegamento", "Premi il simbolo accanto all’indirizzo del sito, consenti l’accesso alle app di questo dispositivo, poi premi Accedi."],
+    insecure_context: ["Pagina non sicura", "Apri il sito in una scheda nuova, con l’indirizzo che comincia con https."],
+    unsupported_version: ["Programma CRS da aggiornare", "Installa la versione più recente, poi premi Accedi."],
+    origin_denied: ["Questo sito non può chiedere l’accesso", "Per cambiare idea apri il menu del programma CRS, alla voce «Siti autorizzati»."],
+    busy: ["C’è già un accesso in corso", "Completa o chiudi l’altro accesso, poi premi Accedi."],
+    user_cancelled: ["Accesso annullato", "Nessun dato è stato inviato. Se vuoi accedere, premi Accedi."],
+    timeout: ["Tempo scaduto", "Tieni pronti tessera e PIN, poi premi Accedi."],
+    card_unusable: ["Questa tessera non va bene", "Inserisci la tessera sanitaria (TS-CNS) o la CRS, attivata, poi premi Accedi."],
+    card_error: ["La tessera non risponde", "Togli la tessera, puliscine il chip, rimettila e premi Accedi."],
+    pin_blocked: ["Il PIN è bloccato", "Sbloccalo con il codice PUK dal menu del programma CRS, poi premi Accedi."],
+    portal: ["Il portale non ha accettato la tessera", "Premi Accedi per riprovare. Se succede ancora, chiedi aiuto allo sportello."],
+    internal: ["Qualcosa non ha funzionato", "Premi Accedi per riprovare. Se succede ancora, riavvia il programma CRS."],
+  },
+  en: {
+    button: "Log in", cancel: "Cancel",
+    start: ["One moment", "Looking for the CRS software on this computer."],
+    permission: ["Your browser will ask for a permission", "Choose “Allow”, so that this site can reach the CRS software."],
+    consent: ["Confirm the site", "Answer Yes in the window that has opened, if it shows the address of this site."],
+    card: ["Insert the card", "Put the card into the reader, chip first."],
+    pin: ["Type the PIN", "Type it into the window that has opened. The site does not see it."],
+    signing: ["Please wait", "Do not take the card out of the reader."],
+    checking: ["Almost done", "The portal is checking the card."],
+    bridge_unavailable: ["The CRS software does not answer", "Install or start the CRS software on this computer, then press Log in."],
+    permission_denied: ["The browser blocks the connection", "Press the symbol beside the site’s address, allow access to apps on this device, then press Log in."],
+    insecure_context: ["Page not secure", "Open the site in a new tab, with an address that begins with https."],
+    unsupported_version: ["The CRS software needs an update", "Install the latest version, then press Log in."],
+    origin_denied: ["This site may not ask for a login", "To change your mind, open the menu of the CRS software, under “Allowed sites”."],
+    busy: ["Another login is in progress", "Finish or close the other login, then press Log in."],
+    user_cancelled: ["Login cancelled", "No data were sent. Press Log in if you want to log in."],
+    timeout: ["Time is up", "Have the card and the PIN ready, then press Log in."],
+    card_unusable: ["This card cannot be used", "Insert a health card (TS-CNS) or a CRS that has been activated, then press Log in."],
+    card_error: ["The card does not answer", "Take the card out, wipe its chip, put it back and press Log in."],
+    pin_blocked: ["The PIN is blocked", "Unblock it with the PUK in the menu of the CRS software, then press Log in."],
+    portal: ["The portal did not accept the card", "Press Log in to try again. If it happens again, ask for help at the office."],
+    internal: ["Something went wrong", "Press Log in to try again. If it happens again, restart the CRS software."],
+  },
+  de: {
+    button: "Anmelden", cancel: "Abbrechen",
+    start: ["Einen Moment", "Die CRS-Software wird auf diesem Computer gesucht."],
+    permission: ["Ihr Browser fragt gleich um Erlaubnis", "Wählen Sie „Zulassen“, damit diese Website die CRS-Software erreicht."],
+    consent: ["Website bestätigen", "Antworten Sie im geöffneten Fenster mit Ja, wenn es die Adresse dieser Website zeigt."],
+    card: ["Karte einstecken", "Stecken Sie die Karte mit dem Chip voran in das Lesegerät."],
+    pin: ["PIN eingeben", "Geben Sie sie im geöffneten Fenster ein. Die Website sieht sie nicht."],
+    signing: ["Bitte warten", "Lassen Sie die Karte im Lesegerät."],
+    checking: ["Fast fertig", "Das Portal prüft die Karte."],
+    bridge_unavailable: ["Die CRS-Software antwortet nicht", "Installieren oder starten Sie die CRS-Software auf diesem Computer und drücken Sie Anmelden."],
+    permission_denied: ["Der Browser blockiert die Verbindung", "Drücken Sie das Symbol neben der Adresse, erlauben Sie den Zugriff auf Apps auf diesem Gerät und drücken Sie Anmelden."],
+    insecure_context: ["Seite nicht sicher", "Öffnen Sie die Website in einem neuen Tab, mit einer Adresse, die mit https beginnt."],
+    unsupported_version: ["Die CRS-Software muss aktualisiert werden", "Installieren Sie die neueste Version und drücken Sie Anmelden."],
+    origin_denied: ["Diese Website darf keine Anmeldung verlangen", "Im Menü der CRS-Software können Sie es unter „Erlaubte Websites“ ändern."],
+    busy: ["Es läuft schon eine Anmeldung", "Beenden oder schließen Sie die andere Anmeldung und drücken Sie Anmelden."],
+    user_cancelled: ["Anmeldung abgebrochen", "Es wurden keine Daten gesendet. Zum Anmelden drücken Sie Anmelden."],
+    timeout: ["Zeit abgelaufen", "Halten Sie Karte und PIN bereit und drücken Sie Anmelden."],
+    card_unusable: ["Diese Karte ist nicht verwendbar", "Stecken Sie eine aktivierte Gesundheitskarte (TS-CNS) oder CRS ein und drücken Sie Anmelden."],
+    card_error: ["Die Karte antwortet nicht", "Nehmen Sie die Karte heraus, wischen Sie den Chip ab, stecken Sie sie wieder ein und drücken Sie Anmelden."],
+    pin_blocked: ["Die PIN ist gesperrt", "Entsperren Sie sie mit dem PUK im Menü der CRS-Software und drücken Sie Anmelden."],
+    portal: ["Das Portal hat die Karte nicht angenommen", "Drücken Sie Anmelden, um es noch einmal zu versuchen. Hilft das nicht, wenden Sie sich an das Amt."],
+    internal: ["Etwas hat nicht funktioniert", "Drücken Sie Anmelden, um es noch einmal zu versuchen. Hilft das nicht, starten Sie die CRS-Software neu."],
+  },
+};
+
+const STYLE = `
+  :host { display: inline-block; max-width: 26rem; font-family: var(--crs-font, inherit); color: var(--crs-ink, #17233a); }
+  button { font: inherit; font-weight: 700; padding: .7em 1.4em; border: 2px solid transparent; border-radius: var(--crs-radius, 4px); cursor: pointer; }
+  .login { display: inline-flex; align-items: center; gap: .7em; color: var(--crs-button-ink, #fff); background: var(--crs-button, #0059b3); }
+  .cancel { color: var(--crs-button, #0059b3); background: transparent; border-color: currentColor; margin-top: .8em; }
+  button:focus-visible { outline: 3px solid var(--crs-focus, #b35900); outline-offset: 3px; }
+  svg { width: 1.7em; height: 1.25em; }
+  .says { margin: .8em 0 0; padding: 0 0 0 .9em; border-left: 5px solid var(--crs-button, #0059b3); }
+  .says.error { border-color: var(--crs-error, #b3122f); }
+  .says strong { display: block; }
+  .says:empty, [hidden] { display: none; }
+  @media (forced-colors: active) { .login { border-color: ButtonText; } }
+`;
+
+class CRSLogin extends HTMLElement {
+  #button = element("button", "login");
+  #cancel = element("button", "cancel");
+  #says = element("div", "says");
+  #attempt = null; // aborts the login that runs
+
+  /** What asks the portal for a challenge, and hands it the token: see crs-login.d.ts. */
+  portal = null;
+
+  constructor() {
+    super();
+    const style = new CSSStyleSheet(); // which no policy of a page forbids
+    style.replaceSync(STYLE);
+    const root = this.attachShadow({ mode: "open", delegatesFocus: true });
+    root.adoptedStyleSheets = [style];
+    this.#button.type = this.#cancel.type = "button";
+    this.#says.setAttribute("role", "status");
+    this.#cancel.hidden = true;
+    root.append(this.#button, this.#says, this.#cancel);
+    this.#button.addEventListener("click", () => this.#logIn());
+    this.#cancel.addEventListener("click", () => this.#attempt?.abort());
+  }
+
+  connectedCallback() {
+    const { button, cancel } = this.#texts;
+    const label = document.createElement("span");
+    label.textContent = button;
+    this.#button.replaceChildren(drawing(), label);
+    this.#cancel.textContent = cancel;
+  }
+
+  disconnectedCallback() { this.#attempt?.abort(); }
+
+  get #lang() {
+    const lang = (this.closest("[lang]")?.lang ?? navigator.language).slice(0, 2).toLowerCase();
+    return TEXTS[lang] ? lang : "it";
+  }
+
+  get #texts() { return TEXTS[this.#lang]; }
+
+  async #logIn() {
+    if (this.#attempt) return;
+    this.#attempt = new AbortController();
+    this.#button.setAttribute("aria-disabled", "true");
+    this.#cancel.hidden = false;
+    const portal = this.portal ?? mounted;
+    try {
+      this.#progress("start");
+      const result = await login({
+        challenge: () => portal.challenge(),
+        lang: this.#lang,
+        personalData: this.hasAttribute("personal-data"),
+        signal: this.#attempt.signal,
+        onProgress: (state) => this.#progress(state),
+      });
+      this.#progress("checking");
+      await portal.login(result);
+      this.#says.replaceChildren();
+      const href = this.getAttribute("href");
+      if (this.#tell("crs-login", null, true) && href) location.assign(href);
+    } catch (error) {
+      const code = typeof error?.code === "string" ? error.code : "internal";
+      this.#say(code, "error");
+      this.#tell("crs-error", { code });
+    } finally {
+      this.#attempt = null;
+      this.#button.removeAttribute("aria-disabled");
+      this.#cancel.hidden = true;
+      this.#button.focus();
+    }
+  }
+
+  #progress(state) {
+    this.#say(state, "");
+    this.#tell("crs-progress", { state });
+  }
+
+  #say(key, kind) {
+    const [title, next] = this.#texts[key] ?? this.#texts.internal;
+    const strong = document.createElement("strong");
+    strong.textContent = title;
+    this.#says.className = `says ${kind}`;
+    this.#says.replaceChildren(strong, next);
+  }
+
+  #tell(name, detail, cancelable = false) {
+    return this.dispatchEvent(new CustomEvent(name, { detail, cancelable, bubbles: true, composed: true }));
+  }
+}
+
+// mounted is a portal that serves this file from where package portal is mounted.
+const mounted = {
+  challenge: async () => (await post("challenge")).challenge,
+  login: (result) => post("login", result),
+};
+
+async function post(path, body) {
+  const headers = { "Content-Type": "application/json" };
+  const reply = await fetch(new URL(path, import.meta.url), { method: "POST", headers, body: JSON.stringify(body) });
+  if (!reply.ok) throw Object.assign(new Error("The portal refused."), { code: "portal" });
+  return reply.status === 204 ? null : reply.json();
+}
+
+function element(name, className) {
+  const e = document.createElement(name);
+  e.className = className;
+  return e;
+}
+
+// drawing is a card with its chip. It is not made from text: some pages forbid that.
+function drawing() {
+  const make = (name, attributes) => {
+    const e = document.createElementNS("http://www.w3.org/2000/svg", name);
+    for (const [key, value] of Object.entries(attributes)) e.setAttribute(key, value);
+    return e;
+  };
+  const svg = make("svg", { viewBox: "0 0 34 25", "aria-hidden": "true", fill: "none", stroke: "currentColor", "stroke-width": "2" });
+  svg.append(
+    make("rect", { x: 1, y: 1, width: 32, height: 23, rx: 3 }),
+    make("rect", { x: 6, y: 8, width: 8, height: 7, rx: 1, fill: "currentColor" }),
+    make("path", { d: "M19 10 H28 M19 15 H25" }),
+  );
+  return svg;
+}
+
+customElements.define("crs-login", CRSLogin);
