@@ -45,6 +45,7 @@ func New(issuers *x509.CertPool, log *slog.Logger, origins ...crs.Origin) http.H
 		sessions.End(w, r)
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 	})
+	mux.HandleFunc("GET /selftest", serveSelftest)
 	mux.Handle("GET /static/", http.FileServerFS(static))
 
 	sameOrigin := http.NewCrossOriginProtection().Handler(mux)

@@ -1,0 +1,45 @@
+// The page that shows which ways lead to the program here. All texts are in the page, as templates.
+
+import { probe } from "/crs/crs.js";
+
+const result = document.getElementById("result");
+
+// The order matters: Edge and Opera call themselves Chrome too.
+const BROWSERS = [[/Firefox\/(\d+)/, "Firefox"], [/Edg\/(\d+)/, "Edge"], [/OPR\/(\d+)/, "Opera"], [/Chrome\/(\d+)/, "Chrome / Chromium"], [/Version\/(\d+).*Safari/, "Safari"]];
+const [pattern, name] = BROWSERS.find(([p]) => p.test(navigator.userAgent)) ?? [/()/, navigator.userAgent];
+document.getElementById("browser").textContent = `${name} ${pattern.exec(navigator.userAgent)[1]}`;
+
+document.getElementById("start").addEventListener("click", async () => {
+  document.getElementById("checks").hidden = false;
+  for (const check of ["secure", "extension", "native", "socket"]) mark(check, "wait");
+  const ways = await probe({ onProgress: show });
+  for (const check of ["secure", "extension", "native", "socket"]) {
+    mark(check, ways[check] === true || ways[check] === "ready" ? "yes" : "no");
+  }
+  show(verdict(ways));
+  result.focus();
+});
+
+// verdict is the best way that works, or else what stands in the way.
+function verdict({ secure, native, socket }) {
+  if (!secure) return "insecure";
+  if (native === "ready") return "extension";
+  if (socket === "ready") return "socket";
+  for (const code of ["unsupported_version", "origin_denied", "permission_denied"]) {
+    if (native === code || socket === code) return code;
+  }
+  return "missing";
+}
+
+function mark(check, state) {
+  const cell = document.querySelector(`[data-check="${check}"]`);
+  cell.textContent = document.querySelector(`template[data-state="${state}"]`).content.textContent;
+  cell.className = state;
+}
+
+function show(code) {
+  const text = document.querySelector(`template[data-result="${code}"]`);
+  result.hidden = false;
+  result.dataset.code = code;
+  result.replaceChildren(text.content.cloneNode(true));
+}
