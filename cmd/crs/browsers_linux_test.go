@@ -77,7 +77,7 @@ func serveSites(t *testing.T) {
 		if r.URL.Path == "/element" {
 			w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; connect-src 'self'; require-trusted-types-for 'script'")
 			lang := cmp.Or(r.FormValue("lang"), "it")
-			fmt.Fprintf(w, `<script type="module" src="/crs/crs-login.js"></script><h1>Portale</h1><main lang=%q><crs-login></crs-login></main>`, lang)
+			fmt.Fprintf(w, `<script type="module" src="/crs/crs-login.js"></script><main lang=%q><h1>Portale</h1><crs-login></crs-login></main>`, lang)
 			return
 		}
 		if frame := r.FormValue("frame"); frame != "" {
@@ -744,4 +744,58 @@ func TestChromiumWithExtension(t *testing.T) {
 
 func TestFirefoxWithExtension(t *testing.T) {
 	withExtension(t, func(h home, t *testing.T, dir string) webBrowser { return h.startFirefox(t, dir) })
+}
+
+// TestBrowserFigures prints what a page waits for an answer of the service, by both ways.
+func TestBrowserFigures(t *testing.T) {
+	if !*figures {
+		return // scripts/bench asks for it
+	}
+	h := newHome(t)
+	h.installHost(t, h.hostProgram(t))
+	policy := "/etc/chromium/policies/managed/crs.json"
+	write(t, policy, `{"LoopbackNetworkAllowedForUrls": ["`+site+`"]}`, 0o644)
+	t.Cleanup(func() { os.Remove(policy) })
+	serveSites(t)
+	h.serve(t)
+	for name, start := range map[string]func() webBrowser{
+		"Chromium": func() webBrowser { return h.startChromium(t, unpacked(t)) },
+		"Firefox":  func() webBrowser { return h.startFirefox(t, unpacked(t)) },
+	} {
+		b := start()
+		b.open(site)
+		// The service lets ten messages a second through, after fifty: four connections of fifty.
+		b.run(`window.act = async () => {
+			const median = (took) => took.sort((a, b) => a - b)[took.length / 2].toFixed(2);
+			const hello = (id) => JSON.stringify({ jsonrpc: "2.0", id, method: "hello", params: { client: "x", protocol: 1 } });
+			const say = (action, text) => window.postMessage({ to: "crs-extension", channel: "f", action, text }, location.origin);
+			const native = [], socket = [];
+			let heard;
+			window.addEventListener("message", ({ data }) => { if (data?.from === "crs-extension") heard(data); });
+			const next = (act) => new Promise((resolve) => { heard = resolve; act(); });
+			const opened = [];
+			for (let c = 0; c < 5; c++) {
+				let began = performance.now();
+				await next(() => say("open"));
+				opened.push(performance.now() - began);
+				for (let i = 1; i <= 40; i++) {
+					began = performance.now();
+					await next(() => say("send", hello(i)));
+					native.push(performance.now() - began);
+				}
+				say("close");
+				const ws = new WebSocket("ws://127.0.0.1:27770/v1");
+				await new Promise((resolve) => { ws.onopen = resolve; });
+				for (let i = 1; i <= 40; i++) {
+					began = performance.now();
+					await new Promise((resolve) => { ws.onmessage = resolve; ws.send(hello(i)); });
+					socket.push(performance.now() - began);
+				}
+				ws.close();
+			}
+			return { median: "extension " + median(native) + " ms, WebSocket " + median(socket) + " ms; a connection of the extension, with its process: " + opened.map((o) => o.toFixed(0)).join(" ") + " ms" };
+		}`)
+		b.press("button")
+		fmt.Printf("%s, page to service and back, median of 200: %s\n", name, outcome(t, b))
+	}
 }
