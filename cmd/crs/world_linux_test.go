@@ -291,7 +291,7 @@ func (p *page) login(personalData bool) (login, error) {
 	if personalData {
 		params["personalData"] = true
 	}
-	p.ws.SetReadDeadline(time.Now().Add(patience))
+	p.ws.SetReadDeadline(time.Now().Add(3 * patience)) // many dialogs may come before the answer
 	result, err := p.call("authenticate", params)
 	l := login{origin: p.origin, challenge: challenge}
 	if err != nil {
