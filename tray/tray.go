@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
@@ -57,6 +58,9 @@ type nowhere struct{}
 func (nowhere) show(view)                       {}
 func (nowhere) notify(title, text string) error { return nil }
 
+// idleTime is how long after a change the tray rests.
+const idleTime = 5 * time.Second
+
 // run shows the state until the context ends or the user quits. What is chosen in the menu comes
 // from chosen.
 func (t *Tray) run(ctx context.Context, p place, chosen <-chan action) {
@@ -65,8 +69,10 @@ func (t *Tray) run(ctx context.Context, p place, chosen <-chan action) {
 		known owner.Status
 		done  = make(chan struct{})
 		busy  bool // a window of the menu is open
+		idle  = time.AfterFunc(idleTime, rest)
 	)
 	defer func() {
+		idle.Stop()
 		quit()
 		if busy {
 			<-done
@@ -79,6 +85,7 @@ func (t *Tray) run(ctx context.Context, p place, chosen <-chan action) {
 			go t.notify(p, n.title(), n.text())
 		}
 		known = status
+		idle.Reset(idleTime)
 		select {
 		case <-ctx.Done():
 			return
