@@ -7,7 +7,9 @@ import (
 	"github.com/crs-bridge/crs/internal/owner"
 )
 
-// view is all that the user sees of the tray: it is made anew from the state at each change.
+// view is all that the user sees of the tray: it is made anew from the state at each change. Its
+// menu has the same items each time, some of them hidden: panels lose items of submenus when a
+// menu is replaced while they read it, and close it under the user's hand.
 type view struct {
 	icon  picture
 	title string // the state in words
@@ -17,6 +19,7 @@ type view struct {
 // item is a line of the menu. The zero value is a separator.
 type item struct {
 	label   string
+	hidden  bool
 	off     bool // it only tells something, or is of no use now
 	checked bool // among items of which one is chosen
 	action  action
@@ -42,30 +45,35 @@ const (
 	quitTray     verb = "quit"
 )
 
+// maxCards is how many cards a menu has a place for.
+const maxCards = 6
+
 // look returns what is to be seen of a state; ok is false while no service answers. The language is
 // the one that the user chose.
 func look(s owner.Status, ok bool, language string) view {
 	icon, key, cards := sum(s, ok)
 	title := catalog.Say(key, "count", strconv.Itoa(len(cards)))
-	menu := []item{{label: title, off: true}}
-	if !ok {
-		menu = append(menu, item{label: catalog.Say("tray.start"), action: action{do: startService}})
+	one, several := owner.Reader{Card: &owner.Card{}}, len(cards) > 1
+	if len(cards) == 1 {
+		one = cards[0]
 	}
-	switch len(cards) {
-	case 0:
-		menu = append(menu, item{})
-		menu = append(menu, care(owner.Reader{Card: &owner.Card{}})...)
-	case 1:
-		c := cards[0].Card
-		menu = append(menu, item{label: catalog.CardTitle(c.Holder, c.Kind, false), off: true}, item{})
-		menu = append(menu, care(cards[0])...)
-	default:
-		menu = append(menu, item{})
-		for _, r := range cards {
-			reader := item{label: catalog.Say("tray.reader", "reader", catalog.Literal(r.Name)), off: true}
-			menu = append(menu, item{label: catalog.CardTitle(r.Card.Holder, r.Card.Kind, r.Card.Blocked),
-				items: append([]item{reader}, care(r)...)})
+	menu := []item{
+		{label: title, off: true},
+		{label: catalog.Say("tray.start"), hidden: ok, action: action{do: startService}},
+		{label: catalog.CardTitle(one.Card.Holder, one.Card.Kind, false), hidden: len(cards) != 1, off: true},
+		{},
+	}
+	for _, i := range care(one) {
+		i.hidden = several
+		menu = append(menu, i)
+	}
+	for i := range maxCards {
+		r, hidden := owner.Reader{Card: &owner.Card{}}, !several || i >= len(cards)
+		if !hidden {
+			r = cards[i]
 		}
+		menu = append(menu, item{label: catalog.CardTitle(r.Card.Holder, r.Card.Kind, r.Card.Blocked), hidden: hidden, items: append(
+			[]item{{label: catalog.Say("tray.reader", "reader", catalog.Literal(r.Name)), off: true}}, care(r)...)})
 	}
 	return view{icon, title, append(menu,
 		item{},

@@ -6,9 +6,9 @@ import (
 	"context"
 	"log"
 	"log/slog"
-	"reflect"
 	"runtime"
 	"strings"
+	"sync"
 
 	"fyne.io/systray"
 )
@@ -37,13 +37,17 @@ func (t *Tray) Run(ctx context.Context) error {
 	}
 	ended := make(chan struct{})
 	systray.Run(func() {
-		s := &shownMenu{desktop: d, chosen: chosen}
+		s := &shownMenu{desktop: d, click: func(a action) {
+			select {
+			case chosen <- a:
+			case <-ctx.Done():
+			}
+		}}
 		status, ok, _ := t.Service.Status()
 		s.show(look(status, ok, t.Language()))
 		go func() {
 			defer close(ended)
 			t.run(ctx, s, chosen)
-			s.forget()
 			systray.Quit()
 		}()
 	}, nil)
@@ -58,84 +62,106 @@ const name = "CRS"
 // shownMenu is the menu as the desktop has it: place.
 type shownMenu struct {
 	*desktop
-	chosen chan<- action
-	now    view
-	items  []*systray.MenuItem
-	gone   chan struct{} // closed when the items are
+	click func(action)
+	icon  picture
+	title string
+	items []*shownItem // made by the first show, and changed by the others
 }
 
 func (s *shownMenu) show(v view) {
-	if reflect.DeepEqual(v, s.now) {
-		return
+	for i, now := range v.menu {
+		if i == len(s.items) {
+			s.items = append(s.items, s.add(nil, now))
+		}
+		s.items[i].change(now)
 	}
-	s.forget()
-	s.now = v
-	systray.ResetMenu()
-	s.gone = make(chan struct{})
-	for _, i := range v.menu {
-		s.add(nil, i)
+	if v.icon != s.icon {
+		s.icon = v.icon
+		b := v.icon.png()
+		if runtime.GOOS == "windows" {
+			b = ico(b)
+		}
+		systray.SetIcon(b)
 	}
-	icon := v.icon.png()
-	if runtime.GOOS == "windows" {
-		icon = ico(icon)
+	if v.title != s.title {
+		s.title = v.title
+		systray.SetTooltip(name + ": " + v.title)
 	}
-	systray.SetIcon(icon)
-	systray.SetTooltip(name + ": " + v.title)
 }
 
-// forget ends the goroutines of the items. The library closes the channel of an item that it
-// removes, even while it is about to send a click on it: a nil channel it leaves alone.
-func (s *shownMenu) forget() {
-	if s.gone != nil {
-		close(s.gone)
-	}
-	s.gone = nil
-	for _, m := range s.items {
-		m.ClickedCh = nil
-	}
-	s.items = nil
+// shownItem is an item as the desktop has it.
+type shownItem struct {
+	menu  *systray.MenuItem // nil: a separator
+	items []*shownItem
+
+	mu  sync.Mutex
+	now item
 }
 
-func (s *shownMenu) add(parent *systray.MenuItem, i item) {
+func (s *shownMenu) add(parent *systray.MenuItem, i item) *shownItem {
 	if i.label == "" {
 		systray.AddSeparator()
-		return
+		return &shownItem{}
 	}
+	shown := &shownItem{now: item{label: i.label}}
 	label := literalLabel(i.label)
-	var m *systray.MenuItem
 	switch {
 	case parent == nil:
-		m = systray.AddMenuItem(label, "")
+		shown.menu = systray.AddMenuItem(label, "")
 	case i.action.do == setLanguage:
-		m = parent.AddSubMenuItemCheckbox(label, "", i.checked)
+		shown.menu = parent.AddSubMenuItemCheckbox(label, "", false)
 	default:
-		m = parent.AddSubMenuItem(label, "")
+		shown.menu = parent.AddSubMenuItem(label, "")
 	}
-	if i.off {
-		m.Disable()
-	}
-	s.items = append(s.items, m)
 	for _, sub := range i.items {
-		s.add(m, sub)
+		shown.items = append(shown.items, s.add(shown.menu, sub))
 	}
-	if i.off || i.items != nil {
-		return
-	}
-	clicked, gone := m.ClickedCh, s.gone
-	go func() {
-		for {
-			select {
-			case <-gone:
-				return
-			case <-clicked:
-			}
-			select {
-			case <-gone:
-				return
-			case s.chosen <- i.action:
+	go func() { // as long as the program
+		for range shown.menu.ClickedCh {
+			shown.mu.Lock()
+			now := shown.now
+			shown.mu.Unlock()
+			if !now.off && now.items == nil {
+				s.click(now.action)
 			}
 		}
 	}()
+	return shown
+}
+
+// change makes the item that of now. What is the same is not touched: each change makes the panel
+// read the menu again.
+func (s *shownItem) change(now item) {
+	if s.menu == nil {
+		return
+	}
+	s.mu.Lock()
+	was := s.now
+	s.now = now
+	s.mu.Unlock()
+	if now.label != was.label {
+		s.menu.SetTitle(literalLabel(now.label))
+	}
+	if now.off != was.off {
+		set(now.off, s.menu.Disable, s.menu.Enable)
+	}
+	if now.checked != was.checked {
+		set(now.checked, s.menu.Check, s.menu.Uncheck)
+	}
+	if now.hidden != was.hidden {
+		set(now.hidden, s.menu.Hide, s.menu.Show)
+	}
+	for i, sub := range s.items {
+		sub.change(now.items[i])
+	}
+}
+
+func set(on bool, yes, no func()) {
+	if on {
+		yes()
+	} else {
+		no()
+	}
 }
 
 // literalLabel keeps a letter of a name from becoming a keyboard shortcut.
