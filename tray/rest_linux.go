@@ -10,26 +10,34 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// rest gives back what only the start needed: heap, and the pages of the program's code, which come
-// back from the file when they run again. Only code may go this way: other pages of a file may have
-// been written to since, as the loader does with addresses.
+// rest gives back what is of no use while nothing happens: heap, and the pages of the program's
+// file, which come back from there when they are needed.
 func rest() {
 	debug.FreeOSMemory()
-	maps, err := os.Open("/proc/self/maps")
+	maps, err := os.Open("/proc/self/smaps")
 	if err != nil {
 		return
 	}
 	defer maps.Close()
+	var start, end uint64
 	for lines := bufio.NewScanner(maps); lines.Scan(); {
 		fields := strings.Fields(lines.Text())
-		if len(fields) < 6 || fields[1] != "r-xp" || !strings.HasPrefix(fields[5], "/") {
-			continue
-		}
-		from, to, _ := strings.Cut(fields[0], "-")
-		start, err1 := strconv.ParseUint(from, 16, 64)
-		end, err2 := strconv.ParseUint(to, 16, 64)
-		if err1 == nil && err2 == nil {
+		switch {
+		case len(fields) > 4 && strings.Contains(fields[0], "-"): // a mapping: from-to, rights, …, file
+			start, end = 0, 0
+			if unwritable(fields) {
+				from, to, _ := strings.Cut(fields[0], "-")
+				start, _ = strconv.ParseUint(from, 16, 64)
+				end, _ = strconv.ParseUint(to, 16, 64)
+			}
+		case len(fields) > 1 && fields[0] == "Anonymous:" && fields[1] == "0" && start < end:
+			// None of its pages was written to before it became unwritable, as the loader does.
 			_, _, _ = unix.Syscall(unix.SYS_MADVISE, uintptr(start), uintptr(end-start), unix.MADV_DONTNEED)
 		}
 	}
+}
+
+// unwritable reports whether a mapping is of a file, and nobody can write to it.
+func unwritable(fields []string) bool {
+	return (fields[1] == "r-xp" || fields[1] == "r--p") && len(fields) == 6 && strings.HasPrefix(fields[5], "/")
 }
