@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -59,17 +58,12 @@ func showTray(ctx context.Context, args []string) error {
 		SetLanguage: func(lang string) error { return setLanguage(ctx, link, lang, log) },
 		Log:         log,
 	}
-	idle := time.AfterFunc(settled, debug.FreeOSMemory) // what starting up took
-	defer idle.Stop()
 	if err = icon.Run(ctx); err != nil {
 		err = toldError{error: err} // a sentence already
 	}
 	stop()
 	return errors.Join(err, <-linked)
 }
-
-// settled is when a program that waits has started up.
-const settled = 3 * time.Second
 
 // setLanguage keeps the user's choice of a language, here and in the service.
 func setLanguage(ctx context.Context, link *owner.Link, lang string, log *slog.Logger) error {
