@@ -232,8 +232,8 @@ func TestT24PINCareWritesNothing(t *testing.T) {
 		t.Errorf("%d PINs and PUKs were sent", card.Secrets())
 	}
 
-	written := map[string][]byte{"the terminal": shown}
-	maps.Copy(written, h.files(t))
+	written := h.files(t)
+	written["the terminal"] = shown
 	for where, text := range written {
 		for _, secret := range []string{testPIN, wrongPIN, puk, wrongPUK, freshPIN, lastPIN} {
 			if form := holds(text, []byte(secret)); form != "" {
@@ -260,33 +260,21 @@ func (p *program) log() string {
 	return log.String()
 }
 
-// files returns all files of a home.
+// files returns what the program wrote, by file.
 func (h home) files(t *testing.T) map[string][]byte {
 	t.Helper()
-	all := map[string][]byte{}
+	written := map[string][]byte{}
 	err := filepath.WalkDir(string(h), func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() {
 			return err
 		}
-		all[path], err = os.ReadFile(path)
+		written[path], err = os.ReadFile(path)
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return all
-}
-
-// personal is what tells who a card's holder is, without the surname, which dialogs name.
-func personal(person *virtualcard.Person) map[string][]byte {
-	certificate := person.Certificate
-	return map[string][]byte{
-		"the codice fiscale": []byte(person.Data.CodiceFiscale), "the card id": []byte(person.CardID),
-		"the address":     []byte(person.Data.ResidenceAddress),
-		"the common name": []byte(certificate.Subject.CommonName),
-		"the subject":     certificate.RawSubject,
-		"the certificate": certificate.Raw[len(certificate.Raw)-64:], // the issuer's signature
-	}
+	return written
 }
 
 // remembers reports whether the memory of a process holds a secret as it is. Without the shadow of
@@ -316,6 +304,18 @@ func remembers(t *testing.T, pid int, secret string) bool {
 		}
 	}
 	return false
+}
+
+// personal is what tells who a card's holder is, without the surname, which dialogs name.
+func personal(person *virtualcard.Person) map[string][]byte {
+	certificate := person.Certificate
+	return map[string][]byte{
+		"the codice fiscale": []byte(person.Data.CodiceFiscale), "the card id": []byte(person.CardID),
+		"the address":     []byte(person.Data.ResidenceAddress),
+		"the common name": []byte(certificate.Subject.CommonName),
+		"the subject":     certificate.RawSubject,
+		"the certificate": certificate.Raw[len(certificate.Raw)-64:], // the issuer's signature
+	}
 }
 
 // holds returns the form in which a text holds a secret, "" when it does not.
