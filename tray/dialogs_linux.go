@@ -218,12 +218,23 @@ func plain(t catalog.Text) string {
 	return strings.NewReplacer(`\`, `\\`, "_", "__").Replace(t.String())
 }
 
-// markup is the text of the other dialogs: all of it literal, the site large.
+// manyLines are more than a window of usual width has room for, on a screen of 768 lines.
+const manyLines = 32
+
+// markup is the text of the other dialogs: all of it literal, the site large. Of a long text it
+// makes a wide window, because the answers at its end have to be seen.
 func markup(t catalog.Text) string {
+	if s := markupWithin(t, catalog.Width); strings.Count(s, "\n") < manyLines {
+		return s
+	}
+	return markupWithin(t, catalog.Width*4/3)
+}
+
+func markupWithin(t catalog.Text, width int) string {
 	literal := strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `\`, `\\`)
 	var parts []string
 	if t.Before != "" {
-		parts = append(parts, literal.Replace(catalog.Wrap(t.Before, catalog.Width)))
+		parts = append(parts, literal.Replace(catalog.Wrap(t.Before, width)))
 	}
 	if t.Site != "" {
 		size := "x-large"
@@ -233,7 +244,7 @@ func markup(t catalog.Text) string {
 		parts = append(parts, `<span size="`+size+`" weight="bold">`+literal.Replace(catalog.WrapHost(t.Site))+`</span>`)
 	}
 	if t.After != "" {
-		parts = append(parts, literal.Replace(catalog.Wrap(t.After, catalog.Width)))
+		parts = append(parts, literal.Replace(catalog.Wrap(t.After, width)))
 	}
 	return strings.Join(parts, "\n\n")
 }

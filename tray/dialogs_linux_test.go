@@ -376,6 +376,24 @@ func everyDialog(t *testing.T, lang string) (all []shownDialog) {
 	add("allow", catalog.AllowSite(site), ask)
 	add("allow-punycode", catalog.AllowSite(prompt("xn--comne-nva.example")), ask)
 	add("allow-long", catalog.AllowSite(develop), ask)
+	inside := site
+	inside.Top = prompt("www.notizie.example").Origin
+	deep := develop
+	deep.Top = long.Origin
+	by := func(p crs.Prompt, program string) crs.Prompt {
+		p.Program = program
+		return p
+	}
+	add("allow-inside", catalog.AllowSite(inside), ask)
+	add("allow-program", catalog.AllowSite(by(site, "/home/mario/Scaricati/firefox-portable/firefox")), ask)
+	add("allow-program-unknown", catalog.AllowSite(by(site, crs.UnknownProgram)), ask)
+	add("allow-program-long", catalog.AllowSite(by(deep, "/home/"+strings.Repeat("W", 250))), ask)
+	add("insert-inside-long", catalog.InsertCard(deep, crs.ErrCardMute), w.Wait)
+	add("personal-inside", catalog.SharePersonalData(inside, rossi), ask)
+	add("personal-inside-long", catalog.SharePersonalData(deep, wide), ask)
+	add("pin-inside", catalog.PIN(pin(inside, rossi, -1, nil)), enter)
+	add("pin-inside-long", catalog.PIN(pin(deep, wide, -1, catalog.CheckPIN(crs.NewPIN([]byte("1234a")), format))), enter)
+	add("last-inside-long", catalog.LastTry(pin(deep, wide, -1, nil)), ask)
 	add("insert", catalog.InsertCard(site, nil), w.Wait)
 	add("insert-long", catalog.InsertCard(develop, crs.ErrCardMute), w.Wait)
 	for name, problem := range map[string]error{"nocns": crs.ErrNoCNS, "stuck": crs.ErrCardStuck, "inuse": crs.ErrCardInUse} {

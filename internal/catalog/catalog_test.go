@@ -599,3 +599,34 @@ func TestLiteral(t *testing.T) {
 		}
 	}
 }
+
+// TestEnds: a path and a host that are long are shortened where they say least.
+func TestEnds(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]string{
+		"/usr/bin/x":          "/usr/bin/x",
+		"/home/mario/firefox": "/home…efox",
+		"/à\nb":               "/à\uFFFDb",
+	} {
+		if got := ends(path, 10); got != want {
+			t.Errorf("ends(%q) = %q, want %q", path, got, want)
+		}
+	}
+	label := strings.Repeat("w", 60)
+	for host, want := range map[string]string{
+		"portale.example": "portale.example",
+		"a.b.c." + label + ".accesso.comune.example":    "[…].accesso.comune.example",
+		"www.portale.example." + label + ".com":         "[…]." + label + ".com", // never less than a domain
+		label + ".com":                                  label + ".com",
+		"www." + label + ".x.github.io:8443":            "[…].x.github.io:8443",
+		"portale.example." + label[:40] + ".evil.co.uk": "[…].evil.co.uk",
+	} {
+		o, err := crs.ParseOrigin("https://" + host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := endOfHost(o); got != want {
+			t.Errorf("endOfHost(%s) = %q, want %q", host, got, want)
+		}
+	}
+}

@@ -13,9 +13,10 @@ import (
 
 // Longest strings from outside, in characters.
 const (
-	maxHolder = 60
-	maxReader = 40
-	maxDetail = 200
+	maxHolder  = 60
+	maxReader  = 40
+	maxProgram = 50
+	maxDetail  = 200
 )
 
 // PUKLength is the length of the PUK of every CNS.
@@ -68,7 +69,7 @@ func AllowSite(p crs.Prompt) Text {
 	case crs.UnknownProgram:
 		d.After = t.say("allow.unknownprogram") + "\n\n" + d.After
 	default:
-		d.After = t.say("allow.program", "program", literal(p.Program, maxDetail)) + "\n\n" + d.After
+		d.After = t.say("allow.program", "program", ends(p.Program, maxProgram)) + "\n\n" + d.After
 	}
 	return t.answers(d, "allow.yes", "allow.no", "terminal.yesno")
 }
@@ -189,12 +190,34 @@ func (t texts) dialog(p crs.Prompt, title, before, self string) Text {
 		d.Before = t.say(before)
 	}
 	if before != "" && !p.Top.IsZero() {
-		d.Before = strings.TrimSpace(t.say("inside", "top", p.Top.Host()) + "\n\n" + d.Before)
+		d.Before = strings.TrimSpace(t.say("inside", "top", endOfHost(p.Top)) + "\n\n" + d.Before)
 	}
 	if p.Developer {
 		d.Before = strings.TrimSpace(t.say("developer") + "\n\n" + d.Before)
 	}
 	return d
+}
+
+// endOfHost is a host that stands in a sentence. Of a long one it is the end, which counts most: as
+// many labels as fit, and never less than what its owner has registered.
+func endOfHost(o crs.Origin) string {
+	host := o.Host()
+	least, err := publicsuffix.EffectiveTLDPlusOne(o.Hostname())
+	if len(host) <= SiteWidth || err != nil {
+		return host
+	}
+	cut := strings.LastIndex(host, least)
+	for {
+		dot := strings.LastIndexByte(host[:max(0, cut-1)], '.') + 1
+		if dot == 0 || len(host)-dot > SiteWidth {
+			break
+		}
+		cut = dot
+	}
+	if cut == 0 {
+		return host
+	}
+	return "[…]" + host[cut-1:]
 }
 
 // answers ends a dialog with the keys of its answers and of what the terminal asks, "" for none.

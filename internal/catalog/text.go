@@ -105,3 +105,13 @@ func literal(s string, most int) string {
 	}
 	return b.String()
 }
+
+// ends is literal of a path, of which it leaves out what is in the middle: the directory where it
+// begins and the name at its end say more.
+func ends(path string, most int) string {
+	runes := []rune(literal(path, len(path)))
+	if len(runes) <= most {
+		return string(runes)
+	}
+	return string(runes[:most/2]) + "…" + string(runes[len(runes)-most/2+1:])
+}
