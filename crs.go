@@ -65,19 +65,20 @@ type PersonalDataReader interface {
 
 // Info describes a card to its user and to a log.
 type Info struct {
-	Reader string // name of the reader, from PC/SC
-	Kind   string // "CNS"
-	Model  string // row of the card table, for diagnosis
+	Reader string // name of the reader, from PC/SC or, of a token, from its module
+	Kind   string // "CNS", "CIE" or "token"
+	Model  string // row of the card table, or the module, for diagnosis
 
 	// Holder is a name to show to the user ("MARIO ROSSI"). It is personal: it may appear in a
 	// dialog, not in a log or a message. It never contains the codice fiscale.
 	Holder string
 
-	// ID tells two cards apart: the content of EF_IDCarta, 16 characters. Personal, as Holder.
+	// ID tells two cards apart: the content of EF_IDCarta, 16 characters; of a token that is no
+	// CNS, 16 hexadecimal digits of its certificate's digest. Personal, as Holder.
 	ID string
 
 	PINFormat PINFormat
-	PUKFormat PINFormat
+	PUKFormat PINFormat // zero: this software cannot unblock the PIN
 
 	// PINPad is set when the reader has keys of its own to type the PIN on.
 	PINPad bool

@@ -179,7 +179,7 @@ func closed(ask context.Context, err error) error {
 // for, and cannot close the dialogs: what is done to the card is the user's business.
 func (l *login) unblock(card crs.Card, blocked error) error {
 	manager, ok := card.(crs.PINManager)
-	if !ok {
+	if !ok || errors.Is(blocked, crs.ErrPINUnsupported) {
 		return blocked
 	}
 	ctx, cancel := context.WithTimeout(l.service, l.limits().Login)

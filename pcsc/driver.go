@@ -27,6 +27,9 @@ type Driver struct {
 	// helps.
 	GiveUp func()
 
+	// CannotSign is called when a card that was identified knows none of the ways to sign.
+	CannotSign func(crs.Info)
+
 	mu        sync.Mutex
 	readers   map[string]*readerState
 	abandoned int

@@ -75,6 +75,9 @@ func (c *cns) signDigest(s *session, digest []byte) ([]byte, error) {
 		c.methods = c.methods[1:]
 	}
 	c.methods = nil // the card may be asked all over again in another login
+	if c.driver.CannotSign != nil {
+		c.driver.CannotSign(c.Info())
+	}
 	return nil, fmt.Errorf("%w: no signature method works: %w", crs.ErrCard, refused)
 }
 

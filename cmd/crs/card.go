@@ -12,7 +12,9 @@ import (
 	"strings"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/cards"
 	"github.com/crs-bridge/crs/internal/catalog"
+	"github.com/crs-bridge/crs/pkcs11"
 )
 
 // card shows what is in the readers. Nothing of it needs a PIN.
@@ -25,12 +27,16 @@ func card(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	readers, err := findReaders(ctx, *reader)
+	readers, tokens, err := findReaders(ctx, *reader)
+	if rest[0] == "list" && *all && tokens != nil {
+		tokens.Check(ctx)
+		return errors.Join(err, listCards(readers, tokens.Modules(), true, *asJSON))
+	}
 	if err != nil {
 		return err
 	}
 	if rest[0] == "list" {
-		return listCards(readers, *all, *asJSON)
+		return listCards(readers, nil, *all, *asJSON)
 	}
 	c, err := theCard(readers)
 	if err != nil {
@@ -41,33 +47,42 @@ func card(ctx context.Context, args []string) error {
 	}[rest[0]](ctx, c, *asJSON)
 }
 
-// findReaders opens the cards in the readers whose name contains a word. To the others nothing is
-// sent: they may be in use.
-func findReaders(ctx context.Context, word string) ([]crs.Reader, error) {
-	driver, err := newDriver(slog.New(slog.DiscardHandler))
+// findReaders opens the cards in the readers whose name contains a word, and the tokens. To other
+// readers nothing is sent: they may be in use.
+func findReaders(ctx context.Context, word string) ([]crs.Reader, *pkcs11.Tokens, error) {
+	log := slog.New(slog.DiscardHandler)
+	driver, err := newDriver(log)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	tokens, err := newTokens(log)
+	if err != nil {
+		return nil, nil, err
+	}
+	choice, err := driverChoice()
+	if err != nil {
+		return nil, nil, err
 	}
 	wanted := func(name string) bool {
 		return strings.Contains(strings.ToLower(name), strings.ToLower(word))
 	}
-	all, err := driver.Readers(ctx, wanted)
-	if err != nil {
-		return nil, err
-	}
+	native, nativeErr := driver.Readers(ctx, wanted)
+	all := cards.Join(native, tokens.List(ctx, cards.Needed(native, choice, nil)), choice, nil)
 	var found []crs.Reader
 	for _, r := range all {
 		if wanted(r.Name) {
 			found = append(found, r)
 		}
 	}
-	if len(all) == 0 {
-		return nil, told("card.noreader")
+	switch {
+	case len(found) > 0:
+		return found, tokens, nil
+	case nativeErr != nil:
+		return nil, tokens, nativeErr
+	case len(all) == 0:
+		return nil, tokens, told("card.noreader")
 	}
-	if len(found) == 0 {
-		return nil, told("card.nosuchreader", "word", word, "readers", names(all))
-	}
-	return found, nil
+	return nil, tokens, told("card.nosuchreader", "word", word, "readers", names(all))
 }
 
 // theCard returns the one card that can be used.
@@ -103,7 +118,7 @@ func names(readers []crs.Reader) string {
 
 // listed is a row of `crs card list --json`.
 type listed struct {
-	Reader string   `json:"reader"`
+	Reader string   `json:"reader,omitempty"`
 	Kind   string   `json:"kind,omitempty"`
 	Model  string   `json:"model,omitempty"`
 	Holder string   `json:"holder,omitempty"`
@@ -111,10 +126,14 @@ type listed struct {
 	Error  crs.Code `json:"error,omitempty"`
 	Reason string   `json:"reason,omitempty"`
 
+	// Of a module instead of a reader.
+	Module string `json:"module,omitempty"`
+	Path   string `json:"path,omitempty"`
+
 	problem string // what Reason means, for people
 }
 
-func listCards(readers []crs.Reader, all, asJSON bool) error {
+func listCards(readers []crs.Reader, modules []pkcs11.Module, all, asJSON bool) error {
 	rows := []listed{}
 	for _, r := range readers {
 		row := listed{Reader: r.Name}
@@ -130,10 +149,18 @@ func listCards(readers []crs.Reader, all, asJSON bool) error {
 		}
 		rows = append(rows, row)
 	}
+	seen := len(rows)
+	for _, m := range modules {
+		row := listed{Module: m.Name, Path: m.Path, problem: moduleState(m)}
+		if m.Unused != nil {
+			row.Reason = m.Unused.Error()
+		}
+		rows = append(rows, row)
+	}
 	if asJSON {
 		return printJSON(rows)
 	}
-	for _, row := range rows {
+	for _, row := range rows[:seen] {
 		what := catalog.Say("card.empty")
 		switch {
 		case row.Kind != "":
@@ -145,7 +172,11 @@ func listCards(readers []crs.Reader, all, asJSON bool) error {
 		}
 		fmt.Printf("%s: %s\n", catalog.Literal(row.Reader), what)
 	}
-	if len(rows) == 0 {
+	for _, row := range rows[seen:] {
+		fmt.Println(catalog.Say("module.row", "name", catalog.Literal(row.Module), "path", catalog.Literal(row.Path)))
+		fmt.Println("    " + strings.ReplaceAll(catalog.Wrap(row.problem, catalog.Width), "\n", "\n    "))
+	}
+	if seen == 0 {
 		return told("card.none")
 	}
 	return nil

@@ -35,6 +35,7 @@ var commands = map[string]func(ctx context.Context, args []string) error{
 	"native-host":  nativeHost,
 	"virtual-card": virtualCard,
 	"version":      version,
+	"worker":       worker,
 }
 
 func main() { os.Exit(run(os.Args[1:])) }

@@ -50,7 +50,7 @@ func tellService(ctx context.Context) {
 }
 
 func withPINManager(ctx context.Context, reader string, do func(context.Context, dialog.UI, crs.Card, crs.PINManager) error) error {
-	readers, err := findReaders(ctx, reader)
+	readers, _, err := findReaders(ctx, reader)
 	if err != nil {
 		return err
 	}
@@ -119,6 +119,9 @@ func changePIN(ctx context.Context, ui dialog.UI, c crs.Card, manager crs.PINMan
 }
 
 func unblockPIN(ctx context.Context, ui dialog.UI, c crs.Card, manager crs.PINManager) error {
+	if c.Info().PUKFormat.Max == 0 {
+		return crs.ErrPINUnsupported
+	}
 	status, err := manager.PUKStatus(ctx)
 	if err != nil {
 		return err

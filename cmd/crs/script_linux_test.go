@@ -71,7 +71,7 @@ func (t oneByOne) Run(name string, f func(testscript.T)) {
 // inSlots is the key of a script's cards, a map[string]inserted.
 type inSlots struct{}
 
-func cards(ts *testscript.TestScript) map[string]inserted {
+func inScript(ts *testscript.TestScript) map[string]inserted {
 	return ts.Value(inSlots{}).(map[string]inserted)
 }
 
@@ -122,11 +122,11 @@ func scriptInsert(ts *testscript.TestScript, neg bool, args []string) {
 	card, err := insertCard(args[0], virtualcard.New(config))
 	ts.Defer(func() { ts.Check(card.pull()) })
 	ts.Check(err)
-	cards(ts)[args[0]] = card
+	inScript(ts)[args[0]] = card
 }
 
 func scriptPull(ts *testscript.TestScript, _ bool, args []string) {
-	ts.Check(cards(ts)[args[0]].pull())
+	ts.Check(inScript(ts)[args[0]].pull())
 }
 
 func scriptFault(ts *testscript.TestScript, _ bool, args []string) {
@@ -134,11 +134,11 @@ func scriptFault(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	status, err := strconv.ParseUint(args[2], 16, 16)
 	ts.Check(err)
-	cards(ts)[args[0]].Inject(virtualcard.Fault{INS: byte(ins), At: 1, SW: uint16(status)})
+	inScript(ts)[args[0]].Inject(virtualcard.Fault{INS: byte(ins), At: 1, SW: uint16(status)})
 }
 
 func scriptSent(ts *testscript.TestScript, _ bool, args []string) {
-	card := cards(ts)[args[0]]
+	card := inScript(ts)[args[0]]
 	tries, _ := card.Tries()
 	if got := fmt.Sprint(card.Secrets(), tries); got != strings.Join(args[1:], " ") {
 		ts.Fatalf("PINs sent, tries left: %s", got)

@@ -78,16 +78,19 @@ func serve(ctx context.Context, args []string) error {
 		// answer has 100 s to come at most, and the user is told it.
 		time.AfterFunc(105*time.Second, func() { os.Exit(1) })
 	}
-	monitor := &pcsc.Monitor{Driver: driver}
-	driver.TriesChanged = monitor.Announce
+	cards, watch, err := joinCards(driver, log)
+	if err != nil {
+		return err
+	}
+	driver.TriesChanged = cards.Announce
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
-		monitor.Run(ctx)
+		watch(ctx)
 	}()
 	kept := &state.Sites{Dir: stateDir}
 	server := &bridge.Server{
-		Cards:      monitor,
+		Cards:      cards,
 		UI:         ui,
 		Sites:      &keptSites{kept: kept},
 		Developer:  *developer,
@@ -95,12 +98,12 @@ func serve(ctx context.Context, args []string) error {
 		Log:        log,
 	}
 	owners.Status = func() (owner.Status, <-chan struct{}) {
-		readers, changed := monitor.Readers()
+		readers, changed := cards.Readers()
 		return owner.Status{Version: versionString(), Address: listener.Addr(), Readers: owner.Readers(ctx, readers)}, changed
 	}
 	owners.Refresh = func() {
 		loadLanguage(log)
-		monitor.Announce()
+		cards.Announce()
 	}
 	owners.Sites = ownerSites{kept}
 	owners.ChangePIN, owners.UnblockPIN = server.ChangePIN, server.UnblockPIN

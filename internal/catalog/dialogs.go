@@ -248,6 +248,8 @@ func (t texts) digits(card crs.Info) string {
 	switch {
 	case card.TwoPartPIN:
 		return t.say("pin.twoparts")
+	case !f.DigitsOnly:
+		return t.say("pin.token", "min", strconv.Itoa(f.Min), "max", strconv.Itoa(f.Max))
 	case f.Min == f.Max:
 		return t.say("pin.exact", "max", strconv.Itoa(f.Max))
 	}
@@ -339,6 +341,8 @@ func (t texts) problemOf(err error, status crs.PINStatus) string {
 		return t.say("care.differ")
 	case errors.Is(err, crs.ErrPINAgain):
 		return t.say("pad.again")
+	case errors.Is(err, crs.ErrPINBlocked) && errors.Is(err, crs.ErrPINUnsupported):
+		return t.say("blocked.token")
 	case errors.Is(err, crs.ErrPINUnsupported):
 		return t.say("care.unsupported")
 	case errors.Is(err, crs.ErrContactless):
@@ -347,10 +351,14 @@ func (t texts) problemOf(err error, status crs.PINStatus) string {
 		return t.say("blocked")
 	case errors.As(err, &pinErr) && errors.Is(err, crs.ErrCardStuck):
 		return t.say("pin.unanswered") + "\n\n" + t.say("problem.stuck")
+	case errors.As(err, &pinErr) && pinErr.Uncertain && errors.Is(err, crs.ErrModule):
+		return t.say("pin.unanswered") + "\n\n" + t.say("problem.module")
 	case errors.As(err, &pinErr):
 		return t.again(err) + "\n\n" + t.tries(crs.PINPrompt{Status: status, Last: err})
 	case errors.Is(err, crs.ErrPINFormat):
 		return t.say("pin.form")
+	case errors.Is(err, crs.ErrModule):
+		return t.say("problem.module")
 	case errors.Is(err, crs.ErrNoCNS):
 		return t.say("problem.nocns")
 	case errors.Is(err, crs.ErrPINUnusable):

@@ -120,7 +120,7 @@ func (u UI) askPIN(ctx context.Context, p crs.PINPrompt, text func(crs.PINPrompt
 			p.Last = err
 			continue
 		}
-		if pin.Len() != catalog.PUKLength || format.Min == catalog.PUKLength {
+		if pin.Len() != catalog.PUKLength || format.Min == catalog.PUKLength || !format.DigitsOnly {
 			return pin, nil
 		}
 		isPIN, err := u.ask(ctx, catalog.PINOrPUK(p))

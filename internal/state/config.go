@@ -15,6 +15,10 @@ import (
 type Config struct {
 	// Language is that of everything the user reads, "" to leave it to site and session.
 	Language string `json:"language,omitzero"`
+
+	// Cards says who drives the cards in readers whose name contains a word: "native" or
+	// "module". Where nothing is said, the native driver does what it can.
+	Cards map[string]string `json:"cards,omitzero"`
 }
 
 // ConfigDir returns the directory of the user's configuration: $XDG_CONFIG_HOME/crs, on Windows in
@@ -49,6 +53,11 @@ func (f file) config() (c Config, err error) {
 	}
 	if err := json.Unmarshal(b, &c, json.RejectUnknownMembers(true)); err != nil {
 		return Config{}, fmt.Errorf("%s is damaged: it is not JSON of the right shape; repair it, or delete it to start anew", f.path())
+	}
+	for word, driver := range c.Cards {
+		if driver != "native" && driver != "module" {
+			return Config{}, fmt.Errorf("%s: the driver of cards in %q is %q, not native or module", f.path(), word, driver)
+		}
 	}
 	return c, nil
 }

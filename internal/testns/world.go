@@ -125,6 +125,11 @@ func reexec() (int, error) {
 const (
 	socketDir = "/run/pcscd"            // compiled into pcscd and into its clients
 	usbDir    = "/usr/lib/pcsc/drivers" // where pcscd looks for the drivers of real readers
+
+	// Registrations is where p11-kit's modules are registered: none is, but by a test.
+	Registrations = "/usr/share/p11-kit/modules"
+	// Modules is a directory that only root can change, for the modules of tests.
+	Modules = "/mnt"
 )
 
 // browserDirs are where browsers look for the policies and the native-messaging manifests of the
@@ -148,6 +153,13 @@ func furnish() error {
 	}
 	if err := tmpfs(socketDir); err != nil {
 		return err
+	}
+	for _, dir := range []string{Registrations, Modules} {
+		if _, err := os.Stat(dir); err == nil {
+			if err := tmpfs(dir); err != nil {
+				return err
+			}
+		}
 	}
 	// A second pcscd would take the PC's real readers, and the citizen's card in them.
 	for _, dir := range append([]string{usbDir}, browserDirs...) {

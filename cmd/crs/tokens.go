@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+
+	"github.com/crs-bridge/crs/internal/cards"
+	"github.com/crs-bridge/crs/internal/catalog"
+	"github.com/crs-bridge/crs/internal/state"
+	"github.com/crs-bridge/crs/pcsc"
+	"github.com/crs-bridge/crs/pkcs11"
+)
+
+// joinCards returns the cards in readers and the tokens of modules, each once, and what follows
+// them until its context ends.
+func joinCards(driver *pcsc.Driver, log *slog.Logger) (*cards.Cards, func(context.Context), error) {
+	tokens, err := newTokens(log)
+	if err != nil {
+		return nil, nil, err
+	}
+	choice, err := driverChoice()
+	if err != nil {
+		return nil, nil, err
+	}
+	monitor := &pcsc.Monitor{Driver: driver}
+	joined := &cards.Cards{Native: monitor, Tokens: tokens, Choice: choice}
+	driver.CannotSign = joined.CannotSign
+	return joined, func(ctx context.Context) {
+		var watching sync.WaitGroup
+		watching.Go(func() { monitor.Run(ctx) })
+		watching.Go(func() { tokens.Run(ctx) })
+		watching.Go(func() { joined.Run(ctx) })
+		watching.Wait()
+	}, nil
+}
+
+// newTokens returns the tokens of this computer's modules, whose retry counters are kept where
+// those of cards are.
+func newTokens(log *slog.Logger) (*pkcs11.Tokens, error) {
+	dir, err := state.Dir()
+	if err != nil {
+		return nil, err
+	}
+	return &pkcs11.Tokens{Command: workerCommand, Tries: &state.Tries{Dir: dir}, Log: log}, nil
+}
+
+// driverChoice reads who drives the cards in which readers.
+func driverChoice() (cards.Choice, error) {
+	config, err := state.LoadConfig()
+	if err != nil {
+		return nil, told("config.bad", "detail", err.Error())
+	}
+	choice := cards.Choice{}
+	for word, driver := range config.Cards {
+		choice[word] = cards.Driver(driver)
+	}
+	return choice, nil
+}
+
+// moduleState says whether a module is used, and why not.
+func moduleState(m pkcs11.Module) string {
+	if m.Unused == nil {
+		return catalog.Say("module.used")
+	}
+	detail := catalog.Literal(m.Unused.Detail)
+	switch m.Unused.Why {
+	case pkcs11.Missing:
+		return catalog.Say("module.missing")
+	case pkcs11.AtHome:
+		return catalog.Say("module.home")
+	case pkcs11.Writable:
+		return catalog.Say("module.writable", "path", detail)
+	case pkcs11.Machine:
+		return catalog.Say("module.machine")
+	case pkcs11.NotPKCS11:
+		return catalog.Say("module.notpkcs")
+	case pkcs11.Dependency:
+		return catalog.Say("module.needs", "library", detail)
+	case pkcs11.Trust:
+		return catalog.Say("module.trust")
+	}
+	return catalog.Say("module.failed", "detail", detail)
+}

@@ -1,0 +1,184 @@
+// Package cards joins the cards that the native driver finds in readers with the tokens that
+// modules show. A card that both see appears once.
+package cards
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/crs-bridge/crs"
+)
+
+// A Source knows readers, as bridge.Cards does.
+type Source interface {
+	Readers() (readers []crs.Reader, changed <-chan struct{})
+}
+
+// Tokens are the modules' tokens. Refresh says that something changed in a reader, and whether
+// there is a card that the modules are needed for.
+type Tokens interface {
+	Source
+	Refresh(needed bool)
+}
+
+// Driver is who drives a card.
+type Driver string
+
+// Drivers, as the configuration names them.
+const (
+	Native Driver = "native"
+	Module Driver = "module"
+)
+
+// Choice says which driver comes first, for readers whose name contains a word, in any case. The
+// native driver does where nothing is said: it is known what that sends.
+type Choice map[string]Driver
+
+// For returns the choice for a reader, "" for none.
+func (c Choice) For(reader string) Driver {
+	for _, word := range slices.Sorted(maps.Keys(c)) {
+		if strings.Contains(strings.ToLower(reader), strings.ToLower(word)) {
+			return c[word]
+		}
+	}
+	return ""
+}
+
+// Cards implements bridge.Cards over the native driver and the modules. It holds nothing on a card.
+type Cards struct {
+	Native Source
+	Tokens Tokens
+	Choice Choice
+
+	mu      sync.Mutex
+	changed chan struct{}
+	failed  map[string]bool // id of cards that the native driver cannot sign with
+}
+
+// Readers returns each card once.
+func (c *Cards) Readers() ([]crs.Reader, <-chan struct{}) {
+	c.mu.Lock()
+	if c.changed == nil {
+		c.changed = make(chan struct{})
+	}
+	changed := c.changed // before looking: what changes meanwhile closes it
+	failed := c.failed
+	c.mu.Unlock()
+	native, _ := c.Native.Readers()
+	tokens, _ := c.Tokens.Readers()
+	return Join(native, tokens, c.Choice, failed), changed
+}
+
+// Run hands changes on until the context ends.
+func (c *Cards) Run(ctx context.Context) {
+	for {
+		native, nativeChanged := c.Native.Readers()
+		_, tokensChanged := c.Tokens.Readers()
+		c.Tokens.Refresh(c.needed(native))
+		for again := false; !again; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-nativeChanged:
+				again = true
+			case <-tokensChanged:
+				_, tokensChanged = c.Tokens.Readers()
+			}
+			c.Announce()
+		}
+	}
+}
+
+// Announce wakes those who wait for a change.
+func (c *Cards) Announce() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.changed != nil {
+		close(c.changed)
+		c.changed = nil
+	}
+}
+
+// CannotSign notes that the native driver cannot sign with a card: if a module can, it is the one
+// from now on.
+func (c *Cards) CannotSign(card crs.Info) {
+	c.mu.Lock()
+	failed := maps.Clone(c.failed) // Readers looks at the old one without the lock
+	if failed == nil {
+		failed = map[string]bool{}
+	}
+	failed[card.ID] = true
+	c.failed = failed
+	c.mu.Unlock()
+	native, _ := c.Native.Readers()
+	c.Tokens.Refresh(c.needed(native))
+	c.Announce()
+}
+
+func (c *Cards) needed(native []crs.Reader) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return Needed(native, c.Choice, c.failed)
+}
+
+// Needed reports whether there is a card in a reader that modules are to be asked about: asking
+// disturbs all cards.
+func Needed(native []crs.Reader, choice Choice, failed map[string]bool) bool {
+	return slices.ContainsFunc(native, func(r crs.Reader) bool {
+		switch {
+		case r.Card != nil:
+			return choice.For(r.Name) == Module || failed[r.Card.Info().ID]
+		case r.Err == nil || choice.For(r.Name) == Native:
+			return false
+		}
+		return crs.CodeOf(r.Err) == crs.ErrCardUnusable
+	})
+}
+
+// Join returns the readers of both, and each card once: the native driver's, unless the choice or
+// a failure before says otherwise. Two cards are one if they have the same identity. A reader in
+// which only a module finds something shows that, whatever the native driver says of it.
+func Join(native, tokens []crs.Reader, choice Choice, failed map[string]bool) []crs.Reader {
+	var all []crs.Reader
+	for _, t := range tokens {
+		if t.Card == nil || !slices.ContainsFunc(native, func(n crs.Reader) bool { return first(n, t, choice, failed) }) {
+			all = append(all, t)
+		}
+	}
+	// What a module says of a card counts for nothing beside the card itself.
+	usable := func(name string, id string) bool {
+		return slices.ContainsFunc(all, func(r crs.Reader) bool {
+			return r.Card != nil && (r.Name == name || id != "" && r.Card.Info().ID == id)
+		})
+	}
+	var joined []crs.Reader
+	for _, n := range native {
+		id := ""
+		if n.Card != nil {
+			id = n.Card.Info().ID
+		}
+		if n.Card == nil && !usable(n.Name, "") || n.Card != nil && !usable("", id) {
+			joined = append(joined, n)
+		}
+	}
+	for _, t := range all {
+		inReader := slices.ContainsFunc(joined, func(r crs.Reader) bool { return r.Name == t.Name })
+		if t.Card != nil || !inReader {
+			joined = append(joined, t)
+		}
+	}
+	slices.SortStableFunc(joined, func(a, b crs.Reader) int { return cmp.Compare(a.Name, b.Name) })
+	return joined
+}
+
+// first reports whether the native driver's card stands for the token, because they are the same.
+func first(native, token crs.Reader, choice Choice, failed map[string]bool) bool {
+	if native.Card == nil || native.Card.Info().ID != token.Card.Info().ID {
+		return false
+	}
+	return choice.For(native.Name) != Module && !failed[native.Card.Info().ID]
+}

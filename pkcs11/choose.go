@@ -1,0 +1,141 @@
+package pkcs11
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/asn1"
+	"fmt"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/crs-bridge/crs"
+)
+
+// chosen is the certificate of a token that logs in.
+type chosen struct {
+	certificate
+	parsed    *x509.Certificate
+	algorithm crs.Algorithm
+	kind      string
+	holder    string
+	id        string
+}
+
+// Policy of the certificate of an identity card.
+var ciePolicy = asn1.ObjectIdentifier{1, 3, 76, 47, 4}
+
+// choose picks the certificate to log in with. One that signs documents is never picked, nor one
+// whose key turned out to be missing; a valid one comes before an expired one, that of a CNS or
+// CIE before others, one whose key shows before one whose key does not, the newest first.
+func choose(t token, keyless func(certificate) bool, now time.Time) (chosen, error) {
+	var best chosen
+	var rank [4]int64
+	for _, c := range t.Certificates {
+		if len(c.ID) == 0 || keyless(c) {
+			continue
+		}
+		candidate, ok := forLogin(c, t.Algorithms)
+		if !ok {
+			continue
+		}
+		r := [4]int64{
+			truth(!now.Before(candidate.parsed.NotBefore) && !now.After(candidate.parsed.NotAfter)),
+			truth(candidate.kind != kindToken),
+			truth(slices.ContainsFunc(t.Keys, func(id []byte) bool { return bytes.Equal(id, c.ID) })),
+			candidate.parsed.NotAfter.Unix(),
+		}
+		if best.parsed == nil || slices.Compare(r[:], rank[:]) > 0 {
+			best, rank = candidate, r
+		}
+	}
+	if best.parsed == nil {
+		return chosen{}, fmt.Errorf("%w: the token holds no certificate for it", crs.ErrNoCNS)
+	}
+	return best, nil
+}
+
+func truth(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Kinds of cards.
+const (
+	kindCNS   = "CNS"
+	kindCIE   = "CIE"
+	kindToken = "token"
+)
+
+// forLogin reports whether a certificate is one to log in with.
+func forLogin(c certificate, algorithms []crs.Algorithm) (chosen, bool) {
+	cert, err := x509.ParseCertificate(c.DER)
+	if err != nil || cert.IsCA ||
+		cert.KeyUsage&x509.KeyUsageDigitalSignature == 0 || cert.KeyUsage&x509.KeyUsageContentCommitment != 0 ||
+		!slices.Contains(cert.ExtKeyUsage, x509.ExtKeyUsageClientAuth) {
+		return chosen{}, false
+	}
+	algorithm := algorithmFor(cert, algorithms)
+	if algorithm == "" {
+		return chosen{}, false
+	}
+	kind := kindToken
+	switch {
+	case crs.CheckCNSProfile(cert) == nil:
+		kind = kindCNS
+	case slices.ContainsFunc(cert.PolicyIdentifiers, ciePolicy.Equal):
+		kind = kindCIE
+	}
+	return chosen{c, cert, algorithm, kind, holder(cert), identity(cert)}, true
+}
+
+// algorithmFor returns how the key of a certificate signs, "" if it cannot be used: PSS only for a
+// token that says that it has nothing else.
+func algorithmFor(cert *x509.Certificate, algorithms []crs.Algorithm) crs.Algorithm {
+	switch key := cert.PublicKey.(type) {
+	case *rsa.PublicKey:
+		switch {
+		case key.Size() < 128 || key.Size() > 512:
+			return ""
+		case slices.Contains(algorithms, crs.PS256) && !slices.Contains(algorithms, crs.RS256):
+			return crs.PS256
+		}
+		return crs.RS256
+	case *ecdsa.PublicKey:
+		switch key.Curve {
+		case elliptic.P256():
+			return crs.ES256
+		case elliptic.P384():
+			return crs.ES384
+		}
+	}
+	return ""
+}
+
+// fiscalCode finds a codice fiscale, which is not part of a name.
+var fiscalCode = regexp.MustCompile(`(?i)[A-Z]{6}[0-9LMNPQRSTUV]{2}[A-Z][0-9LMNPQRSTUV]{2}[A-Z][0-9LMNPQRSTUV]{3}[A-Z]`)
+
+// holder returns the name on a certificate, "" when it has none that may be shown.
+func holder(cert *x509.Certificate) string {
+	var s crs.Subject
+	for _, name := range cert.Subject.Names {
+		value, _ := name.Value.(string)
+		switch {
+		case name.Type.Equal(asn1.ObjectIdentifier{2, 5, 4, 42}):
+			s.GivenName = value
+		case name.Type.Equal(asn1.ObjectIdentifier{2, 5, 4, 4}):
+			s.Surname = value
+		}
+	}
+	for _, name := range []string{s.FullName(), cert.Subject.CommonName} {
+		if name != "" && !fiscalCode.MatchString(name) {
+			return name
+		}
+	}
+	return ""
+}

@@ -1,0 +1,66 @@
+package pkcs11
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/windows"
+)
+
+const deleteChild = 0x40 // FILE_DELETE_CHILD
+
+// Rights with which a file can be changed or replaced, or a directory's files can.
+const changing = windows.DELETE | windows.WRITE_DAC | windows.WRITE_OWNER | windows.GENERIC_WRITE | windows.GENERIC_ALL |
+	windows.FILE_WRITE_DATA | windows.FILE_APPEND_DATA | deleteChild
+
+// Those that are administrators: SYSTEM, the administrators' group, TrustedInstaller, and whoever
+// owns what will be made.
+var admins = []string{"S-1-5-18", "S-1-5-32-544", "S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464", "S-1-3-0"}
+
+// onlyAdmins reports whether a file or directory belongs to an administrator and nobody else may
+// change it. Whoever may add a file to the root of a drive cannot replace what is there.
+func onlyAdmins(path string) (bool, error) {
+	sd, err := windows.GetNamedSecurityInfo(path, windows.SE_FILE_OBJECT,
+		windows.OWNER_SECURITY_INFORMATION|windows.DACL_SECURITY_INFORMATION)
+	if err != nil {
+		return false, err
+	}
+	owner, _, err := sd.Owner()
+	if err != nil {
+		return false, err
+	}
+	list, _, err := sd.DACL()
+	if err != nil {
+		return false, err
+	}
+	if !isAdmin(owner) || list == nil {
+		return false, nil
+	}
+	rights := windows.ACCESS_MASK(changing)
+	if len(path) == 3 { // C:\
+		rights &^= windows.FILE_WRITE_DATA | windows.FILE_APPEND_DATA
+	}
+	for i := range list.AceCount {
+		var ace *windows.ACCESS_ALLOWED_ACE
+		if err := windows.GetAce(list, uint32(i), &ace); err != nil {
+			return false, err
+		}
+		const inheritOnly = 0x8
+		if ace.Header.AceType != windows.ACCESS_ALLOWED_ACE_TYPE || ace.Header.AceFlags&inheritOnly != 0 {
+			continue
+		}
+		if ace.Mask&rights != 0 && !isAdmin((*windows.SID)(unsafe.Pointer(&ace.SidStart))) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+func isAdmin(sid *windows.SID) bool {
+	text := sid.String()
+	for _, admin := range admins {
+		if text == admin {
+			return true
+		}
+	}
+	return false
+}

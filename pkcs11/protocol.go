@@ -1,0 +1,258 @@
+package pkcs11
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/crs-bridge/crs"
+)
+
+// The protocol between this program and a worker: one request at a time on the worker's stdin,
+// with its secrets behind it, and on stdout replies, of which the last ends the request. What a
+// module may have done to the worker's memory is not known, so neither side trusts the other's
+// lengths.
+//
+// A frame is its kind, four bytes of length, most significant first, and so many bytes: JSON, or
+// a PIN as it was typed. A PIN is in no other place.
+const (
+	kindMessage = 'M'
+	kindSecret  = 'S'
+
+	maxMessage = 256 << 10
+	maxSecret  = 255
+	maxSecrets = 2 // of one request: the old PIN and the new one
+
+	maxTokens       = 16
+	maxCertificates = 16 // of one token
+	maxCertificate  = 8 << 10
+	maxID           = 64 // bytes of a CKA_ID
+	maxText         = 255
+)
+
+// What a worker is asked to do.
+const (
+	doLoad   = "load"   // load and initialise the module
+	doList   = "list"   // the tokens, with their certificates
+	doStatus = "status" // the flags of one token
+	doVerify = "verify" // C_Login, C_Logout
+	doSign   = "sign"   // C_Login, C_Sign, C_Logout
+	doChange = "change" // C_SetPIN
+)
+
+// request is what a worker is asked.
+type request struct {
+	Do      string
+	Secrets int    // how many secrets follow
+	Token   *token // the token that is meant, as it was listed
+
+	// Of doSign: the certificate whose key signs, how, and what.
+	Certificate *certificate  `json:",omitempty"`
+	Algorithm   crs.Algorithm `json:",omitempty"`
+	Digest      []byte        `json:",omitempty"`
+}
+
+// reply is what a worker answers. Of each token it says what C_GetTokenInfo does.
+type reply struct {
+	// Accepted says that the token took the PIN, and that the end of the request is to come.
+	Accepted  bool     `json:",omitempty"`
+	Unchanged bool     `json:",omitempty"` // the tokens are those of the last list
+	Tokens    []token  `json:",omitempty"`
+	Flags     uint     `json:",omitempty"` // of the token that was asked for
+	Signature []byte   `json:",omitempty"`
+	Failure   *failure `json:",omitempty"`
+}
+
+// failure is the call of the module that failed, and its CK_RV. Without a CK_RV the worker itself
+// says what is wrong.
+type failure struct {
+	Call string
+	Code uint   `json:",omitempty"`
+	Text string `json:",omitempty"`
+}
+
+// token is a slot with a token in it. Together the texts tell two tokens apart.
+type token struct {
+	Slot         uint
+	Reader       string // slotDescription
+	Label        string
+	Manufacturer string
+	Model        string
+	Serial       string
+	Flags        uint
+	MinPIN       uint
+	MaxPIN       uint
+	Algorithms   []crs.Algorithm `json:",omitempty"` // for RSA keys
+	Certificates []certificate   `json:",omitempty"`
+	Keys         [][]byte        `json:",omitempty"` // CKA_ID of the keys that show before the PIN
+}
+
+// certificate is a certificate object.
+type certificate struct {
+	ID  []byte // CKA_ID
+	DER []byte
+}
+
+// same reports whether two tokens are one, as far as its information goes.
+func (t token) same(u token) bool {
+	return t.Label == u.Label && t.Manufacturer == u.Manufacturer && t.Model == u.Model && t.Serial == u.Serial
+}
+
+var errFrame = errors.New("malformed frame")
+
+// writeMessage writes a request or a reply.
+func writeMessage(w io.Writer, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	if len(b) > maxMessage {
+		return fmt.Errorf("message of %d bytes", len(b))
+	}
+	return writeFrame(w, kindMessage, b)
+}
+
+// writeSecret writes a PIN. Nothing is kept of it: the frame is not put together.
+func writeSecret(w io.Writer, secret []byte) error {
+	if len(secret) > maxSecret {
+		return fmt.Errorf("secret of %d bytes", len(secret))
+	}
+	return writeFrame(w, kindSecret, secret)
+}
+
+func writeFrame(w io.Writer, kind byte, b []byte) error {
+	head := binary.BigEndian.AppendUint32([]byte{kind}, uint32(len(b)))
+	if _, err := w.Write(head); err != nil {
+		return err
+	}
+	_, err := w.Write(b)
+	return err
+}
+
+// readFrame reads a frame of a kind. It reads no byte more than that: what follows may be a PIN.
+func readFrame(r io.Reader, kind byte, most int) ([]byte, error) {
+	var head [5]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return nil, err
+	}
+	n := binary.BigEndian.Uint32(head[1:])
+	if head[0] != kind || n > uint32(most) {
+		return nil, errFrame
+	}
+	b := make([]byte, n)
+	_, err := io.ReadFull(r, b)
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return b, err
+}
+
+// readRequest reads a request and its secrets, each straight into a PIN.
+func readRequest(r io.Reader) (q request, secrets []*crs.PIN, err error) {
+	b, err := readFrame(r, kindMessage, maxMessage)
+	if err != nil {
+		return request{}, nil, err
+	}
+	if json.Unmarshal(b, &q) != nil || !q.valid() {
+		return request{}, nil, errFrame
+	}
+	for range q.Secrets {
+		b, err := readFrame(r, kindSecret, maxSecret)
+		secrets = append(secrets, crs.NewPIN(b))
+		if err != nil {
+			wipe(secrets)
+			return request{}, nil, err
+		}
+	}
+	return q, secrets, nil
+}
+
+func wipe(secrets []*crs.PIN) {
+	for _, s := range secrets {
+		s.Wipe()
+	}
+}
+
+// valid reports whether a request is one that this program makes.
+func (q request) valid() bool {
+	switch q.Do {
+	case doLoad, doList:
+		return q.Secrets == 0 && q.Token == nil
+	case doStatus:
+		return q.Secrets == 0 && q.Token != nil
+	case doVerify:
+		return q.Secrets <= 1 && q.Secrets >= 0 && q.Token != nil
+	case doSign:
+		hash := q.Algorithm.Hash()
+		return q.Secrets <= 1 && q.Secrets >= 0 && q.Token != nil && q.Certificate != nil && hash != 0 && len(q.Digest) == hash.Size()
+	case doChange:
+		return (q.Secrets == maxSecrets || q.Secrets == 0) && q.Token != nil
+	}
+	return false
+}
+
+// usesPIN reports whether a PIN goes to the token.
+func (q request) usesPIN() bool { return q.Do == doVerify || q.Do == doSign || q.Do == doChange }
+
+// readReply reads a reply and refuses one that no honest worker sends.
+func readReply(r io.Reader) (reply, error) {
+	b, err := readFrame(r, kindMessage, maxMessage)
+	if err != nil {
+		return reply{}, err
+	}
+	var a reply
+	if json.Unmarshal(b, &a) != nil || !a.valid() {
+		return reply{}, errFrame
+	}
+	return a, nil
+}
+
+func (a reply) valid() bool {
+	if len(a.Tokens) > maxTokens || len(a.Signature) > 1024 {
+		return false
+	}
+	if f := a.Failure; f != nil && (len(f.Call) > maxText || len(f.Text) > 2*maxText) {
+		return false
+	}
+	for _, t := range a.Tokens {
+		for _, s := range []string{t.Reader, t.Label, t.Manufacturer, t.Model, t.Serial} {
+			if len(s) > maxText {
+				return false
+			}
+		}
+		if len(t.Certificates) > maxCertificates || len(t.Keys) > 2*maxCertificates || len(t.Algorithms) > 2 {
+			return false
+		}
+		for _, c := range t.Certificates {
+			if len(c.DER) > maxCertificate || len(c.ID) > maxID {
+				return false
+			}
+		}
+		for _, id := range t.Keys {
+			if len(id) > maxID {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// text makes text of what a module calls so.
+func text(s string) string {
+	return clip(strings.TrimRight(s, " \x00"))
+}
+
+func clip(s string) string {
+	if !utf8.ValidString(s) {
+		s = strings.ToValidUTF8(s, string(utf8.RuneError))
+	}
+	for len(s) > maxText {
+		_, n := utf8.DecodeLastRuneInString(s)
+		s = s[:len(s)-n]
+	}
+	return s
+}

@@ -1,0 +1,407 @@
+// Package pkcs11 drives tokens and cards through the PKCS#11 modules of their makers, each in a
+// process of its own: modules.go says which are used, worker.go how they are kept from doing
+// harm, choose.go which certificate logs in, card.go what a token does as a crs.Card.
+package pkcs11
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/crs-bridge/crs"
+)
+
+// Tokens are the tokens that the modules on this computer show. Its fields are to be set before
+// the first use; all but Command have a useful zero value.
+type Tokens struct {
+	// Command starts a worker, with the path of a module behind it: the name under which this
+	// program is called, and the arguments that lead to Serve.
+	Command  []string
+	Tries    Tries
+	Log      *slog.Logger
+	Timeouts Timeouts
+	Find     func() []Module // nil: the function Find
+
+	mu       sync.Mutex
+	modules  []*driven
+	unused   []Module
+	changed  chan struct{} // closed and replaced at each change
+	needed   bool          // there is a card in a reader that no other driver can use
+	looked   time.Time     // when Readers was last called
+	scanned  time.Time
+	unsaved  map[string]crs.PINStatus
+	wake     chan struct{} // asks Run for a scan; nil while it does not run
+	starting sync.Mutex
+}
+
+// driven is a module that is used.
+type driven struct {
+	Module
+	host  *host
+	stamp string        // of the file
+	kick  chan struct{} // asks follow for a list
+	stop  context.CancelFunc
+
+	// Guarded by Tokens.mu.
+	tokens  []token
+	readers []crs.Reader
+	keyless map[string]bool // DER of the certificates whose keys are missing
+	reading bool            // a card was inserted, and the module has not answered yet
+	err     error
+}
+
+const (
+	scanEvery = 5 * time.Second // at most, for modules that are installed meanwhile
+
+	// How often the slots are asked for of modules whose tokens no event tells: while somebody
+	// looks for a card, and otherwise.
+	pollSoon   = 500 * time.Millisecond
+	pollLater  = 10 * time.Second
+	lookedLong = 30 * time.Second
+)
+
+func (t *Tokens) log() *slog.Logger {
+	if t.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return t.Log
+}
+
+// Readers implements bridge.Cards. Its readers are tokens.
+func (t *Tokens) Readers() ([]crs.Reader, <-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	soon := now.Sub(t.looked) > time.Second
+	t.looked = now
+	if soon {
+		t.ask(func(m *driven) bool { return !m.Module.readers })
+	}
+	if now.Sub(t.scanned) > scanEvery {
+		t.scanSoon()
+	}
+	var all []crs.Reader
+	for _, m := range t.modules {
+		all = append(all, m.readers...)
+		if m.reading {
+			all = append(all, crs.Reader{Name: m.Name, Reading: true})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b crs.Reader) int { return cmp.Compare(a.Name, b.Name) })
+	if t.changed == nil {
+		t.changed = make(chan struct{})
+	}
+	return all, t.changed
+}
+
+// Modules returns the modules on this computer, with the reasons for those that are not used.
+func (t *Tokens) Modules() []Module {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := slices.Clone(t.unused)
+	for _, m := range t.modules {
+		module := m.Module
+		module.Output, module.Ended = m.host.stderr.text()
+		if m.err != nil {
+			module.Unused = &Unused{Failed, m.err.Error()}
+			if f := new(failure); errors.As(m.err, &f) {
+				module.Unused = f.unused()
+			}
+		}
+		all = append(all, module)
+	}
+	slices.SortStableFunc(all, func(a, b Module) int { return cmp.Compare(a.Name, b.Name) })
+	return all
+}
+
+// Refresh says that something about the readers of PC/SC changed. Modules that drive cards in
+// them are asked only if such a card is needed: asking takes them dozens of commands to each card.
+func (t *Tokens) Refresh(needed bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.needed = needed
+	t.ask(func(m *driven) bool {
+		if m.Module.readers && needed && m.tokens == nil && m.err == nil && !m.reading {
+			m.reading = true
+			t.announce()
+		}
+		return m.Module.readers
+	})
+	if needed {
+		t.scanSoon()
+	}
+}
+
+// ask has modules listed. It wants t.mu held.
+func (t *Tokens) ask(which func(*driven) bool) {
+	for _, m := range t.modules {
+		if which(m) {
+			select {
+			case m.kick <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+func (t *Tokens) scanSoon() {
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (t *Tokens) announce() {
+	if t.changed != nil {
+		close(t.changed)
+		t.changed = nil
+	}
+}
+
+// Run follows modules and tokens until the context ends, and ends the workers then.
+func (t *Tokens) Run(ctx context.Context) {
+	t.mu.Lock()
+	t.wake = make(chan struct{}, 1)
+	t.mu.Unlock()
+	var following sync.WaitGroup
+	for ctx.Err() == nil {
+		for _, m := range t.scan() {
+			ctx, stop := context.WithCancel(ctx)
+			m.stop = stop
+			following.Go(func() { t.follow(ctx, m) })
+		}
+		select {
+		case <-ctx.Done():
+		case <-t.wake:
+		}
+	}
+	following.Wait()
+}
+
+// scan looks for modules and returns those that are new. Those that went, or whose file is another
+// one now, are not followed any more.
+func (t *Tokens) scan() (fresh []*driven) {
+	find := t.Find
+	if find == nil {
+		find = Find
+	}
+	found := find()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.scanned = time.Now()
+	var kept []*driven
+	t.unused = nil
+	for _, m := range found {
+		if m.Unused != nil {
+			t.unused = append(t.unused, m)
+			continue
+		}
+		stamp := stampOf(m.Path)
+		i := slices.IndexFunc(t.modules, func(d *driven) bool { return d.Path == m.Path && d.stamp == stamp })
+		if i >= 0 {
+			kept = append(kept, t.modules[i])
+			continue
+		}
+		d := &driven{Module: m, stamp: stamp, kick: make(chan struct{}, 1), host: newHost(m.Path, t.Command, t.Timeouts, &t.starting)}
+		kept, fresh = append(kept, d), append(fresh, d)
+		t.log().Info("module", "name", m.Name, "path", m.Path)
+	}
+	for _, d := range t.modules {
+		if !slices.Contains(kept, d) {
+			t.clear(d)
+			if d.stop != nil {
+				d.stop()
+			}
+		}
+	}
+	t.modules = kept
+	return fresh
+}
+
+func stampOf(path string) string {
+	info, err := os.Stat(path)
+	if err != nil {
+		return ""
+	}
+	return info.ModTime().String()
+}
+
+// follow lists the tokens of a module as often as need be, until the context ends.
+func (t *Tokens) follow(ctx context.Context, m *driven) {
+	defer m.host.end()
+	for {
+		var again <-chan time.Time
+		if t.isAsked(m) {
+			if wait := t.interval(m, t.list(ctx, m)); wait > 0 {
+				again = time.After(wait)
+			}
+		} else {
+			m.host.stop()
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-m.kick:
+		case <-again:
+		}
+	}
+}
+
+// isAsked reports whether a module is to be asked now. If not, it shows nothing.
+func (t *Tokens) isAsked(m *driven) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !m.Module.readers || t.needed {
+		return true
+	}
+	m.reading = false
+	t.clear(m)
+	return false
+}
+
+// interval returns when a module is to be asked again without an event, 0 for never.
+func (t *Tokens) interval(m *driven, err error) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case err != nil:
+		return m.host.again()
+	case m.Module.readers:
+		return 0
+	case time.Since(t.looked) < lookedLong:
+		return pollSoon
+	}
+	return pollLater
+}
+
+// list asks a module for its tokens and takes them in.
+func (t *Tokens) list(ctx context.Context, m *driven) error {
+	r, err := m.host.call(ctx, request{Do: doList}, nil, nil)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if m.reading {
+		m.reading = false
+		t.announce()
+	}
+	if err != nil {
+		if ctx.Err() == nil && (m.err == nil || m.err.Error() != err.Error()) {
+			t.log().Warn("module failed", "name", m.Name, "error", err)
+		}
+		m.err = err
+		t.clear(m)
+		return err
+	}
+	m.err = nil
+	if !r.Unchanged {
+		m.tokens, m.keyless = r.Tokens, nil
+	}
+	t.take(m)
+	return nil
+}
+
+// take makes cards of the tokens of a module. A token that was there stays the card that it was.
+// It wants t.mu held.
+func (t *Tokens) take(m *driven) {
+	before := m.readers
+	m.readers = nil
+	for _, tok := range m.tokens {
+		if len(tok.Certificates) == 0 {
+			continue // not made for people
+		}
+		best, err := choose(tok, func(c certificate) bool { return m.keyless[string(c.DER)] }, time.Now())
+		if err != nil {
+			m.readers = append(m.readers, crs.Reader{Name: cmp.Or(tok.Reader, m.Name), Err: err})
+			continue
+		}
+		c := &card{tokens: t, host: m.host, module: m.Module, token: tok, chosen: best}
+		for _, r := range before {
+			if old, ok := r.Card.(*card); ok && old.token.Slot == tok.Slot && old.token.same(tok) && string(old.chosen.DER) == string(best.DER) {
+				c = old
+				break
+			}
+		}
+		m.readers = append(m.readers, crs.Reader{Name: c.Info().Reader, Card: c})
+	}
+	for _, r := range before {
+		if c, ok := r.Card.(*card); ok && !slices.ContainsFunc(m.readers, func(now crs.Reader) bool { return now.Card == r.Card }) {
+			c.removed.Store(true)
+		}
+	}
+	if !slices.EqualFunc(before, m.readers, sameReader) {
+		t.announce()
+	}
+}
+
+func sameReader(a, b crs.Reader) bool {
+	return a.Name == b.Name && a.Card == b.Card && (a.Err == nil) == (b.Err == nil)
+}
+
+// clear drops the tokens of a module. It wants t.mu held.
+func (t *Tokens) clear(m *driven) {
+	m.tokens = nil
+	if len(m.readers) > 0 {
+		t.take(m)
+	}
+}
+
+// keyless notes that the key of a card's certificate is missing, so that another one is chosen
+// while the token stays in.
+func (t *Tokens) keyless(c *card) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, m := range t.modules {
+		if m.host == c.host {
+			if m.keyless == nil {
+				m.keyless = map[string]bool{}
+			}
+			m.keyless[string(c.chosen.DER)] = true
+			t.take(m)
+		}
+	}
+}
+
+// List looks once, for programs that do not stay: at all tokens, and with needed at those in
+// readers of PC/SC too. Close ends the workers that it started.
+func (t *Tokens) List(ctx context.Context, needed bool) []crs.Reader {
+	t.mu.Lock()
+	t.needed = needed
+	t.mu.Unlock()
+	t.scan()
+	var asked sync.WaitGroup
+	for _, m := range t.modules {
+		if t.isAsked(m) {
+			asked.Go(func() { t.list(ctx, m) })
+		}
+	}
+	asked.Wait()
+	readers, _ := t.Readers()
+	return readers
+}
+
+// Check loads the modules that List did not ask, for Modules to know whether they can be.
+func (t *Tokens) Check(ctx context.Context) {
+	var asked sync.WaitGroup
+	for _, m := range t.modules {
+		if !t.isAsked(m) {
+			asked.Go(func() {
+				_, err := m.host.call(ctx, request{Do: doLoad}, nil, nil)
+				t.mu.Lock()
+				defer t.mu.Unlock()
+				m.err = err
+			})
+		}
+	}
+	asked.Wait()
+}
+
+// Close ends the workers.
+func (t *Tokens) Close() {
+	for _, m := range t.modules {
+		m.host.end()
+	}
+}

@@ -1,0 +1,486 @@
+package pkcs11
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/crs-bridge/crs"
+)
+
+// A module of a vendor can crash, hang, call _exit or overwrite memory. So it is loaded by a
+// process of its own, a worker, that this program starts when there is something to ask, asks one
+// thing at a time with a limit, and ends when the answer is late or too large.
+
+// Timeouts bound what a module may take; zero fields mean the defaults.
+type Timeouts struct {
+	Call time.Duration // any call, and the loading of a module: 10 s
+	PIN  time.Duration // a login with its signature, and a change of the PIN: 30 s
+}
+
+const (
+	defaultCall = 10 * time.Second
+	defaultPIN  = 30 * time.Second
+
+	maxMemory   = 256 << 20
+	memoryCheck = 100 * time.Millisecond // of a worker at work
+
+	firstDelay = time.Second // after the second failure without a success between; doubled
+	lastDelay  = time.Minute
+
+	endTime = time.Second // for a worker to close its module
+)
+
+// worker is a process that has loaded a module.
+type worker struct {
+	process *os.Process
+	in, out *os.File
+	stderr  *output
+	ended   chan struct{} // closed when the process has ended
+	exit    string        // how it ended, when ended is closed
+}
+
+// start starts a worker. The goroutine that starts it keeps its thread until the worker's end:
+// Linux ends the child when the thread that started it ends, not the process.
+func start(command []string, stderr *output) (*worker, error) {
+	var pipes [6]*os.File // of stdin, stdout, stderr: the reading and the writing end of each
+	closeAll := func() {
+		for _, f := range pipes {
+			if f != nil {
+				f.Close()
+			}
+		}
+	}
+	for i := 0; i < len(pipes); i += 2 {
+		var err error
+		if pipes[i], pipes[i+1], err = os.Pipe(); err != nil {
+			closeAll()
+			return nil, err
+		}
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		closeAll()
+		return nil, err
+	}
+	cmd := &exec.Cmd{
+		Path: exe, Args: command, Env: environment(os.Getenv), Dir: workerDir(),
+		Stdin: pipes[0], Stdout: pipes[3], Stderr: pipes[5],
+		SysProcAttr: workerAttributes(),
+	}
+	w := &worker{in: pipes[1], out: pipes[2], stderr: stderr, ended: make(chan struct{})}
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		if err == nil {
+			w.process = cmd.Process
+			err = confine(cmd.Process)
+		}
+		started <- err
+		if w.process == nil {
+			return
+		}
+		cmd.Wait()
+		w.exit = cmd.ProcessState.String()
+		close(w.ended)
+	}()
+	err = <-started
+	pipes[0].Close()
+	pipes[3].Close()
+	pipes[5].Close()
+	if err != nil {
+		if w.process != nil {
+			w.process.Kill()
+		}
+		w.in.Close()
+		w.out.Close()
+		pipes[4].Close()
+		return nil, err
+	}
+	go func() {
+		io.Copy(stderr, pipes[4])
+		pipes[4].Close()
+	}()
+	go func() {
+		<-w.ended
+		time.Sleep(endTime) // for what it wrote at its end to be read
+		w.in.Close()
+		w.out.Close() // a child of the worker may hold the other end
+		pipes[4].Close()
+	}()
+	return w, nil
+}
+
+// kill ends the process and waits for that. What the kernel does not end in time is left behind.
+func (w *worker) kill() {
+	w.process.Kill()
+	select {
+	case <-w.ended:
+	case <-time.After(endTime):
+	}
+}
+
+// stop lets the worker close its module, which logs out, and ends it.
+func (w *worker) stop() {
+	w.in.Close()
+	select {
+	case <-w.ended:
+	case <-time.After(endTime):
+		w.kill()
+	}
+}
+
+// exchange sends a request and returns the last reply to it, and whether the token accepted the
+// PIN before. It returns when the worker answered or its pipes broke.
+func (w *worker) exchange(q request, secrets [][]byte) (reply, error) {
+	err := writeMessage(w.in, q)
+	for _, s := range secrets {
+		if err == nil {
+			err = writeSecret(w.in, s)
+		}
+	}
+	accepted := false
+	for err == nil {
+		var r reply
+		if r, err = readReply(w.out); err == nil {
+			if r.Accepted && !accepted {
+				accepted = true
+				continue
+			}
+			r.Accepted = accepted
+			return r, nil
+		}
+	}
+	return reply{Accepted: accepted}, err
+}
+
+// host is one module and the worker that it lives in, if any.
+type host struct {
+	path     string
+	command  []string
+	timeouts Timeouts
+	starting *sync.Mutex // of all modules: some cannot be initialised by two processes at once
+
+	turn chan struct{} // holds one token: whoever took it asks the worker
+
+	mu       sync.Mutex // guards what is below; changed by whoever has the turn
+	worker   *worker
+	atPIN    bool // a PIN is on its way
+	failures int  // without a success between
+	pause    time.Time
+	unusable *failure // the module cannot be loaded
+
+	stderr *output
+}
+
+func newHost(path string, command []string, timeouts Timeouts, starting *sync.Mutex) *host {
+	if timeouts.Call == 0 {
+		timeouts.Call = defaultCall
+	}
+	if timeouts.PIN == 0 {
+		timeouts.PIN = defaultPIN
+	}
+	h := &host{path: path, command: command, timeouts: timeouts, starting: starting, turn: make(chan struct{}, 1), stderr: &output{}}
+	h.turn <- struct{}{}
+	return h
+}
+
+// call asks the worker, which is started if need be. sending is called before a PIN leaves, or is
+// asked for on the device; from then on the answer is waited for, whatever becomes of ctx. The
+// secrets are not used any more when it returns.
+func (h *host) call(ctx context.Context, q request, secrets [][]byte, sending func()) (reply, error) {
+	select {
+	case <-h.turn:
+	case <-ctx.Done():
+		return reply{}, ctx.Err()
+	}
+	type result struct {
+		reply reply
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		defer func() { h.turn <- struct{}{} }()
+		err := h.ready()
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			done <- result{reply{}, err}
+			return
+		}
+		limit := h.timeouts.Call
+		if q.usesPIN() {
+			limit = h.timeouts.PIN
+			h.stderr.hide(secrets)
+			h.pinOnItsWay(true)
+			defer h.pinOnItsWay(false)
+			sending()
+		}
+		q.Secrets = len(secrets)
+		r, err := h.ask(q, secrets, limit)
+		done <- result{r, err}
+	}()
+	select {
+	case r := <-done:
+		return r.reply, r.err
+	case <-ctx.Done():
+	}
+	// A request without a PIN runs to its end without its caller.
+	if q.usesPIN() {
+		r := <-done
+		return r.reply, r.err
+	}
+	return reply{}, ctx.Err()
+}
+
+func (h *host) pinOnItsWay(is bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.atPIN = is
+}
+
+// ready starts a worker unless there is one. It wants the turn.
+func (h *host) ready() error {
+	if w := h.running(); w != nil {
+		select {
+		case <-w.ended: // between two requests
+			h.lose("ended: " + w.exit)
+		default:
+			return nil
+		}
+	}
+	h.mu.Lock()
+	unusable, wait := h.unusable, time.Until(h.pause)
+	h.mu.Unlock()
+	if unusable != nil {
+		return unusable
+	}
+	if wait > 0 {
+		return &died{"keeps failing and is left alone for a while"}
+	}
+	h.starting.Lock()
+	defer h.starting.Unlock()
+	h.stderr.forget()
+	w, err := start(append(slices.Clone(h.command), h.path), h.stderr)
+	if err != nil {
+		h.lose("does not start")
+		return &died{"does not start: " + err.Error()}
+	}
+	h.set(w)
+	_, err = h.ask(request{Do: doLoad}, nil, h.timeouts.Call)
+	var f *failure
+	if !errors.As(err, &f) {
+		return err
+	}
+	w.stop()
+	h.lose("")
+	if f.Call == callLoad {
+		h.mu.Lock()
+		h.unusable = f // until the file is another one
+		h.mu.Unlock()
+	}
+	return err
+}
+
+func (h *host) running() *worker {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.worker
+}
+
+func (h *host) set(w *worker) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.worker = w
+}
+
+// ask is one request to the worker that runs, which does not survive a late or broken answer.
+func (h *host) ask(q request, secrets [][]byte, limit time.Duration) (reply, error) {
+	w := h.running()
+	type result struct {
+		reply reply
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		r, err := w.exchange(q, secrets)
+		done <- result{r, err}
+	}()
+	deadline := time.NewTimer(limit)
+	defer deadline.Stop()
+	memory := time.NewTicker(memoryCheck)
+	defer memory.Stop()
+	why := ""
+	var r result
+	for answered := false; !answered; {
+		select {
+		case r = <-done:
+			answered = true
+		case <-deadline.C:
+			why = fmt.Sprintf("did not answer in %v", limit)
+		case <-memory.C:
+			if memoryOf(w.process) > maxMemory {
+				why = "took too much memory"
+			}
+		}
+		if why != "" {
+			w.kill()
+			answered = true
+			select {
+			case r = <-done: // it may have accepted the PIN
+			case <-time.After(endTime):
+				w.out.Close()
+			}
+		}
+	}
+	switch {
+	case why != "":
+	case errors.Is(r.err, errFrame):
+		why = "answered what is no answer"
+	case r.err != nil: // the pipe broke
+		w.kill()
+		why = "ended: " + w.exit
+	case memoryOf(w.process) > maxMemory:
+		why = "took too much memory"
+	default:
+		return h.succeeded(q, r.reply)
+	}
+	w.kill()
+	h.lose(why)
+	return r.reply, &died{why}
+}
+
+// succeeded takes an answer in. A worker whose module did not log out is ended, for the token not
+// to stay open.
+func (h *host) succeeded(q request, r reply) (reply, error) {
+	if q.Do != doLoad {
+		h.mu.Lock()
+		h.failures, h.pause = 0, time.Time{}
+		h.mu.Unlock()
+	}
+	if r.Failure == nil {
+		return r, nil
+	}
+	if r.Failure.Call == callLogout {
+		h.running().kill()
+		h.set(nil)
+		return r, nil // all that was asked for was done before
+	}
+	return r, r.Failure
+}
+
+// lose gives up the worker, which has ended, and decides when there is a next one: after the
+// first failure at once.
+func (h *host) lose(why string) {
+	if why != "" {
+		h.stderr.ended(why)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.worker = nil
+	h.failures++
+	if h.failures > 1 {
+		h.pause = time.Now().Add(min(firstDelay<<min(h.failures-2, 10), lastDelay))
+	}
+}
+
+// again returns when it makes sense to ask after a failure, 0 for never.
+func (h *host) again() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.unusable != nil {
+		return 0
+	}
+	return max(time.Until(h.pause), firstDelay)
+}
+
+// stop ends the worker when it is idle.
+func (h *host) stop() {
+	<-h.turn
+	defer func() { h.turn <- struct{}{} }()
+	if w := h.running(); w != nil {
+		w.stop()
+		h.set(nil)
+	}
+}
+
+// end is stop for a program that ends: a worker that is at something else than a PIN is killed.
+func (h *host) end() {
+	stopped := make(chan struct{})
+	go func() {
+		h.stop()
+		close(stopped)
+	}()
+	select {
+	case <-stopped:
+		return
+	case <-time.After(endTime / 10):
+	}
+	h.mu.Lock()
+	w, atPIN := h.worker, h.atPIN
+	h.mu.Unlock()
+	if w != nil && !atPIN {
+		w.process.Kill()
+	}
+	<-stopped
+}
+
+// Serve is a worker: it answers requests from stdin with the module of a path until its input
+// ends, and returns the exit code.
+func Serve(path string) int {
+	if err := confineSelf(); err != nil {
+		fmt.Fprintln(os.Stderr, "crs worker:", err)
+		return 1
+	}
+	in, out, err := takeStdio()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "crs worker:", err)
+		return 1
+	}
+	runtime.LockOSThread() // some modules keep state of a thread
+	answer, end := openLibrary(path)
+	serve(in, out, answer, func() {
+		time.Sleep(2 * endTime) // whoever asked has gone, and the module may hang
+		os.Exit(1)
+	})
+	end()
+	return 0
+}
+
+// serve answers requests until in ends or is malformed. When in ends while a request is answered,
+// gone runs beside.
+func serve(in io.Reader, out io.Writer, answer func(request, []*crs.PIN, func()) reply, gone func()) {
+	type asked struct {
+		request request
+		secrets []*crs.PIN
+	}
+	requests := make(chan asked)
+	go func() {
+		defer close(requests)
+		for {
+			q, secrets, err := readRequest(in)
+			if err != nil {
+				go gone()
+				return
+			}
+			requests <- asked{q, secrets}
+		}
+	}()
+	for a := range requests {
+		r := answer(a.request, a.secrets, func() { writeMessage(out, reply{Accepted: true}) })
+		wipe(a.secrets)
+		if writeMessage(out, r) != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,62 @@
+package pkcs11
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"runtime"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// kept are the variables that a worker gets. Others could lead the loader or the module to files
+// of somebody else.
+var kept = []string{"HOME", "USER", "LOGNAME", "LANG", "LC_ALL"}
+
+func workerDir() string { return "/" }
+
+// workerAttributes: a worker does not outlive the thread that started it.
+func workerAttributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+}
+
+func confine(*os.Process) error { return nil }
+
+// memoryOf returns the resident memory of a process, 0 when it has gone.
+func memoryOf(p *os.Process) int64 {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.Pid))
+	fields := bytes.Fields(b)
+	if err != nil || len(fields) < 2 {
+		return 0
+	}
+	pages, _ := strconv.ParseInt(string(fields[1]), 10, 64)
+	return pages * int64(os.Getpagesize())
+}
+
+// confineSelf takes from this process what a module has no business with: the way to more rights,
+// open files, dumps of its memory. Threads that run already would keep their rights, so this
+// program starts over.
+func confineSelf() error {
+	set, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)
+	if err != nil {
+		return err
+	}
+	if set == 0 {
+		runtime.LockOSThread()
+		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+			return err
+		}
+		if err := unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC); err != nil && !errors.Is(err, unix.ENOSYS) {
+			return err
+		}
+		return unix.Exec("/proc/self/exe", os.Args, os.Environ())
+	}
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return err
+	}
+	return unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
+}
