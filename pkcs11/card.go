@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"github.com/crs-bridge/crs"
@@ -22,6 +23,7 @@ type card struct {
 	token   token
 	chosen  chosen
 	removed atomic.Bool
+	login   sync.Mutex // one PIN at a time, from counting its try to the end of it
 }
 
 var (
@@ -152,6 +154,8 @@ func (c *card) withPIN(ctx context.Context, q request, pins ...*crs.PIN) (reply,
 	if c.removed.Load() {
 		return reply{}, crs.ErrCardRemoved
 	}
+	c.login.Lock()
+	defer c.login.Unlock()
 	if err := ctx.Err(); err != nil {
 		return reply{}, err
 	}

@@ -1,0 +1,179 @@
+// Package tokentest makes tokens for tests: those of SoftHSM, and those of a module written in C
+// that can crash, hang and lie. It is for Linux and wants what scripts/bootstrap installs.
+package tokentest
+
+import (
+	"crypto/rsa"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/crs-bridge/crs/internal/virtualcard"
+)
+
+// Token is a token of the fake module, or of SoftHSM.
+type Token struct {
+	Label, Serial  string
+	PIN            string
+	MinPIN, MaxPIN int
+	Flags          uint // of CK_TOKEN_INFO, besides those that the module sets itself
+	Objects        []Object
+}
+
+// Object is a certificate, its key, or both.
+type Object struct {
+	ID          []byte
+	Certificate *x509.Certificate // nil: none
+	Key         *rsa.PrivateKey   // nil: none
+	Public      bool              // a public key shows before the PIN
+	Always      bool              // CKA_ALWAYS_AUTHENTICATE
+}
+
+// Person returns the objects of a person's card.
+func Person(p *virtualcard.Person) []Object {
+	return []Object{{ID: []byte{1}, Certificate: p.Certificate, Key: p.Key}}
+}
+
+// Fake is the fake module in a file.
+type Fake struct {
+	Path string
+	t    testing.TB
+}
+
+// NewFake puts the module into a file of its own in dir, or in the directory for modules that only
+// root can change if that is "".
+func NewFake(t testing.TB, dir string) *Fake {
+	t.Helper()
+	if dir == "" {
+		dir = privateDir(t)
+	}
+	f := &Fake{Path: filepath.Join(dir, "fake.so"), t: t}
+	Compile(t, f.Path, "gcc", "-fPIC")
+	return f
+}
+
+// privateDir makes a directory of its own for a test's modules, which only root can change.
+func privateDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/mnt", "modules")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// Compile compiles the fake module.
+func Compile(t testing.TB, to, compiler string, args ...string) {
+	t.Helper()
+	root := moduleRoot(t)
+	args = append(args, "-shared", "-O2", "-o", to, filepath.Join(root, "internal/tokentest/testdata/fake.c"))
+	if out, err := exec.Command(compiler, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", compiler, err, out)
+	}
+}
+
+func moduleRoot(t testing.TB) string {
+	dir, err := os.Getwd()
+	for err == nil && dir != filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+		dir = filepath.Dir(dir)
+	}
+	t.Fatal("no go.mod above the working directory")
+	return ""
+}
+
+func (f *Fake) write(suffix, text string) {
+	f.t.Helper()
+	temporary := f.Path + ".new"
+	if err := os.WriteFile(temporary, []byte(text), 0o644); err != nil {
+		f.t.Fatal(err)
+	}
+	if err := os.Rename(temporary, f.Path+suffix); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// Insert makes these the tokens of the module, with all their tries.
+func (f *Fake) Insert(tokens ...Token) {
+	f.t.Helper()
+	var b strings.Builder
+	for slot, t := range tokens {
+		if t.MaxPIN == 0 {
+			t.MinPIN, t.MaxPIN = 5, 8
+		}
+		fmt.Fprintf(&b, "token %x %x %x %d %d\n", t.Label, t.Serial, t.Flags, t.MinPIN, t.MaxPIN)
+		for _, o := range t.Objects {
+			if o.Certificate != nil {
+				fmt.Fprintf(&b, "cert %x %x\n", o.ID, o.Certificate.Raw)
+			}
+			if o.Public {
+				fmt.Fprintf(&b, "public %x\n", o.ID)
+			}
+			if o.Key != nil {
+				always := 0
+				if o.Always {
+					always = 1
+				}
+				d := make([]byte, o.Key.Size())
+				o.Key.D.FillBytes(d)
+				fmt.Fprintf(&b, "key %x %x %x %d\n", o.ID, o.Key.N.Bytes(), d, always)
+			}
+		}
+		f.SetTries(slot, 3, t.PIN)
+	}
+	f.write(".conf", b.String())
+}
+
+// SetTries sets the tries left and the PIN of a token.
+func (f *Fake) SetTries(slot, tries int, pin string) {
+	f.t.Helper()
+	f.write(fmt.Sprintf(".pin.%d", slot), fmt.Sprintf("%d %s\n", tries, pin))
+}
+
+// Tries returns the tries left of a token.
+func (f *Fake) Tries(slot int) int {
+	f.t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("%s.pin.%d", f.Path, slot))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	var tries int
+	fmt.Sscan(string(b), &tries)
+	return tries
+}
+
+// Type types a PIN on the device.
+func (f *Fake) Type(pin string) { f.write(".pad", pin) }
+
+// Fault makes something go wrong in a call: see fake.c. An empty kind ends that.
+func (f *Fake) Fault(call, kind string) {
+	f.t.Helper()
+	f.write(".fault", call+" "+kind)
+}
+
+// Log returns what became of the PINs.
+func (f *Fake) Log() []string {
+	b, _ := os.ReadFile(f.Path + ".log")
+	return strings.Fields(strings.ReplaceAll(strings.TrimSpace(string(b)), " ", ":"))
+}
+
+// Secrets returns how many PINs came.
+func (f *Fake) Secrets() int {
+	n := 0
+	for _, line := range f.Log() {
+		if strings.HasPrefix(line, "login:") || strings.HasPrefix(line, "set:") {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,79 @@
+package pkcs11
+
+import (
+	"context"
+	"errors"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/cardtest"
+	"github.com/crs-bridge/crs/internal/testns"
+	"github.com/crs-bridge/crs/internal/tokentest"
+	"github.com/crs-bridge/crs/internal/virtualcard"
+)
+
+func TestConformanceFake(t *testing.T) {
+	cardtest.Run(t, func(t *testing.T) cardtest.Subject {
+		f, tokens := faked(t, oneToken())
+		return cardtest.Subject{
+			Card: theCard(t, tokens), PIN: rightPIN, WrongPIN: wrongPIN, Certificate: person.Certificate.Raw,
+			Tries: func() int { return f.Tries(0) }, Secrets: f.Secrets, IsToken: true,
+		}
+	})
+}
+
+func TestConformanceSoftHSM(t *testing.T) {
+	cardtest.Run(t, func(t *testing.T) cardtest.Subject {
+		home := t.TempDir()
+		t.Setenv("HOME", home)
+		tokentest.NewSoftHSM(t, home, oneToken())
+		tokens := tokensOf(t, Module{Name: "SoftHSM", Path: tokentest.SoftHSMModule})
+		sent := &counting{kept: map[string]crs.PINStatus{}}
+		tokens.Tries = sent
+		c := theCard(t, tokens)
+		return cardtest.Subject{
+			Card: c, PIN: rightPIN, WrongPIN: wrongPIN, Certificate: person.Certificate.Raw,
+			Secrets: func() int { return int(sent.spent.Load()) }, NeverBlocks: true, IsToken: true,
+		}
+	})
+}
+
+// openscPath is OpenSC's module.
+const openscPath = "/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so"
+
+// OpenSC's module on the virtual card in pcscd.
+func TestConformanceOpenSC(t *testing.T) {
+	if _, err := os.Stat(openscPath); err != nil {
+		t.Fatal(err)
+	}
+	cardtest.Run(t, func(t *testing.T) cardtest.Subject {
+		v := insert(t, virtualcard.Config{Profile: "v1", PIN: rightPIN})
+		c := theCard(t, tokensOf(t, Module{Name: "OpenSC", Path: openscPath, readers: true, falseLocked: true}))
+		v.Forget()
+		return cardtest.Subject{
+			Card: c, PIN: rightPIN, WrongPIN: wrongPIN, Certificate: v.Person().Certificate.Raw,
+			Tries:   func() int { tries, _ := v.Tries(); return tries },
+			Secrets: v.Secrets, IsToken: true,
+		}
+	})
+}
+
+// insert puts a card into the first slot of pcscd until the test ends.
+func insert(t testing.TB, config virtualcard.Config) *virtualcard.Card {
+	t.Helper()
+	card := virtualcard.New(config)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- card.ServeVPCD(ctx, testns.FirstSlot) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil && !errors.Is(err, crs.ErrCardRemoved) {
+			t.Error(err)
+		}
+		time.Sleep(500 * time.Millisecond) // pcscd looks for cards every 400 ms
+	})
+	time.Sleep(600 * time.Millisecond)
+	return card
+}
