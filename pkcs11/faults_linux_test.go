@@ -405,7 +405,7 @@ func TestKindsOfPIN(t *testing.T) {
 	}
 
 	pad := oneToken()
-	pad.Flags = ckfProtectedPath
+	pad.Flags, pad.Serial = ckfProtectedPath, "2"
 	f.Insert(pad)
 	c := theCard(t, tokens)
 	f.Type(rightPIN)
