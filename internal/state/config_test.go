@@ -3,6 +3,7 @@ package state
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -11,7 +12,7 @@ func TestConfig(t *testing.T) {
 	base := t.TempDir()
 	t.Setenv("XDG_CONFIG_HOME", base)
 	path := filepath.Join(base, "crs", "config.json")
-	if c, err := LoadConfig(); c != (Config{}) || err != nil {
+	if c, err := LoadConfig(); !reflect.DeepEqual(c, Config{}) || err != nil {
 		t.Fatalf("without a file: %+v, %v", c, err)
 	}
 	for _, lang := range []string{"de", ""} {
@@ -26,7 +27,7 @@ func TestConfig(t *testing.T) {
 		if err := os.WriteFile(path, []byte(bad), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if c, err := LoadConfig(); c != (Config{}) || err == nil || !strings.Contains(err.Error(), path) {
+		if c, err := LoadConfig(); !reflect.DeepEqual(c, Config{}) || err == nil || !strings.Contains(err.Error(), path) {
 			t.Errorf("%q: %+v, %v", bad, c, err)
 		}
 		if err := ChangeConfig(func(c *Config) { c.Language = "en" }); err == nil {
