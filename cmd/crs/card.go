@@ -28,8 +28,13 @@ func card(ctx context.Context, args []string) error {
 		return err
 	}
 	readers, tokens, err := findReaders(ctx, *reader)
+	if tokens != nil {
+		defer tokens.Close()
+	}
 	if rest[0] == "list" && *all && tokens != nil {
-		tokens.Check(ctx)
+		if *reader == "" { // some modules look into all readers while they are loaded
+			tokens.Check(ctx)
+		}
 		return errors.Join(err, listCards(readers, tokens.Modules(), true, *asJSON))
 	}
 	if err != nil {

@@ -50,7 +50,10 @@ func tellService(ctx context.Context) {
 }
 
 func withPINManager(ctx context.Context, reader string, do func(context.Context, dialog.UI, crs.Card, crs.PINManager) error) error {
-	readers, _, err := findReaders(ctx, reader)
+	readers, tokens, err := findReaders(ctx, reader)
+	if tokens != nil {
+		defer tokens.Close()
+	}
 	if err != nil {
 		return err
 	}
