@@ -23,7 +23,8 @@ type card struct {
 	token   token
 	chosen  chosen
 	removed atomic.Bool
-	login   sync.Mutex // one PIN at a time, from counting its try to the end of it
+	flags   atomic.Uint64 // of the token, when it was last asked
+	login   sync.Mutex    // one PIN at a time, from counting its try to the end of it
 }
 
 var (
@@ -43,9 +44,13 @@ func (c *card) Info() crs.Info {
 		Holder:     c.chosen.holder,
 		ID:         c.chosen.id,
 		PINFormat:  c.pinFormat(),
+		PINPad:     c.hasPad(),
 		TwoPartPIN: crs.IssuedInTwoParts(c.chosen.parsed),
 	}
 }
+
+// hasPad reports whether the PIN is typed on the token or its reader.
+func (c *card) hasPad() bool { return c.token.Flags&ckfProtectedPath != 0 }
 
 // pinFormat is what the token says, unless that is no length. Letters are allowed.
 func (c *card) pinFormat() crs.PINFormat {
@@ -77,7 +82,13 @@ func (c *card) PINStatus(ctx context.Context) (crs.PINStatus, error) {
 	if err != nil {
 		return crs.PINStatus{}, err
 	}
-	return withFlags(c.tokens.pinStatus(c.chosen.id), r.Flags, c.module.falseLocked), nil
+	c.flags.Store(uint64(r.Flags))
+	return c.KeptPINStatus(), nil
+}
+
+// KeptPINStatus is PINStatus as of when the token was last asked. It does no I/O.
+func (c *card) KeptPINStatus() crs.PINStatus {
+	return withFlags(c.tokens.pinStatus(c.chosen.id), uint(c.flags.Load()), c.module.falseLocked)
 }
 
 // withFlags joins what is kept of a PIN with what the flags of its token say.
@@ -174,7 +185,11 @@ func (c *card) withPIN(ctx context.Context, q request, pins ...*crs.PIN) (reply,
 	if !sent {
 		return r, err
 	}
+	proved := pins[0] != nil || err == nil && q.Do == doSign
 	status, err := pinResult(r, err, before, pending)
+	if status == crs.UnknownPINStatus && !proved {
+		status = before // the word of the keys alone (docs/card-safety.md, rule 9)
+	}
 	c.tokens.keepPINStatus(c.chosen.id, status)
 	return r, err
 }
@@ -182,7 +197,7 @@ func (c *card) withPIN(ctx context.Context, q request, pins ...*crs.PIN) (reply,
 // take takes the PINs, all or none.
 func (c *card) take(pins []*crs.PIN) ([][]byte, error) {
 	if pins[0] == nil {
-		if c.token.Flags&ckfProtectedPath == 0 {
+		if !c.hasPad() {
 			return nil, fmt.Errorf("%w: the PIN cannot be typed on this device", crs.ErrInternal)
 		}
 		return nil, nil

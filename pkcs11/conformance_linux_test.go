@@ -18,7 +18,7 @@ func TestConformanceFake(t *testing.T) {
 	cardtest.Run(t, func(t *testing.T) cardtest.Subject {
 		f, tokens := faked(t, oneToken())
 		return cardtest.Subject{
-			Card: theCard(t, tokens), PIN: rightPIN, WrongPIN: wrongPIN, Certificate: person.Certificate.Raw,
+			Card: theCard(t, tokens), PIN: rightPIN, WrongPIN: wrongPIN, Certificate: person().Certificate.Raw,
 			Tries: func() int { return f.Tries(0) }, Secrets: f.Secrets, IsToken: true,
 		}
 	})
@@ -34,7 +34,7 @@ func TestConformanceSoftHSM(t *testing.T) {
 		tokens.Tries = sent
 		c := theCard(t, tokens)
 		return cardtest.Subject{
-			Card: c, PIN: rightPIN, WrongPIN: wrongPIN, Certificate: person.Certificate.Raw,
+			Card: c, PIN: rightPIN, WrongPIN: wrongPIN, Certificate: person().Certificate.Raw,
 			Secrets: func() int { return int(sent.spent.Load()) }, NeverBlocks: true, IsToken: true,
 		}
 	})

@@ -65,7 +65,8 @@ func (f *failure) Is(target error) bool {
 
 // died is a worker that ended, or was ended, in the middle of a request.
 type died struct {
-	why string // of the process, never of what it wrote
+	why   string // of the process, never of what it wrote
+	ended bool   // by itself, or by others than this program
 }
 
 func (d *died) Error() string { return "the module's process " + d.why }
@@ -100,7 +101,7 @@ func pinResult(r reply, err error, before, pending crs.PINStatus) (crs.PINStatus
 		return before, fmt.Errorf("%w: %w", crs.ErrPINUnusable, err)
 	case ckrFunctionCanceled:
 		if r.Flags&ckfProtectedPath != 0 { // cancelled on the device: nothing was compared
-			return before, crs.ErrCancelled
+			return before, crs.ErrPadCancelled
 		}
 	}
 	return pending, &crs.PINError{Retries: -1, Uncertain: true, Err: err}

@@ -100,7 +100,7 @@ func TestFrames(t *testing.T) {
 // TestPINResult: what an answer to a PIN means.
 func TestPINResult(t *testing.T) {
 	before, pending := crs.UnknownPINStatus, crs.PINStatus{Retries: 2, Doubtful: true}
-	gone := &died{"ended"}
+	gone := &died{why: "ended"}
 	for _, test := range []struct {
 		name  string
 		reply reply

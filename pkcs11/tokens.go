@@ -72,7 +72,8 @@ func (t *Tokens) log() *slog.Logger {
 	return t.Log
 }
 
-// Readers implements bridge.Cards. Its readers are tokens.
+// Readers implements bridge.Cards. Its readers are tokens. Whoever calls it looks for a card, and
+// so the modules are asked soon.
 func (t *Tokens) Readers() ([]crs.Reader, <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -85,6 +86,18 @@ func (t *Tokens) Readers() ([]crs.Reader, <-chan struct{}) {
 	if now.Sub(t.scanned) > scanEvery {
 		t.scanSoon()
 	}
+	return t.seen()
+}
+
+// Seen is Readers as of when the modules were last asked. It asks none.
+func (t *Tokens) Seen() ([]crs.Reader, <-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.seen()
+}
+
+// seen wants t.mu held.
+func (t *Tokens) seen() ([]crs.Reader, <-chan struct{}) {
 	var all []crs.Reader
 	for _, m := range t.modules {
 		all = append(all, m.readers...)
@@ -325,6 +338,7 @@ func (t *Tokens) take(m *driven) {
 				break
 			}
 		}
+		c.flags.Store(uint64(tok.Flags))
 		m.readers = append(m.readers, crs.Reader{Name: c.Info().Reader, Card: c})
 	}
 	for _, r := range before {
@@ -379,7 +393,7 @@ func (t *Tokens) List(ctx context.Context, needed bool) []crs.Reader {
 		}
 	}
 	asked.Wait()
-	readers, _ := t.Readers()
+	readers, _ := t.Seen()
 	return readers
 }
 

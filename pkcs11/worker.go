@@ -35,6 +35,8 @@ const (
 	firstDelay = time.Second // after the second failure without a success between; doubled
 	lastDelay  = time.Minute
 
+	padTime = time.Minute // for the user to type one PIN on the device
+
 	endTime = time.Second // for a worker to close its module
 )
 
@@ -210,6 +212,7 @@ func (h *host) call(ctx context.Context, q request, secrets [][]byte, sending fu
 	done := make(chan result, 1)
 	go func() {
 		defer func() { h.turn <- struct{}{} }()
+		before := h.running()
 		err := h.ready()
 		if err == nil {
 			err = ctx.Err()
@@ -221,13 +224,28 @@ func (h *host) call(ctx context.Context, q request, secrets [][]byte, sending fu
 		limit := h.timeouts.Call
 		if q.usesPIN() {
 			limit = h.timeouts.PIN
+			switch {
+			case len(secrets) > 0:
+			case q.Do == doChange:
+				limit += 3 * padTime
+			default:
+				limit += padTime
+			}
 			h.stderr.hide(secrets)
 			h.pinOnItsWay(true)
 			defer h.pinOnItsWay(false)
 			sending()
 		}
 		q.Secrets = len(secrets)
+		asked := h.running()
 		r, err := h.ask(q, secrets, limit)
+		// A worker that was idle may have ended before it was asked. What carries a PIN is not asked
+		// twice, whatever became of it.
+		if d := (*died)(nil); errors.As(err, &d) && d.ended && asked == before && !q.usesPIN() {
+			if err = h.ready(); err == nil {
+				r, err = h.ask(q, nil, limit)
+			}
+		}
 		done <- result{r, err}
 	}()
 	select {
@@ -266,7 +284,7 @@ func (h *host) ready() error {
 		return unusable
 	}
 	if wait > 0 {
-		return &died{"keeps failing and is left alone for a while"}
+		return &died{why: "keeps failing and is left alone for a while"}
 	}
 	h.starting.Lock()
 	defer h.starting.Unlock()
@@ -274,7 +292,7 @@ func (h *host) ready() error {
 	w, err := start(append(slices.Clone(h.command), h.path), h.stderr)
 	if err != nil {
 		h.lose("does not start")
-		return &died{"does not start: " + err.Error()}
+		return &died{why: "does not start: " + err.Error()}
 	}
 	h.set(w)
 	_, err = h.ask(request{Do: doLoad}, nil, h.timeouts.Call)
@@ -320,7 +338,7 @@ func (h *host) ask(q request, secrets [][]byte, limit time.Duration) (reply, err
 	defer deadline.Stop()
 	memory := time.NewTicker(memoryCheck)
 	defer memory.Stop()
-	why := ""
+	why, ended := "", false
 	var r result
 	for answered := false; !answered; {
 		select {
@@ -349,7 +367,7 @@ func (h *host) ask(q request, secrets [][]byte, limit time.Duration) (reply, err
 		why = "answered what is no answer"
 	case r.err != nil: // the pipe broke
 		w.kill()
-		why = "ended: " + w.exit
+		why, ended = "ended: "+w.exit, true
 	case memoryOf(w.process) > maxMemory:
 		why = "took too much memory"
 	default:
@@ -357,7 +375,7 @@ func (h *host) ask(q request, secrets [][]byte, limit time.Duration) (reply, err
 	}
 	w.kill()
 	h.lose(why)
-	return r.reply, &died{why}
+	return r.reply, &died{why, ended}
 }
 
 // succeeded takes an answer in. A worker whose module did not log out is ended, for the token not

@@ -17,15 +17,15 @@ const (
 	wrongPIN = "41806"
 )
 
-// shared is a person with a short key: the fake module signs slowly.
-var person = virtualcard.Shared(2048)
+// person is whose tokens these are. The workers, which are this program too, do without.
+func person() *virtualcard.Person { return virtualcard.Shared(2048) }
 
 // tokensOf returns the tokens that these modules show.
 func tokensOf(t testing.TB, modules ...Module) *Tokens {
 	t.Helper()
 	tokens := &Tokens{
 		Command:  workerCommand,
-		Timeouts: Timeouts{Call: 5 * time.Second, PIN: 5 * time.Second},
+		Timeouts: Timeouts{Call: 10 * time.Second, PIN: 10 * time.Second},
 		Find:     func() []Module { return modules },
 	}
 	t.Cleanup(tokens.Close)
@@ -41,7 +41,7 @@ func faked(t testing.TB, inserted ...tokentest.Token) (*tokentest.Fake, *Tokens)
 }
 
 func oneToken() tokentest.Token {
-	return tokentest.Token{Label: "ONE", Serial: "1", PIN: rightPIN, Objects: tokentest.Person(person)}
+	return tokentest.Token{Label: "ONE", Serial: "1", PIN: rightPIN, Objects: tokentest.Person(person())}
 }
 
 // theCard returns the one card that tokens show.

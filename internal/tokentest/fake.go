@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/crs-bridge/crs/internal/virtualcard"
@@ -44,6 +45,12 @@ type Fake struct {
 	t    testing.TB
 }
 
+// compiled is the module, compiled once for all tests of a package.
+var compiled struct {
+	once   sync.Once
+	module []byte
+}
+
 // NewFake puts the module into a file of its own in dir, or in the directory for modules that only
 // root can change if that is "".
 func NewFake(t testing.TB, dir string) *Fake {
@@ -52,7 +59,14 @@ func NewFake(t testing.TB, dir string) *Fake {
 		dir = privateDir(t)
 	}
 	f := &Fake{Path: filepath.Join(dir, "fake.so"), t: t}
-	Compile(t, f.Path, "gcc", "-fPIC")
+	compiled.once.Do(func() {
+		file := filepath.Join(t.TempDir(), "fake.so")
+		Compile(t, file, "gcc", "-fPIC")
+		compiled.module, _ = os.ReadFile(file)
+	})
+	if err := os.WriteFile(f.Path, compiled.module, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	return f
 }
 
