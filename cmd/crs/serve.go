@@ -98,7 +98,7 @@ func serve(ctx context.Context, args []string) error {
 		Log:        log,
 	}
 	owners.Status = func() (owner.Status, <-chan struct{}) {
-		readers, changed := cards.Readers()
+		readers, changed := cards.Seen()
 		return owner.Status{Version: versionString(), Address: listener.Addr(), Readers: owner.Readers(ctx, readers)}, changed
 	}
 	owners.Refresh = func() {

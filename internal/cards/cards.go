@@ -18,10 +18,11 @@ type Source interface {
 	Readers() (readers []crs.Reader, changed <-chan struct{})
 }
 
-// Tokens are the modules' tokens. Refresh says that something changed in a reader, and whether
-// there is a card that the modules are needed for.
+// Tokens are the modules' tokens. Seen is Readers without asking the modules. Refresh says that
+// something changed in a reader, and whether there is a card that the modules are needed for.
 type Tokens interface {
 	Source
+	Seen() (readers []crs.Reader, changed <-chan struct{})
 	Refresh(needed bool)
 }
 
@@ -59,8 +60,13 @@ type Cards struct {
 	failed  map[string]bool // id of cards that the native driver cannot sign with
 }
 
-// Readers returns each card once.
-func (c *Cards) Readers() ([]crs.Reader, <-chan struct{}) {
+// Readers returns each card once. It has the modules asked soon, for whoever looks for a card.
+func (c *Cards) Readers() ([]crs.Reader, <-chan struct{}) { return c.join(c.Tokens.Readers) }
+
+// Seen is Readers without asking the modules, for whoever only shows what is there.
+func (c *Cards) Seen() ([]crs.Reader, <-chan struct{}) { return c.join(c.Tokens.Seen) }
+
+func (c *Cards) join(look func() ([]crs.Reader, <-chan struct{})) ([]crs.Reader, <-chan struct{}) {
 	c.mu.Lock()
 	if c.changed == nil {
 		c.changed = make(chan struct{})
@@ -69,7 +75,7 @@ func (c *Cards) Readers() ([]crs.Reader, <-chan struct{}) {
 	failed := c.failed
 	c.mu.Unlock()
 	native, _ := c.Native.Readers()
-	tokens, _ := c.Tokens.Readers()
+	tokens, _ := look()
 	return Join(native, tokens, c.Choice, failed), changed
 }
 
@@ -77,7 +83,7 @@ func (c *Cards) Readers() ([]crs.Reader, <-chan struct{}) {
 func (c *Cards) Run(ctx context.Context) {
 	for {
 		native, nativeChanged := c.Native.Readers()
-		_, tokensChanged := c.Tokens.Readers()
+		_, tokensChanged := c.Tokens.Seen()
 		c.Tokens.Refresh(c.needed(native))
 		for again := false; !again; {
 			select {
@@ -86,7 +92,7 @@ func (c *Cards) Run(ctx context.Context) {
 			case <-nativeChanged:
 				again = true
 			case <-tokensChanged:
-				_, tokensChanged = c.Tokens.Readers()
+				_, tokensChanged = c.Tokens.Seen()
 			}
 			c.Announce()
 		}

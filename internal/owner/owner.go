@@ -57,9 +57,11 @@ func Readers(ctx context.Context, readers []crs.Reader) []Reader {
 		}
 		info := r.Card.Info()
 		_, canCare := r.Card.(crs.PINManager)
-		pin, err := r.Card.PINStatus(ctx)
-		if err != nil {
-			pin = crs.UnknownPINStatus
+		pin := crs.UnknownPINStatus
+		if c, ok := r.Card.(interface{ KeptPINStatus() crs.PINStatus }); ok {
+			pin = c.KeptPINStatus() // of a token, whose PINStatus asks its module
+		} else if status, err := r.Card.PINStatus(ctx); err == nil {
+			pin = status
 		}
 		all[i].Card = &Card{Kind: info.Kind, Holder: info.Holder, Model: info.Model, CanCare: canCare,
 			Blocked: pin.Blocked, Tries: pin.Retries, Doubtful: pin.Doubtful}
