@@ -1,0 +1,175 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/testns"
+	"github.com/crs-bridge/crs/internal/tokentest"
+	"github.com/crs-bridge/crs/internal/virtualcard"
+)
+
+// register makes a module known to all programs until the test ends.
+func register(t testing.TB, name, path string) {
+	t.Helper()
+	file := filepath.Join(testns.Registrations, name+".module")
+	if err := os.WriteFile(file, []byte("module: "+path+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.Remove(file) })
+}
+
+// workers returns the processes of modules that a program started.
+func (p *program) workers() (pids []int) {
+	p.t.Helper()
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", p.process.Pid))
+	for _, task := range tasks {
+		children, _ := os.ReadFile(task)
+		for _, child := range strings.Fields(string(children)) {
+			args, _ := os.ReadFile("/proc/" + child + "/cmdline")
+			if strings.HasPrefix(string(args), "crs\x00worker\x00pkcs11\x00") {
+				pid, _ := strconv.Atoi(child)
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
+}
+
+// eventually waits for what a test waits for.
+func eventually(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !is(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s: not so", what)
+		}
+	}
+}
+
+// somebodyElse is not the person of cards that a test inserts.
+func somebodyElse(t testing.TB) *virtualcard.Person {
+	t.Helper()
+	p, err := virtualcard.NewPerson(virtualcard.Identity{GivenName: "BRUNO", Surname: "PROVA"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func tokenOf(p *virtualcard.Person) tokentest.Token {
+	return tokentest.Token{Label: "TOKEN", Serial: "1", PIN: testPIN, Objects: tokentest.Person(p)}
+}
+
+// TestTokenBesideCard: a token and a card in a reader are listed beside each other; one card that
+// a module sees too is listed once, with its own driver.
+func TestTokenBesideCard(t *testing.T) {
+	h := newHome(t)
+	register(t, "softhsm", tokentest.SoftHSMModule)
+	card := insert(t, virtualcard.Config{PIN: testPIN})
+	tokentest.NewSoftHSM(t, string(h), tokenOf(somebodyElse(t)))
+	list := h.run(t, "card", "list")
+	if strings.Count(list, "\n") != 2 || !strings.Contains(list, card.reader+": CNS  ADA ESEMPIO") || !strings.Contains(list, "BRUNO PROVA") {
+		t.Errorf("a token and a card:\n%s", list)
+	}
+	if card.Secrets() != 0 {
+		t.Errorf("%d PINs were sent", card.Secrets())
+	}
+
+	twice := newHome(t)
+	tokentest.NewSoftHSM(t, string(twice), tokenOf(card.Person()))
+	list = twice.run(t, "card", "list")
+	if strings.Count(list, "\n") != 1 || !strings.Contains(list, card.reader+": CNS  ADA ESEMPIO") {
+		t.Errorf("a card that a module sees too:\n%s", list)
+	}
+}
+
+// TestTokenLogin: a login with a token, whose module's process may be killed between two logins.
+func TestTokenLogin(t *testing.T) {
+	h := newHome(t)
+	person := somebodyElse(t)
+	register(t, "softhsm", tokentest.SoftHSMModule)
+	tokentest.NewSoftHSM(t, string(h), tokenOf(person))
+	serve := h.serve(t)
+	site := open(t, portale)
+	for i, answers := range [][]string{{"s", testPIN}, {testPIN}, {testPIN}} {
+		serve.answer(answers...)
+		l := site.mustLogIn()
+		openssl(t, l)
+		if id, err := verify(l, person.CA); err != nil || id.FullName() != "BRUNO PROVA" {
+			t.Errorf("login %d: the portal takes it for %q: %v", i, id.FullName(), err)
+		}
+		workers := serve.workers()
+		if len(workers) != 1 {
+			t.Fatalf("login %d: %d workers", i, len(workers))
+		}
+		if i == 1 {
+			syscall.Kill(workers[0], syscall.SIGKILL)
+		}
+	}
+	workers := serve.workers()
+	if code := serve.stop(syscall.SIGTERM); code != 0 {
+		t.Errorf("the service ends with %d", code)
+	}
+	eventually(t, "the workers end with the service", func() bool {
+		return !slices.ContainsFunc(workers, func(pid int) bool { return syscall.Kill(pid, 0) == nil })
+	})
+	if strings.Contains(serve.stderr.String(), testPIN) || strings.Contains(serve.stderr.String(), "PROVA,") {
+		t.Errorf("written:\n%s", serve.stderr)
+	}
+}
+
+// TestT18KilledInALogin: the login whose module dies ends with an error of the card, and the next
+// one works.
+func TestT18KilledInALogin(t *testing.T) {
+	h := newHome(t)
+	person := somebodyElse(t)
+	f := tokentest.NewFake(t, "")
+	f.Insert(tokenOf(person))
+	register(t, "fake", f.Path)
+	serve := h.serve(t)
+	site := open(t, portale)
+	serve.answer("s", testPIN)
+	site.mustLogIn()
+
+	f.Fault("C_Sign", "hang")
+	sent := f.Secrets()
+	serve.answer(testPIN)
+	go func() {
+		eventually(t, "the PIN is sent", func() bool { return f.Secrets() > sent })
+		for _, pid := range serve.workers() {
+			syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}()
+	site.refused(crs.ErrCard)
+	if n := f.Secrets() - sent; n != 1 {
+		t.Errorf("one PIN was typed, and %d were sent", n)
+	}
+	f.Fault("C_Sign", "")
+	serve.answer(testPIN)
+	if _, err := verify(site.mustLogIn(), person.CA); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestNoWorkerWithoutNeed: where the native driver does all, no module's process runs, not even of
+// a module that is installed.
+func TestNoWorkerWithoutNeed(t *testing.T) {
+	h := newHome(t)
+	serve := h.serve(t)
+	insert(t, virtualcard.Config{PIN: testPIN})
+	serve.next(cardReady)
+	site := open(t, portale)
+	serve.answer("s", testPIN)
+	site.mustLogIn()
+	if workers := serve.workers(); len(workers) > 0 {
+		t.Errorf("%d workers", len(workers))
+	}
+}
