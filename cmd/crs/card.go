@@ -64,10 +64,7 @@ func findReaders(ctx context.Context, word string) ([]crs.Reader, *pkcs11.Tokens
 	if err != nil {
 		return nil, nil, err
 	}
-	choice, err := driverChoice()
-	if err != nil {
-		return nil, nil, err
-	}
+	choice := driverChoice(log)
 	wanted := func(name string) bool {
 		return strings.Contains(strings.ToLower(name), strings.ToLower(word))
 	}

@@ -19,12 +19,8 @@ func joinCards(driver *pcsc.Driver, log *slog.Logger) (*cards.Cards, func(contex
 	if err != nil {
 		return nil, nil, err
 	}
-	choice, err := driverChoice()
-	if err != nil {
-		return nil, nil, err
-	}
 	monitor := &pcsc.Monitor{Driver: driver}
-	joined := &cards.Cards{Native: monitor, Tokens: tokens, Choice: choice}
+	joined := &cards.Cards{Native: monitor, Tokens: tokens, Choice: driverChoice(log)}
 	driver.CannotSign = joined.CannotSign
 	return joined, func(ctx context.Context) {
 		var watching sync.WaitGroup
@@ -45,17 +41,19 @@ func newTokens(log *slog.Logger) (*pkcs11.Tokens, error) {
 	return &pkcs11.Tokens{Command: workerCommand, Tries: &state.Tries{Dir: dir}, Log: log}, nil
 }
 
-// driverChoice reads who drives the cards in which readers.
-func driverChoice() (cards.Choice, error) {
+// driverChoice reads who drives the cards in which readers. A configuration that cannot be read
+// chooses nothing.
+func driverChoice(log *slog.Logger) cards.Choice {
 	config, err := state.LoadConfig()
 	if err != nil {
-		return nil, told("config.bad", "detail", err.Error())
+		log.Warn("configuration not read", "reason", err)
+		return nil
 	}
 	choice := cards.Choice{}
 	for word, driver := range config.Cards {
 		choice[word] = cards.Driver(driver)
 	}
-	return choice, nil
+	return choice
 }
 
 // moduleState says whether a module is used, and why not.

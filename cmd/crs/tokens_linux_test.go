@@ -173,3 +173,27 @@ func TestNoWorkerWithoutNeed(t *testing.T) {
 		t.Errorf("%d workers", len(workers))
 	}
 }
+
+// TestBadConfiguration: a configuration that cannot be read is said, and keeps nobody from logging in.
+func TestBadConfiguration(t *testing.T) {
+	h := newHome(t)
+	dir := filepath.Join(string(h), "config", "crs")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(`{"cards":{"x":"nobody"}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	serve := h.serve(t)
+	card := insert(t, virtualcard.Config{PIN: testPIN})
+	serve.next(cardReady)
+	site := open(t, portale)
+	serve.answer("s", testPIN)
+	site.mustLogIn()
+	if !strings.Contains(serve.stderr.String(), "configuration not read") {
+		t.Error("the service does not say that it cannot read its configuration")
+	}
+	if list := h.run(t, "card", "list"); !strings.Contains(list, card.reader) {
+		t.Errorf("cards:\n%s", list)
+	}
+}
