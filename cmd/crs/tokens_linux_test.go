@@ -197,3 +197,26 @@ func TestBadConfiguration(t *testing.T) {
 		t.Errorf("cards:\n%s", list)
 	}
 }
+
+// TestTokenWithKeys: a login whose PIN is typed on the token itself.
+func TestTokenWithKeys(t *testing.T) {
+	h := newHome(t)
+	person := somebodyElse(t)
+	token := tokenOf(person)
+	token.Flags = 0x100 // CKF_PROTECTED_AUTHENTICATION_PATH
+	f := tokentest.NewFake(t, "")
+	f.Insert(token)
+	f.Type(testPIN)
+	register(t, "fake", f.Path)
+	serve := h.serve(t)
+	serve.answer("s", "s")
+	if _, err := verify(open(t, portale).mustLogIn(), person.CA); err != nil {
+		t.Error(err)
+	}
+	if n := f.Secrets(); n != 1 {
+		t.Errorf("%d PINs came to the token", n)
+	}
+	if strings.Contains(serve.stderr.String(), pinAsked) {
+		t.Error("the PIN was asked for on the keyboard")
+	}
+}
