@@ -205,6 +205,7 @@ func (h *host) call(ctx context.Context, q request, secrets [][]byte, sending fu
 	case <-ctx.Done():
 		return reply{}, ctx.Err()
 	}
+	q.Secrets = len(secrets)
 	type result struct {
 		reply reply
 		err   error
@@ -236,7 +237,6 @@ func (h *host) call(ctx context.Context, q request, secrets [][]byte, sending fu
 			defer h.pinOnItsWay(false)
 			sending()
 		}
-		q.Secrets = len(secrets)
 		asked := h.running()
 		r, err := h.ask(q, secrets, limit)
 		// A worker that was idle may have ended before it was asked. What carries a PIN is not asked
