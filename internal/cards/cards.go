@@ -79,12 +79,14 @@ func (c *Cards) join(look func() ([]crs.Reader, <-chan struct{})) ([]crs.Reader,
 	return Join(native, tokens, c.Choice, failed), changed
 }
 
-// Run hands changes on until the context ends.
+// Run hands changes on until the context ends. It announces after it began to watch, so that no
+// change is missed by those who looked before.
 func (c *Cards) Run(ctx context.Context) {
 	for {
 		native, nativeChanged := c.Native.Readers()
 		_, tokensChanged := c.Tokens.Seen()
 		c.Tokens.Refresh(c.needed(native))
+		c.Announce()
 		for again := false; !again; {
 			select {
 			case <-ctx.Done():
@@ -93,8 +95,8 @@ func (c *Cards) Run(ctx context.Context) {
 				again = true
 			case <-tokensChanged:
 				_, tokensChanged = c.Tokens.Seen()
+				c.Announce()
 			}
-			c.Announce()
 		}
 	}
 }

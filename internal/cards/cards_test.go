@@ -234,3 +234,21 @@ func TestCards(t *testing.T) {
 	cancel()
 	<-done
 }
+
+// A change between a look and the beginning of Run is not missed.
+func TestChangeBeforeRun(t *testing.T) {
+	pcsc, tokens := &source{}, &source{}
+	c := &Cards{Native: pcsc, Tokens: tokens}
+	_, changed := c.Seen()
+	pcsc.set(native("A", "1"))
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { c.Run(ctx); close(done) }()
+	select {
+	case <-changed:
+	case <-time.After(10 * time.Second):
+		t.Error("a change before Run was missed")
+	}
+	cancel()
+	<-done
+}
