@@ -110,10 +110,11 @@ func (e *extension) ends() {
 	}
 }
 
-func (e *extension) connect(origin string) {
+func (e *extension) connect(origin string) (allowed bool) {
 	e.t.Helper()
 	e.send(fmt.Sprintf(`{"jsonrpc":"2.0","id":"c","method":"connect","params":{"origin":%q}}`, origin))
-	e.must(`{"jsonrpc":"2.0","id":"c","result":{"allowed":false}}`)
+	answer := e.must(`{"jsonrpc":"2.0","id":"c","result":{"allowed":`)
+	return strings.Contains(answer, "true")
 }
 
 const (
@@ -127,6 +128,7 @@ func TestNativeLogin(t *testing.T) {
 	serve := h.serve(t)
 	insert(t, virtualcard.Config{PIN: testPIN})
 	serve.next(cardReady)
+	known := false
 	for name, args := range map[string][]string{
 		"chromium":           {browser.ChromiumExtension},
 		"chromium, windows":  {browser.ChromiumExtension, "--parent-window=0"},
@@ -134,7 +136,10 @@ func TestNativeLogin(t *testing.T) {
 		"under its own name": {"native-host", browser.ChromiumExtension},
 	} {
 		e := h.startHost(t, args...)
-		e.connect(portale)
+		if allowed := e.connect(portale); allowed != known {
+			t.Errorf("%s: the extension is told that the site is allowed: %v", name, allowed)
+		}
+		known = true // by the first login
 		e.send(helloRequest)
 		e.must(`{"jsonrpc":"2.0","id":1,"result":{"protocol":1}}`)
 		e.send(loginRequest)
