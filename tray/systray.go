@@ -89,6 +89,10 @@ func (s *shownMenu) show(v view) {
 	}
 }
 
+// forget is for the start of the library: what is set while it tells the bus of the icon is lost
+// (nativeStart of systray_unix.go reads icon and tooltip before it takes changes of them).
+func (s *shownMenu) forget() { s.icon, s.title = "", "" }
+
 // shownItem is an item as the desktop has it.
 type shownItem struct {
 	menu  *systray.MenuItem // nil: a separator

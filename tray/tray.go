@@ -49,6 +49,7 @@ type Tray struct {
 // place is where a desktop shows the icons of running programs.
 type place interface {
 	show(view) // called by one goroutine, also when nothing has changed
+	forget()   // what was shown: the next show is to show all of it; called by the same goroutine
 	notify(title, text string) error
 }
 
@@ -56,7 +57,12 @@ type place interface {
 type nowhere struct{}
 
 func (nowhere) show(view)                       {}
+func (nowhere) forget()                         {}
 func (nowhere) notify(title, text string) error { return nil }
+
+// settleTime is how long a desktop may take to take in a new icon. It may show the first state for
+// ever if another came meanwhile, so the state is shown once more.
+const settleTime = 2 * time.Second
 
 // idleTime is how long after a change the tray rests.
 const idleTime = 5 * time.Second
@@ -70,6 +76,7 @@ func (t *Tray) run(ctx context.Context, p place, chosen <-chan action) {
 		done  = make(chan struct{})
 		busy  bool // a window of the menu is open
 		idle  = time.AfterFunc(idleTime, rest)
+		again = time.After(settleTime)
 	)
 	defer func() {
 		idle.Stop()
@@ -90,6 +97,8 @@ func (t *Tray) run(ctx context.Context, p place, chosen <-chan action) {
 		case <-ctx.Done():
 			return
 		case <-changed:
+		case <-again:
+			p.forget()
 		case <-done:
 			busy = false
 		case a := <-chosen:

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
@@ -26,9 +27,10 @@ type stub struct {
 	known   []owner.Site
 	answers []int // to Choose; then the list is closed
 
-	asked    []string
-	notified []string
-	shown    view
+	asked     []string
+	notified  []string
+	shown     view
+	forgotten int
 }
 
 func (s *stub) note(format string, args ...any) error {
@@ -76,6 +78,9 @@ func (s *stub) Tell(_ context.Context, t catalog.Text) error {
 }
 
 func (s *stub) show(v view) { s.shown = v }
+
+// forget loses what was shown, as a desktop may that is taking in a new icon.
+func (s *stub) forget() { s.shown, s.forgotten = view{}, s.forgotten+1 }
 
 func (s *stub) notify(title, _ string) error {
 	s.notified = append(s.notified, title)
@@ -189,6 +194,26 @@ func TestOneWindow(t *testing.T) {
 		if len(s.asked) != 2 {
 			t.Errorf("asked %q", s.asked)
 		}
+	})
+}
+
+// TestShownOnceMore: what a desktop lost at the start is shown again, and only then.
+func TestShownOnceMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stub{ok: true}
+		choose, ended := running(t, s)
+		time.Sleep(settleTime)
+		synctest.Wait()
+		if s.shown.icon != noReader || s.forgotten != 1 {
+			t.Errorf("shown: %q, forgotten %d times", s.shown.icon, s.forgotten)
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if s.forgotten != 1 {
+			t.Errorf("forgotten %d times", s.forgotten)
+		}
+		choose(action{do: quitTray})
+		<-ended
 	})
 }
 
