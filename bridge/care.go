@@ -82,22 +82,16 @@ func (s *Server) cardIn(reader string) (crs.Card, error) {
 }
 
 // change asks until the card accepted the PIN that holds now, or there is no use in asking.
-func (c care) change(ctx context.Context) error {
-	var last error
-	for {
-		err := c.changeOnce(ctx, last)
-		if !askAgain(err) {
-			return err
-		}
-		last = err
-	}
-}
+func (c care) change(ctx context.Context) error { return again(ctx, c.changeOnce) }
 
 // unblock is change with the PUK.
-func (c care) unblock(ctx context.Context) error {
+func (c care) unblock(ctx context.Context) error { return again(ctx, c.unblockOnce) }
+
+// again asks once more after each answer that was wrong, telling what the card said of it.
+func again(ctx context.Context, once func(ctx context.Context, last error) error) error {
 	var last error
 	for {
-		err := c.unblockOnce(ctx, last)
+		err := once(ctx, last)
 		if !askAgain(err) {
 			return err
 		}

@@ -128,35 +128,28 @@ func serve(ctx context.Context, args []string) error {
 	return nil
 }
 
-// serveOwner answers the tray and the command line until ctx ends, and closes the channel then. The
-// service works without them.
+// serveOwner answers the tray and the command line until ctx ends, and closes the channel then.
 func serveOwner(ctx context.Context, s *owner.Server, log *slog.Logger) <-chan struct{} {
-	ended := make(chan struct{})
-	l, err := owner.Listen()
-	if err != nil {
-		log.Warn("no tray can attach", "reason", err)
-		close(ended)
-		return ended
-	}
-	go func() {
-		defer close(ended)
-		s.Serve(ctx, l)
-	}()
-	return ended
+	return serveOn(owner.Listen, "no tray can attach", log, func(l net.Listener) { s.Serve(ctx, l) })
 }
 
 // serveBrowsers answers the browsers' native hosts until ctx ends, and closes the channel then.
 func serveBrowsers(ctx context.Context, serve serveNative, log *slog.Logger) <-chan struct{} {
+	return serveOn(owner.ListenPortal, "no browser extension can connect", log, func(l net.Listener) { owner.ServePortal(ctx, l, log, serve) })
+}
+
+// serveOn serves a socket and closes the channel when that ended. The service works without it.
+func serveOn(listen func() (net.Listener, error), without string, log *slog.Logger, serve func(net.Listener)) <-chan struct{} {
 	ended := make(chan struct{})
-	l, err := owner.ListenPortal()
+	l, err := listen()
 	if err != nil {
-		log.Warn("no browser extension can connect", "reason", err)
+		log.Warn(without, "reason", err)
 		close(ended)
 		return ended
 	}
 	go func() {
 		defer close(ended)
-		owner.ServePortal(ctx, l, log, serve)
+		serve(l)
 	}()
 	return ended
 }

@@ -125,23 +125,15 @@ func checkProgram(conn net.Conn) error {
 		return err
 	}
 	path := windows.UTF16ToString(b[:n])
-	theirs, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	ours, err := os.Stat(self)
-	if err != nil {
-		return err
+	err = sameFile(path, self)
+	if errors.Is(err, errOtherFile) && filepath.Dir(path) == filepath.Dir(self) && isOurs(path) && isOurs(self) {
+		return nil
 	}
-	sibling := filepath.Dir(path) == filepath.Dir(self) && isOurs(path) && isOurs(self)
-	if !sibling && !os.SameFile(theirs, ours) {
-		return errors.New("the peer is another program")
-	}
-	return nil
+	return err
 }
 
 // appears returns a channel that receives when a service may have started.

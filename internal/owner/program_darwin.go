@@ -46,21 +46,10 @@ func checkProgram(conn net.Conn) error {
 			return errors.New("the program of the peer is not known")
 		}
 		path, _, _ := bytes.Cut(args[4:], []byte{0})
-		theirs, err := os.Stat(string(path))
-		if err != nil {
-			return err
-		}
 		self, err := os.Executable()
 		if err != nil {
 			return err
 		}
-		ours, err := os.Stat(self)
-		if err != nil {
-			return err
-		}
-		if !os.SameFile(theirs, ours) {
-			return errors.New("the peer is another program")
-		}
-		return nil
+		return sameFile(string(path), self)
 	})
 }

@@ -1,7 +1,6 @@
 package owner
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -45,16 +44,5 @@ func checkProgram(conn net.Conn) error {
 	if err != nil {
 		return err
 	}
-	theirs, err := os.Stat(fmt.Sprintf("/proc/%d/exe", cred.Pid))
-	if err != nil {
-		return fmt.Errorf("the program of the peer is not known: %w", err)
-	}
-	ours, err := os.Stat("/proc/self/exe")
-	if err != nil {
-		return err
-	}
-	if !os.SameFile(theirs, ours) {
-		return errors.New("the peer is another program")
-	}
-	return nil
+	return sameFile(fmt.Sprintf("/proc/%d/exe", cred.Pid), "/proc/self/exe")
 }
