@@ -26,9 +26,14 @@ import (
 // insert puts a card into the first slot of pcscd; the returned function pulls it.
 func insert(t testing.TB, card *virtualcard.Card) (pull func()) {
 	t.Helper()
+	return insertInto(t, card, testns.FirstSlot)
+}
+
+func insertInto(t testing.TB, card *virtualcard.Card, slot string) (pull func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- card.ServeVPCD(ctx, testns.FirstSlot) }()
+	go func() { done <- card.ServeVPCD(ctx, slot) }()
 	pulled := false
 	pull = func() {
 		if pulled {
@@ -47,9 +52,14 @@ func insert(t testing.TB, card *virtualcard.Card) (pull func()) {
 // openInPCSCD waits until pcscd sees the card and opens it.
 func openInPCSCD(t testing.TB, d *Driver) crs.Card {
 	t.Helper()
+	return openReader(t, d, testns.FirstReader)
+}
+
+func openReader(t testing.TB, d *Driver, reader string) crs.Card {
+	t.Helper()
 	var last error
 	for range 200 {
-		card, err := d.Open(context.Background(), pcscReader(testns.FirstReader))
+		card, err := d.Open(context.Background(), pcscReader(reader))
 		if err == nil {
 			return card
 		}
@@ -222,6 +232,21 @@ func kill(t *testing.T, v *virtual, ins byte, after bool) {
 	v.Inject(virtualcard.Fault{INS: ins, At: 1, Hang: hang, After: after})
 	insert(t, v.Card)
 	openInPCSCD(t, v.driver)
+	victim := startVictim(t, v, ins)
+	victim.Process.Signal(syscall.SIGKILL)
+	victim.Wait()
+	close(hang)
+	if got := signWithoutPIN(t, pcscReader(testns.FirstReader)); got != 0x6982 {
+		t.Errorf("a second program got %v", got)
+	}
+	if v.Secrets() != 1 {
+		t.Errorf("%d secrets", v.Secrets())
+	}
+}
+
+// startVictim runs TestVictim until the card has its instruction.
+func startVictim(t *testing.T, v *virtual, ins byte) *exec.Cmd {
+	t.Helper()
 	victim := exec.Command("/proc/self/exe", "-test.run=^TestVictim$", "-test.v")
 	victim.Env = append(os.Environ(), fmt.Sprintf("%s=%02X", victimVariable, ins))
 	var out bytes.Buffer
@@ -237,15 +262,7 @@ func kill(t *testing.T, v *virtual, ins byte, after bool) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	victim.Process.Signal(syscall.SIGKILL)
-	victim.Wait()
-	close(hang)
-	if got := signWithoutPIN(t, pcscReader(testns.FirstReader)); got != 0x6982 {
-		t.Errorf("a second program got %v", got)
-	}
-	if v.Secrets() != 1 {
-		t.Errorf("%d secrets", v.Secrets())
-	}
+	return victim
 }
 
 // A login that is killed within VERIFY or between VERIFY and PSO leaves no PIN state: a second
