@@ -45,12 +45,14 @@ func quickstart(casPEM []byte) http.Handler {
 		w.Header().Set("Content-Security-Policy", "connect-src 'self' "+portal.ConnectSrc+"; frame-ancestors 'none'")
 		http.ServeFile(w, r, quickstartPage)
 	})
+	mux.Handle("/example.html", http.FileServer(http.Dir("testdata")))
+	mux.Handle("/example.js", http.FileServer(http.Dir("testdata")))
 	return mux
 }
 
 const quickstartPage = "testdata/quickstart.html"
 
-// The quick start works as it is written, in Chromium, over https.
+// The quick start and the example of docs/api.md work as they are written, in Chromium, over https.
 func TestQuickstart(t *testing.T) {
 	t.Parallel()
 	ca := portaltest.NewCA(t)
@@ -75,17 +77,29 @@ func TestQuickstart(t *testing.T) {
 		Ports: [3]string{bridge.Addr},
 		Hosts: map[string]string{"portale.example:443": server.Listener.Addr().String()},
 	}.Start(t)
-	var page string
-	err := chromedp.Run(ctx,
-		chromedp.Navigate("https://portale.example/"),
-		chromedp.Click("button", chromedp.ByQuery),
-		chromedp.WaitVisible("pre", chromedp.ByQuery), // how Chromium shows plain text
-		chromedp.Text("body", &page, chromedp.ByQuery))
-	if err != nil {
-		t.Fatal(err)
+	for _, path := range []string{"", "example.html"} {
+		var page string
+		err := chromedp.Run(ctx,
+			chromedp.Navigate("https://portale.example/"+path),
+			chromedp.Click("button", chromedp.ByQuery),
+			chromedp.WaitVisible("pre", chromedp.ByQuery), // how Chromium shows plain text
+			chromedp.Text("body", &page, chromedp.ByQuery))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := "Buongiorno, ADA ESEMPIO " + portaltest.CodiceFiscale; strings.TrimSpace(page) != want {
+			t.Errorf("after /%s the page says %q, want %q", path, page, want)
+		}
 	}
-	if want := "Buongiorno, ADA ESEMPIO " + portaltest.CodiceFiscale; strings.TrimSpace(page) != want {
-		t.Errorf("the page says %q, want %q", page, want)
+
+	// The example says what helps when nobody answers.
+	bridge.Serve(nil)
+	err := chromedp.Run(ctx,
+		chromedp.Navigate("https://portale.example/example.html"),
+		chromedp.Click("#login", chromedp.ByQuery),
+		chromedp.Poll(`document.querySelector("[role=status]").textContent.startsWith("Installa") && !document.querySelector("#login").hidden`, nil))
+	if err != nil {
+		t.Error(err)
 	}
 }
 

@@ -2,32 +2,43 @@ import type { Code, LoginResult, Progress } from "./crs.js";
 
 /** How the button talks to the portal's server. */
 export interface Portal {
-  /** Returns the nonce for this browser and this login. */
+  /** Asks the server for a new challenge, see `LoginOptions`. */
   challenge(): Promise<string>;
-  /** Hands the token to the server, and rejects when that refuses it. */
+  /** Hands the server what the card signed, and rejects when the server refuses it. A string in the `code` of what it rejects with is the one of `crs-error`. */
   login(result: LoginResult): Promise<unknown>;
 }
 
 /**
- * `<crs-login>`: a button that logs in, with its progress and what to do when something fails.
+ * `<crs-login>`: a button that logs in. It shows what the citizen is to do, and what helps when
+ * something fails, in Italian, English and German. It needs no style and no script of the page, and
+ * works under a Content-Security-Policy that forbids both inside of pages.
  *
- * Attributes: `href`, where to go after the login; `personal-data`, to ask for the personal data on
- * the card too; `lang` of it or of an element around it: it, en, de.
- * Events: `crs-login` (cancelable: then it does not go to `href`), `crs-progress` with
- * `detail.state`, `crs-error` with `detail.code`.
- * Style: `--crs-button`, `--crs-button-ink`, `--crs-ink`, `--crs-error`, `--crs-focus`,
- * `--crs-radius`, `--crs-font`.
+ * @attr href - Where to go after the login. Without it the page stays, and `crs-login` tells.
+ * @attr personal-data - Ask for the personal data on the card too.
+ * @attr lang - `it`, `en` or `de`, here or on an element around it; else the browser's, else Italian.
+ * @fires crs-progress - A state began, `detail.state`: one of `Progress`, `start` before them all, or `checking` while the server verifies.
+ * @fires crs-error - The login failed, `detail.code`: a `Code`, or `portal` when the server refused.
+ * @fires crs-login - The citizen is logged in. `preventDefault()` keeps it from going to `href`.
+ * @cssprop --crs-button - Of the button and the line beside the text.
+ * @cssprop --crs-button-ink - Of what is written on the button.
+ * @cssprop --crs-ink - Of the text below it.
+ * @cssprop --crs-error - Of the line beside an error.
+ * @cssprop --crs-focus - Of the frame around a button that has the focus.
+ * @cssprop --crs-radius - Of the button's corners.
+ * @cssprop --crs-font - The family of all of it.
  */
 export interface CRSLoginElement extends HTMLElement {
-  /** Without it, what package portal serves beside this file. */
+  /** The portal's server; without it, what package portal serves beside this file. */
   portal: Portal | null;
 }
 
 declare global {
-  interface HTMLElementTagNameMap { "crs-login": CRSLoginElement }
+  interface HTMLElementTagNameMap {
+    "crs-login": CRSLoginElement;
+  }
   interface HTMLElementEventMap {
-    "crs-login": CustomEvent<null>;
     "crs-progress": CustomEvent<{ state: Progress | "start" | "checking" }>;
     "crs-error": CustomEvent<{ code: Code | "portal" }>;
+    "crs-login": CustomEvent<null>;
   }
 }

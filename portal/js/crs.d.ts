@@ -1,92 +1,106 @@
-/** What the citizen is doing now. */
+/**
+ * What the citizen is doing now. Not every state comes in every login: once the citizen allowed the
+ * site there is no `consent`, and no `permission` where the browser asks nothing.
+ */
 export type Progress =
-  /** The browser may ask whether this site may reach programs of this computer. */
+  /** The browser is about to ask whether this site may reach programs of this computer. */
   | "permission"
-  /** The bridge asks whether this site may ask for logins: the first time only. */
+  /** The CRS software asks the citizen whether this site may ask for logins: the first time only. */
   | "consent"
-  /** Waiting for a card. */
+  /** It waits for a card in the reader. */
   | "card"
-  /** Waiting for the PIN. */
+  /** It waits for the PIN, in a window of its own. The page never sees a PIN. */
   | "pin"
-  /** The card signs: do not remove it. */
+  /** The card signs, which takes a second: it must stay in the reader. */
   | "signing";
 
-/** Why there is no token: a closed list. */
+/**
+ * Why there is no token: a closed list. A wrong PIN and a card that is not there are not on it: the
+ * CRS software tells the citizen about those itself, and waits.
+ */
 export type Code =
-  /** The challenge or another option is malformed. */
-  | "invalid_request"
-  /** The bridge on this computer is too old or too new for this client. */
-  | "unsupported_version"
-  /** The citizen does not want logins from this site. */
-  | "origin_denied"
-  /** Another login is in progress on this computer. */
-  | "busy"
-  /** The citizen closed a dialog, or the signal was aborted. */
-  | "user_cancelled"
-  /** The login took too long. */
-  | "timeout"
-  /** The card is not one that can log in. */
-  | "card_unusable"
-  /** The card or its reader failed. */
-  | "card_error"
-  /** The PIN is blocked; the PUK unblocks it. */
-  | "pin_blocked"
-  /** The bridge failed. */
-  | "internal"
-  /** No bridge answers on this computer, or it refuses this site, or it went away. */
+  /** No CRS software answers: it is not installed or not running, the citizen blocked this site, or it went away during the login. */
   | "bridge_unavailable"
-  /** The browser does not let this site reach programs of this computer. */
+  /** The browser does not let this site reach programs of this computer, because the citizen or an administrator said so. */
   | "permission_denied"
-  /** The page is not loaded over https, or runs in a frame. */
-  | "insecure_context";
+  /** The page was not loaded over https, or it runs in a frame without the extension. */
+  | "insecure_context"
+  /** The CRS software on this computer is too old or too new for this client. */
+  | "unsupported_version"
+  /** The citizen answered no to this site, or closed its question again and again. */
+  | "origin_denied"
+  /** Another login is in progress on this computer, perhaps of another site. */
+  | "busy"
+  /** The citizen closed the window for the PIN, or the signal was aborted. */
+  | "user_cancelled"
+  /** The citizen did not answer in time. */
+  | "timeout"
+  /** The card in the reader cannot log in: it is of another kind, or was never activated. */
+  | "card_unusable"
+  /** The card or its reader failed, mostly because the card was taken out too early. */
+  | "card_error"
+  /** After three wrong PINs the card takes no more. The PUK, a second code that came with the PIN, unblocks it. */
+  | "pin_blocked"
+  /** The challenge or another option is malformed: an error of the portal. */
+  | "invalid_request"
+  /** The CRS software failed. */
+  | "internal";
 
+/** What `login` rejects with. Its message is English and for the log of a developer; show a text for `code`. */
 export class CRSError extends Error {
+  /** Why, as one word of the list below. */
   readonly code: Code;
 }
 
+/** What `login` takes. */
 export interface LoginOptions {
   /**
-   * The portal's nonce for this browser and this login: 44 to 128 characters of
-   * base64. A function is called when the citizen's program was reached, so that the click does not
-   * grow old while the portal answers.
+   * What the card is to sign, made by the portal's server: at least 32 random bytes, new for each
+   * login and tied to this browser's session, in base64 (44 to 128 characters). As a function it is
+   * called when the CRS software was reached, and no earlier.
    */
   challenge: string | (() => string | Promise<string>);
-  /** Language of the bridge's dialogs; without it, that of the citizen's computer. */
+  /** Language of the CRS software's windows; without it, that of the citizen's computer. */
   lang?: "it" | "en" | "de";
-  /** Ask for the personal data on the card as well. The citizen may refuse and still log in. */
+  /** Ask for the personal data on the card too: name, birth, residence. The citizen may refuse and still log in. */
   personalData?: boolean;
-  /** Aborting it ends the login with user_cancelled and closes the citizen's dialogs. */
+  /** Aborting it ends the login with `user_cancelled` and closes the citizen's windows. */
   signal?: AbortSignal;
+  /** Called with each state, to tell the citizen what to do. */
   onProgress?: (state: Progress) => void;
 }
 
-/** To be handed to the portal's server as it is. Nothing in it is verified yet. */
+/** What `login` resolves with: to be sent to the portal's server as it is. Nothing in it is verified before the server did that. */
 export interface LoginResult {
-  /** A Web eID authentication token. */
+  /** A Web eID authentication token: the certificate that names the holder of the card, and the signature. */
   token: object;
-  /** EF.DatiPersonali in base64; absent when refused or not on the card. */
+  /** The personal data as they are on the card (EF.DatiPersonali), in base64; absent when not asked for, refused or not on the card. */
   personalData?: string;
 }
 
 /**
- * Has the challenge signed by the citizen's card. Call it from the handler of a click. It
- * rejects with a CRSError.
+ * Has the challenge signed by the citizen's card. Call it from the handler of a click: extension and
+ * browser answer nobody else. It tries nothing twice by itself. It rejects with a CRSError, or with
+ * what `challenge()` rejected with.
  */
 export function login(options: LoginOptions): Promise<LoginResult>;
 
-/** Which ways lead from a page to the citizen's program, for a page of help. */
+/** What `probe` found. */
 export interface Ways {
   /** The page was loaded over https. Without that, nothing else is tried. */
   secure: boolean;
   /** The browser extension answers. */
   extension: boolean;
-  /** The program by way of the extension: "ready", or why not; "" without the extension. */
+  /** The CRS software by way of the extension: "ready", or why not; "" without the extension. */
   native: "ready" | Code | "";
   /** The browser's permission to reach programs of this computer; "" where it does not ask. */
   permission: PermissionState | "";
-  /** The program by way of the network of this computer: "ready", or why not. */
-  socket: "ready" | Code;
+  /** The CRS software by way of a WebSocket to this computer: "ready", or why not. */
+  socket: "ready" | Code | "";
 }
 
-/** Tries all ways, and logs nobody in. Call it from the handler of a click. */
+/**
+ * Finds out which ways lead from this page to the CRS software, for a page of help. It logs nobody
+ * in and touches no card. Call it from the handler of a click.
+ */
 export function probe(options?: Pick<LoginOptions, "signal" | "onProgress">): Promise<Ways>;
