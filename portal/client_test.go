@@ -7,11 +7,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"reflect"
-	"regexp"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -20,7 +17,6 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
-	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/portal/internal/portaltest"
 )
 
@@ -87,8 +83,7 @@ func try(t *testing.T, ctx context.Context, url, options, before string) outcome
 	})()`, before, options)
 	var seen outcome
 	var text string
-	await := func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }
-	if err := chromedp.Run(ctx, chromedp.Navigate(url), chromedp.Evaluate(script, &text, await)); err != nil {
+	if err := chromedp.Run(ctx, chromedp.Navigate(url), chromedp.Evaluate(script, &text, awaitPromise)); err != nil {
 		t.Fatal(err)
 	}
 	if err := json.Unmarshal([]byte(text), &seen); err != nil {
@@ -99,6 +94,8 @@ func try(t *testing.T, ctx context.Context, url, options, before string) outcome
 	}
 	return seen
 }
+
+func awaitPromise(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }
 
 // answer serves a connection up to the authenticate request, then calls next.
 func answer(next func(*portaltest.Conn, portaltest.Message)) func(*portaltest.Conn) {
@@ -116,11 +113,6 @@ var token = map[string]any{"format": "web-eid:1.0"}
 var succeed = answer(func(c *portaltest.Conn, m portaltest.Message) {
 	c.Write(portaltest.Message{ID: m.ID, Result: map[string]any{"token": token}})
 })
-
-var codes = []crs.Code{
-	crs.ErrInvalidRequest, crs.ErrUnsupportedVersion, crs.ErrOriginDenied, crs.ErrBusy, crs.ErrCancelled,
-	crs.ErrTimeout, crs.ErrCardUnusable, crs.ErrCard, crs.ErrPINBlocked, crs.ErrInternal,
-}
 
 // crs.js in Chromium against a bridge that plays every part.
 func TestClient(t *testing.T) {
@@ -187,9 +179,9 @@ func TestClient(t *testing.T) {
 	})
 
 	t.Run("errors", func(t *testing.T) {
-		for _, code := range codes {
-			serve(answer(func(c *portaltest.Conn, m portaltest.Message) { c.Refuse(m.ID, string(code)) }), succeed, nil)
-			expect(t, try(t, ctx, url, "", ""), string(code))
+		for _, code := range programCodes(t) {
+			serve(answer(func(c *portaltest.Conn, m portaltest.Message) { c.Refuse(m.ID, code) }), succeed, nil)
+			expect(t, try(t, ctx, url, "", ""), code)
 			if asked := serve(nil, nil, nil); asked != [3]int{1, 0, 0} {
 				t.Errorf("connections %v: an answer is an answer", asked)
 			}
@@ -350,7 +342,6 @@ func TestClient(t *testing.T) {
 	t.Run("TestT05Frame", func(t *testing.T) {
 		serve(succeed, succeed, succeed)
 		var code string
-		await := func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }
 		err := chromedp.Run(ctx, chromedp.Navigate(url), chromedp.Evaluate(`new Promise((resolve) => {
 			const frame = document.createElement("iframe");
 			frame.src = "/";
@@ -359,7 +350,7 @@ func TestClient(t *testing.T) {
 				login({ challenge: "x" }).then(() => resolve("logged in"), (error) => resolve(error.code));
 			};
 			document.body.append(frame);
-		})`, &code, await))
+		})`, &code, awaitPromise))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -372,6 +363,18 @@ func TestClient(t *testing.T) {
 	})
 }
 
+// decide answers the browser's question for every site.
+func decide(t *testing.T, ctx context.Context, to browser.PermissionSetting) {
+	t.Helper()
+	err := chromedp.Run(ctx, chromedp.ActionFunc(func(ctx context.Context) error {
+		whole := cdp.WithExecutor(ctx, chromedp.FromContext(ctx).Browser)
+		return browser.SetPermission(&browser.PermissionDescriptor{Name: "loopback-network"}, to).Do(whole)
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A public page needs the citizen's permission. Headless Chromium answers no when nobody said
 // yes, as a citizen who presses Block does.
 func TestClientPermission(t *testing.T) {
@@ -380,16 +383,6 @@ func TestClientPermission(t *testing.T) {
 	url := "http://127.0.0.1:" + port
 	bridge := portaltest.NewBridge(t)
 	ctx := portaltest.Browser{Ports: [3]string{"", bridge.Addr, ""}, Public: port}.Start(t)
-	decide := func(to browser.PermissionSetting) {
-		t.Helper()
-		err := chromedp.Run(ctx, chromedp.ActionFunc(func(ctx context.Context) error {
-			whole := cdp.WithExecutor(ctx, chromedp.FromContext(ctx).Browser)
-			return browser.SetPermission(&browser.PermissionDescriptor{Name: "loopback-network"}, to).Do(whole)
-		}))
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
 
 	bridge.Serve(succeed)
 	got := try(t, ctx, url, "", "")
@@ -403,7 +396,7 @@ func TestClientPermission(t *testing.T) {
 	if asked := bridge.Serve(succeed); asked != 0 {
 		t.Errorf("%d handshakes without permission", asked)
 	}
-	decide(browser.PermissionSettingGranted)
+	decide(t, ctx, browser.PermissionSettingGranted)
 	got = try(t, ctx, url, "", "")
 	if got.Code != "" || len(got.States) != 0 {
 		t.Errorf("allowed: %+v", got)
@@ -413,43 +406,4 @@ func TestClientPermission(t *testing.T) {
 	if got.Code != "bridge_unavailable" {
 		t.Errorf("allowed, but nobody answers: %+v", got)
 	}
-}
-
-// The codes are a closed list, the same in the program, the client and its types.
-func TestClientCodes(t *testing.T) {
-	t.Parallel()
-	var want []string
-	for _, code := range codes {
-		want = append(want, string(code))
-	}
-	inClient := between(t, "js/crs.js", "const CODES", "]);")
-	slices.Sort(want)
-	if !slices.Equal(inClient, want) {
-		t.Errorf("crs.js has the codes %q, want %q", inClient, want)
-	}
-	want = append(want, "bridge_unavailable", "permission_denied", "insecure_context")
-	slices.Sort(want)
-	if inTypes := between(t, "js/crs.d.ts", "export type Code", ";\n\nexport class"); !slices.Equal(inTypes, want) {
-		t.Errorf("crs.d.ts has the codes %q, want %q", inTypes, want)
-	}
-}
-
-// between returns the quoted words of a part of a file, sorted.
-func between(t *testing.T, path, from, to string) []string {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, after, _ := strings.Cut(string(b), from)
-	part, _, found := strings.Cut(after, to)
-	if !found {
-		t.Fatalf("%s has no %q … %q", path, from, to)
-	}
-	var words []string
-	for _, m := range regexp.MustCompile(`"([a-z_]+)"`).FindAllStringSubmatch(part, -1) {
-		words = append(words, m[1])
-	}
-	slices.Sort(words)
-	return words
 }

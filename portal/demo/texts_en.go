@@ -47,6 +47,7 @@ var english = text{
 	Errors: []message{
 		{Code: "bridge_unavailable", Title: "The CRS software does not answer", Text: "On this computer the CRS software is not installed, is not running, or you have blocked this site.", Next: "start the CRS software and try again. If the browser asks for a permission, choose “Allow”."},
 		{Code: "permission_denied", Title: "The browser blocks the connection", Text: "The browser does not let this site access other apps on this device, so it cannot reach the card.", Next: "press the symbol beside the site’s address, allow access to apps on this device, and try again."},
+		{Code: "permission_dismissed", Title: "The browser’s permission is missing", Text: "The browser’s question was closed without an answer.", Next: "press Try again, and choose “Allow” when the browser asks."},
 		{Code: "insecure_context", Title: "Page not secure", Text: "Logging in with a card works only on a page that is opened by itself and has a secure address.", Next: "open the site in a new tab, with an address that begins with https."},
 		{Code: "origin_denied", Title: "This site may not ask for a login", Text: "You answered no to this site, or closed its request several times.", Next: "if you want to log in, wait ten minutes and answer Yes when you are asked."},
 		{Code: "busy", Title: "Another login is in progress", Text: "Another window or another site is using the card.", Next: "close or finish the other login, then try again."},

@@ -47,6 +47,7 @@ var italian = text{
 	Errors: []message{
 		{Code: "bridge_unavailable", Title: "Il programma CRS non risponde", Text: "Su questo computer il programma CRS non è installato, non è avviato, oppure hai bloccato questo sito.", Next: "avvia il programma CRS e riprova. Se il browser chiede un permesso, scegli «Consenti»."},
 		{Code: "permission_denied", Title: "Il browser blocca il collegamento", Text: "Il browser non permette a questo sito di usare le altre app del dispositivo, quindi non può raggiungere la tessera.", Next: "premi il simbolo accanto all’indirizzo del sito, consenti l’accesso alle app di questo dispositivo e riprova."},
+		{Code: "permission_dismissed", Title: "Manca il permesso del browser", Text: "La domanda del browser è stata chiusa senza una risposta.", Next: "premi Riprova e, quando il browser lo chiede, scegli «Consenti»."},
 		{Code: "insecure_context", Title: "Pagina non sicura", Text: "L’accesso con la tessera funziona solo se la pagina è aperta da sola e con un indirizzo sicuro.", Next: "apri il sito in una scheda nuova, con l’indirizzo che comincia con https."},
 		{Code: "origin_denied", Title: "Questo sito non può chiedere l’accesso", Text: "Hai risposto di no a questo sito, oppure hai chiuso più volte la richiesta.", Next: "se vuoi accedere, aspetta dieci minuti e rispondi Sì quando ti viene chiesto."},
 		{Code: "busy", Title: "C’è già un accesso in corso", Text: "Un’altra finestra o un altro sito sta usando la tessera.", Next: "chiudi o completa l’altro accesso, poi riprova."},

@@ -21,6 +21,7 @@ const TEXTS = {
     checking: ["Quasi fatto", "Il portale controlla la tessera."],
     bridge_unavailable: ["Il programma CRS non risponde", "Installa o avvia il programma CRS su questo computer, poi premi Accedi."],
     permission_denied: ["Il browser blocca il collegamento", "Premi il simbolo accanto all’indirizzo del sito, consenti l’accesso alle app di questo dispositivo, poi premi Accedi."],
+    permission_dismissed: ["Manca il permesso del browser", "La domanda del browser è stata chiusa. Premi Accedi e scegli «Consenti»."],
     insecure_context: ["Pagina non sicura", "Apri il sito in una scheda nuova, con l’indirizzo che comincia con https."],
     unsupported_version: ["Programma CRS da aggiornare", "Installa la versione più recente, poi premi Accedi."],
     origin_denied: ["Questo sito non può chiedere l’accesso", "Per cambiare idea apri il menu del programma CRS, alla voce «Siti autorizzati»."],
@@ -45,6 +46,7 @@ const TEXTS = {
     checking: ["Almost done", "The portal is checking the card."],
     bridge_unavailable: ["The CRS software does not answer", "Install or start the CRS software on this computer, then press Log in."],
     permission_denied: ["The browser blocks the connection", "Press the symbol beside the site’s address, allow access to apps on this device, then press Log in."],
+    permission_dismissed: ["The browser’s permission is missing", "The browser’s question was closed. Press Log in and choose “Allow”."],
     insecure_context: ["Page not secure", "Open the site in a new tab, with an address that begins with https."],
     unsupported_version: ["The CRS software needs an update", "Install the latest version, then press Log in."],
     origin_denied: ["This site may not ask for a login", "To change your mind, open the menu of the CRS software, under “Allowed sites”."],
@@ -69,6 +71,7 @@ const TEXTS = {
     checking: ["Fast fertig", "Das Portal prüft die Karte."],
     bridge_unavailable: ["Die CRS-Software antwortet nicht", "Installieren oder starten Sie die CRS-Software auf diesem Computer und drücken Sie Anmelden."],
     permission_denied: ["Der Browser blockiert die Verbindung", "Drücken Sie das Symbol neben der Adresse, erlauben Sie den Zugriff auf Apps auf diesem Gerät und drücken Sie Anmelden."],
+    permission_dismissed: ["Die Erlaubnis des Browsers fehlt", "Die Frage des Browsers wurde geschlossen. Drücken Sie Anmelden und wählen Sie „Zulassen“."],
     insecure_context: ["Seite nicht sicher", "Öffnen Sie die Website in einem neuen Tab, mit einer Adresse, die mit https beginnt."],
     unsupported_version: ["Die CRS-Software muss aktualisiert werden", "Installieren Sie die neueste Version und drücken Sie Anmelden."],
     origin_denied: ["Diese Website darf keine Anmeldung verlangen", "Im Menü der CRS-Software können Sie es unter „Erlaubte Websites“ ändern."],
@@ -176,7 +179,8 @@ class CRSLogin extends HTMLElement {
   }
 
   #say(key, kind) {
-    const [title, next] = this.#texts[key] ?? this.#texts.internal;
+    const text = this.#texts[key]; // a code may be the portal's own, and name anything
+    const [title, next] = Array.isArray(text) ? text : this.#texts.internal;
     const strong = document.createElement("strong");
     strong.textContent = title;
     this.#says.className = `says ${kind}`;

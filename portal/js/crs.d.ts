@@ -23,6 +23,8 @@ export type Code =
   | "bridge_unavailable"
   /** The browser does not let this site reach programs of this computer, because the citizen or an administrator said so. */
   | "permission_denied"
+  /** The citizen closed the browser's question without an answer. The next click asks again; after the third time the browser takes it for a no. */
+  | "permission_dismissed"
   /** The page was not loaded over https, or it runs in a frame without the extension. */
   | "insecure_context"
   /** The CRS software on this computer is too old or too new for this client. */

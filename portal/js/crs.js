@@ -13,8 +13,14 @@ const FIND_MS = 300;
 const HELLO_MS = 5_000;
 const PERMISSION_MS = 600_000;
 
+// A person who closes a question takes that much longer than a port where nobody listens.
+const PERSON_MS = 700;
+
+// What the citizen is doing now, as the bridge says it. What is not known here is passed over.
+const STATES = new Set(["consent", "card", "pin", "signing"]);
+
 // What the bridge can answer; see the protocol. The client adds bridge_unavailable,
-// permission_denied and insecure_context.
+// permission_denied, permission_dismissed and insecure_context.
 const CODES = new Set([
   "invalid_request", "unsupported_version", "origin_denied", "busy", "user_cancelled",
   "timeout", "card_unusable", "card_error", "pin_blocked", "internal",
@@ -35,7 +41,9 @@ export async function login({ challenge, lang, personalData, signal, onProgress 
     if (typeof challenge === "function") challenge = await challenge();
     const result = await bridge.call("authenticate", { challenge, lang, personalData }, { onProgress });
     if (typeof result?.token !== "object" || result.token === null) throw wrongAnswer();
-    return result;
+    // Nothing else that the other end may have put there.
+    const { token, personalData: data } = result;
+    return typeof data === "string" ? { token, personalData: data } : { token };
   } finally {
     bridge.close();
   }
@@ -84,20 +92,30 @@ async function connectSocket(signal, onProgress) {
   let permission = await permissionState();
   if (permission === "denied") throw permissionDenied();
   if (permission === "prompt") onProgress("permission");
+  const asks = permission === "prompt";
   let failure = new CRSError("bridge_unavailable", "The CRS software does not answer on this computer.");
+  const took = []; // milliseconds, by port that did not open
   for (const port of PORTS) {
     let bridge;
+    const begin = performance.now();
     try {
       bridge = new Bridge(joinSocket(port), signal);
       return await greet(bridge, permission === "prompt" ? PERMISSION_MS : HELLO_MS);
     } catch (error) {
       if (error.code === "user_cancelled") throw error;
       if (error.code === "unsupported_version") failure = error;
+      if (!bridge?.opened) took.push(performance.now() - begin);
     }
     // A handshake that the bridge refused, one that the browser blocked, and a port where
     // nobody listens all look the same here. Only the permission tells.
     permission = await permissionState();
     if (permission === "denied") throw permissionDenied();
+  }
+  // The browser asks only where somebody listens, and would ask again: one port took the citizen's
+  // time, at the others nobody was. Only the time tells this from nobody at all.
+  const asked = asks && permission === "prompt" && Math.max(...took) - Math.min(...took) > PERSON_MS;
+  if (asked && failure.code === "bridge_unavailable") {
+    failure = new CRSError("permission_dismissed", "The browser's question was closed without an answer.");
   }
   throw failure;
 }
@@ -183,6 +201,7 @@ function listen(channel, hear) {
 
 // Bridge is one connection and what is called over it, one call at a time.
 class Bridge {
+  opened = false;
   #way;
   #signal;
   #lastID = 0;
@@ -202,11 +221,13 @@ class Bridge {
     signal?.addEventListener("abort", this.#abort);
   }
 
-  open(timeout) {
-    return this.#wait({ timeout });
+  async open(timeout) {
+    await this.#wait({ timeout });
+    this.opened = true;
   }
 
-  call(method, params, { timeout, onProgress } = {}) {
+  async call(method, params, { timeout, onProgress } = {}) {
+    if (this.#failure) throw this.#failure; // while a portal made its challenge, perhaps
     return this.#wait({ id: this.#send(method, params), timeout, onProgress });
   }
 
@@ -229,7 +250,7 @@ class Bridge {
   #wait({ id, timeout, onProgress }) {
     return new Promise((resolve, reject) => {
       if (this.#failure) return reject(this.#failure);
-      const timer = timeout && setTimeout(() => this.#fail(wrongAnswer()), timeout);
+      const timer = timeout && setTimeout(() => this.#fail(noAnswer()), timeout);
       this.#pending = { id, onProgress, resolve, reject, timer };
     });
   }
@@ -246,21 +267,25 @@ class Bridge {
     this.#take()?.reject(this.#failure);
   }
 
+  // Whatever is at the other end, it cannot answer what was not asked, nor twice, nor make the page
+  // say or do something else than its own code does.
   #receive(data) {
     let message;
     try {
-      message = JSON.parse(data);
+      // A name that some code of pages would take for the prototype of an object.
+      message = JSON.parse(data, (key, value) => key === "__proto__" ? undefined : value);
     } catch {
       return this.#fail(wrongAnswer());
     }
-    const pending = this.#pending;
-    if (pending && message?.method === "progress" && message.params?.id === pending.id) {
-      pending.onProgress?.(message.params.state);
-    } else if (!pending || message?.jsonrpc !== "2.0" || message.id !== pending.id) {
+    const id = this.#pending?.id; // undefined while nothing is asked
+    if (id && message?.method === "progress" && message.params?.id === id) {
+      if (STATES.has(message.params.state)) this.#pending.onProgress?.(message.params.state);
+    } else if (!id || message?.jsonrpc !== "2.0" || message.id !== id) {
       this.#fail(wrongAnswer());
     } else if (message.error) {
-      const code = message.error.data?.code;
-      this.#fail(new CRSError(CODES.has(code) ? code : "internal", message.error.message));
+      const { data, message: text } = message.error;
+      const code = CODES.has(data?.code) ? data.code : "internal";
+      this.#fail(new CRSError(code, typeof text === "string" ? text : "The CRS software refused."));
     } else {
       this.#take().resolve(message.result);
     }
@@ -285,6 +310,10 @@ function permissionDenied() {
 
 function wrongAnswer() {
   return new CRSError("internal", "The CRS software answered something that is not understood.");
+}
+
+function noAnswer() {
+  return new CRSError("bridge_unavailable", "The CRS software does not answer in time.");
 }
 
 function cancelled(signal) {

@@ -9,7 +9,7 @@ import type { CRSLoginElement, Portal } from "@crs-bridge/crs/crs-login.js";
 const states: Record<Progress, string> = { permission: "", consent: "", card: "", pin: "", signing: "" };
 
 const reasons: Record<Code, string> = {
-  bridge_unavailable: "", permission_denied: "", insecure_context: "", unsupported_version: "", origin_denied: "",
+  bridge_unavailable: "", permission_denied: "", permission_dismissed: "", insecure_context: "", unsupported_version: "", origin_denied: "",
   busy: "", user_cancelled: "", timeout: "", card_unusable: "", card_error: "", pin_blocked: "", invalid_request: "", internal: "",
 };
 

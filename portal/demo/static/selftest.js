@@ -25,7 +25,7 @@ function verdict({ secure, native, socket }) {
   if (!secure) return "insecure";
   if (native === "ready") return "extension";
   if (socket === "ready") return "socket";
-  for (const code of ["unsupported_version", "origin_denied", "permission_denied"]) {
+  for (const code of ["unsupported_version", "origin_denied", "permission_denied", "permission_dismissed"]) {
     if (native === code || socket === code) return code;
   }
   return "missing";

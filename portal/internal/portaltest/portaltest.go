@@ -15,6 +15,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -205,4 +209,22 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Words returns the quoted words of a part of a file, sorted: those of a closed list.
+func Words(t testing.TB, path, from, to string) []string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	must(t, err)
+	_, after, _ := strings.Cut(string(b), from)
+	part, _, found := strings.Cut(after, to)
+	if !found {
+		t.Fatalf("%s has no %q … %q", path, from, to)
+	}
+	var words []string
+	for _, m := range regexp.MustCompile(`"([a-z_]+)"`).FindAllStringSubmatch(part, -1) {
+		words = append(words, m[1])
+	}
+	slices.Sort(words)
+	return slices.Compact(words)
 }
