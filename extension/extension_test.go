@@ -7,10 +7,12 @@ import (
 	"encoding/json"
 	"io/fs"
 	"maps"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/crs-bridge/crs/internal/browser"
 )
@@ -108,18 +110,11 @@ func TestT26Extension(t *testing.T) {
 	}
 }
 
-// All languages say the same things, and nothing that nobody asks for.
+// All languages say the same things, and stores take the names and descriptions.
 func TestTexts(t *testing.T) {
 	var keys []string
-	for _, lang := range []string{"it", "en", "de"} {
-		b, err := Files.ReadFile("_locales/" + lang + "/messages.json")
-		if err != nil {
-			t.Fatal(err)
-		}
-		var texts map[string]struct{ Message string }
-		if err := json.Unmarshal(b, &texts); err != nil {
-			t.Fatal(lang, err)
-		}
+	for _, lang := range languages {
+		texts := messages(t, lang)
 		have := slices.Sorted(maps.Keys(texts))
 		if keys == nil {
 			keys = have
@@ -127,8 +122,69 @@ func TestTexts(t *testing.T) {
 		if !slices.Equal(have, keys) {
 			t.Errorf("%s has the texts %q, Italian %q", lang, have, keys)
 		}
-		if n := len([]rune(texts["description"].Message)); n == 0 || n > 132 {
-			t.Errorf("%s: stores take descriptions of 132 characters, not %d", lang, n)
+		bounded(t, lang+": name", texts["name"].Message, 45)
+		bounded(t, lang+": description", texts["description"].Message, 132)
+	}
+}
+
+// What is entered in the stores: the Chrome Web Store takes the name and the summary from the
+// manifest, addons.mozilla.org asks for both again.
+func TestStore(t *testing.T) {
+	sections := 0
+	for _, lang := range languages {
+		head, parts := storeText(t, lang)
+		texts := messages(t, lang)
+		if want := "# " + texts["name"].Message + "\n\n" + texts["description"].Message; head != want {
+			t.Errorf("%s begins with %q, the manifest has %q", lang, head, want)
 		}
+		if sections == 0 {
+			sections = len(parts)
+		}
+		if len(parts) != sections || sections == 0 {
+			t.Errorf("%s has %d sections, Italian %d", lang, len(parts), sections)
+		}
+		bounded(t, lang+": text", strings.Join(parts, ""), 15000)
+	}
+	_, parts := storeText(t, "review")
+	for _, part := range parts {
+		title, text, _ := strings.Cut(part, "\n\n")
+		bounded(t, title, text, 1000) // of a field in the form of the Chrome Web Store
+	}
+	for _, permission := range readManifest(t).Permissions {
+		if !slices.ContainsFunc(parts, func(p string) bool { return strings.HasPrefix(p, "Justification of "+permission+"\n") }) {
+			t.Errorf("the reviewers are not told why the extension needs %s", permission)
+		}
+	}
+}
+
+var languages = []string{"it", "en", "de"}
+
+func messages(t *testing.T, lang string) (texts map[string]struct{ Message string }) {
+	t.Helper()
+	b, err := Files.ReadFile("_locales/" + lang + "/messages.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(b, &texts); err != nil {
+		t.Fatal(lang, err)
+	}
+	return texts
+}
+
+// storeText returns what stands before the first section of a text for the stores, and the sections.
+func storeText(t *testing.T, name string) (head string, sections []string) {
+	t.Helper()
+	b, err := os.ReadFile("store/" + name + ".md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := strings.Split(strings.TrimSpace(string(b)), "\n\n## ")
+	return parts[0], parts[1:]
+}
+
+func bounded(t *testing.T, what, text string, most int) {
+	t.Helper()
+	if n := utf8.RuneCountInString(text); n == 0 || n > most {
+		t.Errorf("%s: %d characters, and stores take %d", what, n, most)
 	}
 }
