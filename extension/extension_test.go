@@ -110,6 +110,29 @@ func TestT26Extension(t *testing.T) {
 	}
 }
 
+// A link of the popup leads to where something is: the project, and a self-test page if there is one.
+func TestPopupLinks(t *testing.T) {
+	page, err := Files.ReadFile("popup.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	script, err := Files.ReadFile("popup.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	links := regexp.MustCompile(`href="(http[^"]*)"`).FindAllStringSubmatch(string(page), -1)
+	if len(links) != 1 || links[0][1] != "https://github.com/crs-bridge/crs#readme" {
+		t.Errorf("the popup links to %q", links)
+	}
+	selftest := regexp.MustCompile(`(?m)^const SELFTEST = "(|https://[^"]+/selftest)";$`).FindSubmatch(script)
+	if selftest == nil {
+		t.Fatal("popup.js has no address of the self-test page, nor an empty one")
+	}
+	if !bytes.Contains(page, []byte(`<p id="selftest" hidden>`)) || !bytes.Contains(script, []byte(`hidden = !SELFTEST;`)) {
+		t.Error("the popup shows a link that leads nowhere")
+	}
+}
+
 // All languages say the same things, and stores take the names and descriptions.
 func TestTexts(t *testing.T) {
 	var keys []string

@@ -3,6 +3,10 @@
 
 "use strict";
 
+// Where the self-test page of the demonstration portal is served for everybody: nowhere yet. Without an
+// address there is no link to it.
+const SELFTEST = "";
+
 const say = chrome.i18n.getMessage;
 const part = (selector) => document.querySelector(selector);
 
@@ -10,6 +14,8 @@ document.documentElement.lang = say("@@ui_locale").slice(0, 2);
 part("#program p").textContent = say("looking");
 part("#install a").textContent = say("install");
 part("#selftest a").textContent = say("selftest");
+part("#selftest a").href = SELFTEST;
+part("#selftest").hidden = !SELFTEST;
 show();
 
 async function show() {
