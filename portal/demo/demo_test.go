@@ -275,7 +275,7 @@ func TestLogoutOfAnotherSite(t *testing.T) {
 func TestLanguage(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ header, cookie, want string }{
-		{"", "", "it"}, {"it", "", "it"}, {"en-GB,en;q=0.9", "", "en"}, {"de-AT, de;q=0.9, en;q=0.5, it;q=0.3", "", "en"},
+		{"", "", "it"}, {"it", "", "it"}, {"en-GB,en;q=0.9", "", "en"}, {"de-AT, de;q=0.9, en;q=0.5, it;q=0.3", "", "de"}, {"fr-CH, en;q=0.5", "", "en"},
 		{"fr", "", "it"}, {"EN", "", "en"}, {"en", "it", "it"}, {"it", "en", "en"}, {"it", "xx", "it"}, {"\x00;;,,=", "", "it"},
 	} {
 		_, body := get(t, func(r *http.Request) {
@@ -288,7 +288,7 @@ func TestLanguage(t *testing.T) {
 	}
 }
 
-// Both languages say everything, and every code that can come is explained.
+// All languages say everything, and every code that can come is explained.
 func TestTextsAreComplete(t *testing.T) {
 	t.Parallel()
 	codes := func(messages []message) (all []string) {

@@ -5,7 +5,6 @@ import (
 	_ "embed"
 	"html/template"
 	"net/http"
-	"strings"
 )
 
 //go:embed selftest.html
@@ -58,15 +57,15 @@ var selftests = map[string]*selftest{
 		},
 	},
 	"de": {
-		Lang: "de", Title: "Verbindung mit der Karte prüfen", Start: "Prüfung beginnen", Browser: "Ihr Browser:", WhatToDo: "Was zu tun ist:",
-		Lead:   "Diese Seite prüft, ob Ihr Browser die CRS-Software erreicht. Sie liest die Karte nicht und fragt nicht nach der PIN.",
+		Lang: "de", Title: "Verbindung mit der Karte prüfen", Start: "Prüfung beginnen", Browser: "Ihr Browser:", WhatToDo: "Was Sie tun können:",
+		Lead:   "Diese Seite prüft, ob Ihr Browser die CRS-Software erreicht. Sie liest die Karte nicht und fragt nicht nach dem PIN.",
 		Checks: []message{{Code: "secure", Title: "Sichere Seite"}, {Code: "extension", Title: "CRS-Erweiterung im Browser"}, {Code: "native", Title: "CRS-Software über die Erweiterung"}, {Code: "socket", Title: "CRS-Software ohne Erweiterung"}},
 		States: []message{{Code: "yes", Title: "funktioniert"}, {Code: "no", Title: "funktioniert nicht"}, {Code: "wait", Title: "wird geprüft …"}},
 		Results: []message{
-			{Code: "extension", Title: "Alles funktioniert", Text: "Sie können sich mit der Karte anmelden. Der Browser fragt nicht um Erlaubnis.", Next: "Öffnen Sie das Portal und drücken Sie Anmelden."},
+			{Code: "extension", Title: "Alles funktioniert", Text: "Sie können sich mit der Karte anmelden. Der Browser fragt nicht um Erlaubnis.", Next: "Öffnen Sie das Portal und drücken Sie „Anmelden“."},
 			{Code: "socket", Title: "Es funktioniert", Text: "Sie können sich auch ohne Erweiterung mit der Karte anmelden. Der Browser fragt vielleicht um Erlaubnis.", Next: "Wenn der Browser fragt, wählen Sie „Zulassen“."},
 			{Code: "permission", Title: "Ihr Browser fragt gleich um Erlaubnis", Text: "Sie ist nötig, um die CRS-Software auf diesem Computer zu erreichen.", Next: "Wählen Sie „Zulassen“."},
-			{Code: "permission_denied", Title: "Der Browser blockiert die Verbindung", Text: "Der Browser erlaubt dieser Website keinen Zugriff auf andere Apps auf diesem Gerät.", Next: "Drücken Sie das Symbol neben der Adresse, erlauben Sie den Zugriff auf Apps auf diesem Gerät und prüfen Sie erneut. Oder installieren Sie die CRS-Erweiterung."},
+			{Code: "permission_denied", Title: "Der Browser blockiert die Verbindung", Text: "Der Browser erlaubt dieser Website keinen Zugriff auf andere Apps auf diesem Gerät.", Next: "Klicken Sie auf das Symbol neben der Adresse, erlauben Sie den Zugriff auf Apps auf diesem Gerät und prüfen Sie erneut. Oder installieren Sie die CRS-Erweiterung."},
 			{Code: "permission_dismissed", Title: "Die Erlaubnis des Browsers fehlt", Text: "Die Frage des Browsers wurde ohne Antwort geschlossen.", Next: "Prüfen Sie erneut und wählen Sie „Zulassen“."},
 			{Code: "unsupported_version", Title: "Die CRS-Software muss aktualisiert werden", Text: "Die CRS-Software auf diesem Computer hat eine andere Version.", Next: "Installieren Sie die neueste Version und prüfen Sie erneut."},
 			{Code: "origin_denied", Title: "Sie haben diese Website gesperrt", Text: "Die CRS-Software antwortet, aber diese Website darf keine Anmeldung verlangen.", Next: "Öffnen Sie im Menü der CRS-Software „Erlaubte Websites“."},
@@ -81,9 +80,6 @@ func serveSelftest(w http.ResponseWriter, r *http.Request) {
 	text := selftests[r.URL.Query().Get("lang")]
 	if text == nil {
 		text = selftests[language(r)]
-		if strings.HasPrefix(strings.ToLower(r.Header.Get("Accept-Language")), "de") {
-			text = selftests["de"]
-		}
 	}
 	var b bytes.Buffer
 	if err := selftestPage.Execute(&b, text); err != nil {

@@ -44,7 +44,7 @@ type fields struct {
 	CardIssuer, CardIssued, CardExpiry, ExpatriationNote                     string
 }
 
-var texts = map[string]*text{"it": &italian, "en": &english}
+var texts = map[string]*text{"it": &italian, "en": &english, "de": &german}
 
 const langCookie = "lang"
 

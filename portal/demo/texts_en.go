@@ -55,7 +55,7 @@ var english = text{
 		{Code: "timeout", Title: "Time is up", Text: "There was no answer for too long.", Next: "have the card and the PIN ready, and try again."},
 		{Code: "card_unusable", Title: "This card cannot be used", Text: "The card in the reader cannot log you in: its chip may not be active, or it is of another kind.", Next: "insert a health card (TS-CNS) or a CRS that has been activated, and try again."},
 		{Code: "card_error", Title: "The card does not answer", Text: "The card was taken out too early, or the reader cannot read it.", Next: "take the card out, wipe its chip with a dry cloth, put it back and try again."},
-		{Code: "pin_blocked", Title: "The PIN is blocked", Text: "A wrong PIN was typed three times. The card is blocked to protect you.", Next: "unblock the PIN with the PUK, which you got together with the PIN. If you cannot find it, ask your local health office."},
+		{Code: "pin_blocked", Title: "The PIN is blocked", Text: "A wrong PIN was typed three times. The card is blocked to protect you.", Next: "unblock the PIN with the PUK, which you got together with the PIN. If you cannot find it, ask the office that gave you the codes, usually your local health office."},
 		{Code: "unsupported_version", Title: "The CRS software needs an update", Text: "The CRS software on this computer has a version that this site does not know.", Next: "install the latest version and try again."},
 		{Code: "invalid_request internal", Title: "Something went wrong", Text: "The CRS software could not complete the login.", Next: "try again. If it happens again, restart the CRS software."},
 		{Code: "portal_expired", Title: "The card has expired", Text: "The certificate of the card is no longer valid.", Next: "check the date on the card and ask your local health office for a new one."},
@@ -63,7 +63,7 @@ var english = text{
 		{Code: "portal_issuer", Title: "Card not recognised", Text: "The portal does not know who issued this card.", Next: "use the test card of the demonstration: this portal accepts no other."},
 		{Code: "portal_challenge", Title: "Request expired", Text: "The login request has expired, or you opened another one in a second window.", Next: "keep only one window open and try again."},
 		{Code: "portal_other_person", Title: "These are not your data", Text: "The personal data that arrived are not those of the card’s holder. The login was refused.", Next: "take the card out, put it back and try again."},
-		{Code: "portal", Title: "Login refused", Text: "The portal did not accept the card.", Next: "try again. If it happens again, ask for help at the office."},
+		{Code: "portal", Title: "Login refused", Text: "The portal did not accept the card.", Next: "try again. If it happens again, ask the portal’s help desk."},
 	},
 
 	Welcome:         "Good day",
