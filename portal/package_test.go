@@ -1,6 +1,8 @@
 package portal
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -48,6 +50,14 @@ func TestPackage(t *testing.T) {
 	slices.Sort(files)
 	if want := []string{"LICENSE", "README.md", "crs-login.d.ts", "crs-login.js", "crs.d.ts", "crs.js", "package.json"}; !slices.Equal(files, want) {
 		t.Errorf("the package holds %q, want %q", files, want)
+	}
+
+	var small bytes.Buffer
+	z, _ := gzip.NewWriterLevel(&small, gzip.BestCompression)
+	z.Write([]byte(readFile(t, "js/crs.js")))
+	z.Close()
+	if small.Len() > 8<<10 {
+		t.Errorf("crs.js has %d bytes with gzip", small.Len())
 	}
 
 	installed := filepath.Join(dir, "node_modules/@crs-bridge/crs")

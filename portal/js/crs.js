@@ -43,7 +43,7 @@ export async function login({ challenge, lang, personalData, signal, onProgress 
     if (typeof result?.token !== "object" || result.token === null) throw wrongAnswer();
     // Nothing else that the other end may have put there.
     const { token, personalData: data } = result;
-    return typeof data === "string" ? { token, personalData: data } : { token };
+    return personalData && typeof data === "string" ? { token, personalData: data } : { token };
   } finally {
     bridge.close();
   }
@@ -91,8 +91,8 @@ async function connect(signal, onProgress) {
 async function connectSocket(signal, onProgress) {
   let permission = await permissionState();
   if (permission === "denied") throw permissionDenied();
-  if (permission === "prompt") onProgress("permission");
   const asks = permission === "prompt";
+  if (asks) onProgress("permission");
   let failure = new CRSError("bridge_unavailable", "The CRS software does not answer on this computer.");
   const took = []; // milliseconds, by port that did not open
   for (const port of PORTS) {
