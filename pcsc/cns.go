@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/tries"
 )
 
 // cns is the authentication key of a CNS, for one insertion of the card.
@@ -69,7 +70,7 @@ func (c *cns) Certificate(context.Context) (*x509.Certificate, error) {
 
 // PINStatus asks the card nothing: there is no harmless question (docs/card-safety.md, rule 4).
 func (c *cns) PINStatus(context.Context) (crs.PINStatus, error) {
-	return c.driver.pinStatus(c.cardID), nil
+	return c.driver.tries().Status(c.cardID), nil
 }
 
 // Sign is VERIFY and PSO in one transaction that a reset ends.
@@ -214,9 +215,9 @@ func (c *cns) verify(s *session, pin *crs.PIN) error {
 		if err != nil {
 			return err
 		}
-		before := c.driver.pinStatus(c.cardID)
-		pending := spend(before)
-		c.driver.keepPINStatus(c.cardID, pending)
+		before := c.driver.tries().Status(c.cardID)
+		pending := tries.Spend(before)
+		c.driver.tries().Keep(c.cardID, pending)
 
 		// VERIFY (ISO/IEC 7816-4, section 11.5.6).
 		s.pinSent = true
@@ -225,7 +226,7 @@ func (c *cns) verify(s *session, pin *crs.PIN) error {
 			return &crs.PINError{Retries: -1, Uncertain: true, Err: err}
 		}
 		after, err := verifyResult(status, before, pending)
-		c.driver.keepPINStatus(c.cardID, after)
+		c.driver.tries().Keep(c.cardID, after)
 		if status.otherReference() {
 			if i+1 < len(c.pinRefs) {
 				pin.Refund()

@@ -7,17 +7,15 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/tries"
 )
 
 // Driver opens the cards in readers. Its zero value works, keeps retry counters for its own
 // life only, and does not log.
 type Driver struct {
-	Tries    Tries
+	Tries    *tries.Book
 	Log      *slog.Logger
 	Timeouts Timeouts
-
-	// TriesChanged, if set, is called when what is known of a PIN changed.
-	TriesChanged func()
 
 	// Language returns that of the messages on a reader's own display: "it", "en" or "de". Without it
 	// they are Italian.
@@ -33,7 +31,7 @@ type Driver struct {
 	mu        sync.Mutex
 	readers   map[string]*readerState
 	abandoned int
-	unsaved   map[string]crs.PINStatus // what Tries could not store, or would if there were one
+	own       tries.Book // if there is no other
 }
 
 // Timeouts bound calls that may never return; zero fields mean the defaults.
@@ -63,6 +61,13 @@ func (d *Driver) log() *slog.Logger {
 		return slog.New(slog.DiscardHandler)
 	}
 	return d.Log
+}
+
+func (d *Driver) tries() *tries.Book {
+	if d.Tries == nil {
+		return &d.own
+	}
+	return d.Tries
 }
 
 func (d *Driver) language() string {

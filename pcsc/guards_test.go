@@ -18,6 +18,7 @@ import (
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/cardtest"
+	"github.com/crs-bridge/crs/internal/tries"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
 
@@ -134,8 +135,7 @@ func TestRule4TriesThatCannotBeRead(t *testing.T) {
 	var log bytes.Buffer
 	v := newVirtual(virtualcard.Config{})
 	store := &triesWith{load: errors.New("disk full")}
-	v.driver.Tries = store
-	v.driver.Log = slog.New(slog.NewTextHandler(&log, nil))
+	v.driver.Tries = &tries.Book{Store: store, Log: slog.New(slog.NewTextHandler(&log, nil))}
 	card := v.open(t)
 	v.Inject(virtualcard.Fault{INS: insVerify, Mute: true})
 	v.login(t, card, rightPIN)
@@ -156,7 +156,7 @@ func TestRule4TriesThatCannotBeRead(t *testing.T) {
 // asked on a card that does not tell.
 func TestRule4TriesThatCannotBeKept(t *testing.T) {
 	v := newVirtual(virtualcard.Config{NoCount: true})
-	v.driver.Tries = &triesWith{store: func() error { return errors.New("disk full") }}
+	v.driver.Tries = &tries.Book{Store: &triesWith{store: func() error { return errors.New("disk full") }}}
 	card := v.open(t)
 	for i, last := range []bool{false, false, true} {
 		status, err := card.PINStatus(context.Background())
@@ -172,28 +172,6 @@ func TestRule4TriesThatCannotBeKept(t *testing.T) {
 	}
 	if status, _ := card.PINStatus(context.Background()); status != crs.UnknownPINStatus {
 		t.Errorf("after the right PIN: %+v", status)
-	}
-}
-
-// Rule 4: what is kept of one card says nothing of another.
-func TestRule4TriesOfTwoCards(t *testing.T) {
-	d := &Driver{}
-	d.keepPINStatus("a", crs.PINStatus{Retries: 1})
-	if s := d.pinStatus("b"); s != crs.UnknownPINStatus {
-		t.Errorf("%+v", s)
-	}
-}
-
-// Rule 4: what could be stored is not remembered beside it: another program may know better.
-func TestRule4AnotherProgramStores(t *testing.T) {
-	tries := &triesWith{}
-	d := &Driver{Tries: tries}
-	d.keepPINStatus("a", crs.PINStatus{Retries: 1})
-	if err := tries.Store("a", crs.UnknownPINStatus); err != nil { // a login there
-		t.Fatal(err)
-	}
-	if s := d.pinStatus("a"); s != crs.UnknownPINStatus {
-		t.Errorf("%+v", s)
 	}
 }
 
@@ -237,7 +215,7 @@ func TestRule7ContextBeforeTheVERIFY(t *testing.T) {
 
 	card.(*cns).source = v.reader
 	ctx, cancel = context.WithCancel(context.Background())
-	v.driver.Tries = &triesWith{store: func() error { cancel(); return nil }}
+	v.driver.Tries = &tries.Book{Store: &triesWith{store: func() error { cancel(); return nil }}}
 	_, err = card.Sign(ctx, cardtest.PIN(rightPIN), cardtest.NewStatement(t))
 	if status, _ := card.PINStatus(ctx); !errors.Is(err, context.Canceled) || v.Secrets() != 1 || status != crs.UnknownPINStatus {
 		t.Errorf("%v, %d secrets, kept %+v", err, v.Secrets(), status)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/tries"
 )
 
 // cnsPUK is the PUK of every CNS: 8 digits on every TS-CNS that was handed out.
@@ -59,7 +60,7 @@ func (c *cns) UnblockPIN(ctx context.Context, puk, fresh *crs.PIN) error {
 	return c.replacePIN(ctx, func(s *session, ref byte) error {
 		err := c.sendPair(s, command{ins: insResetRetry, p2: ref}, puk, fresh, c.pukID())
 		if err == nil {
-			c.driver.keepPINStatus(c.cardID, crs.UnknownPINStatus)
+			c.driver.tries().Keep(c.cardID, crs.UnknownPINStatus)
 		}
 		return asPUK(err)
 	})
@@ -68,7 +69,7 @@ func (c *cns) UnblockPIN(ctx context.Context, puk, fresh *crs.PIN) error {
 // PUKStatus returns what is known of the PUK: nothing until the card told a number, for no
 // document says how many tries there are.
 func (c *cns) PUKStatus(context.Context) (crs.PINStatus, error) {
-	return c.driver.pinStatus(c.pukID()), nil
+	return c.driver.tries().Status(c.pukID()), nil
 }
 
 // pukID is under which name the PUK's tries are kept.
@@ -120,12 +121,12 @@ func (c *cns) sendPair(s *session, command command, first, second *crs.PIN, id s
 	if err != nil {
 		return err
 	}
-	before := c.driver.pinStatus(id)
+	before := c.driver.tries().Status(id)
 	pending := before
 	if id == c.cardID || before.Retries > 0 {
-		pending = spend(before)
+		pending = tries.Spend(before)
 	}
-	c.driver.keepPINStatus(id, pending)
+	c.driver.tries().Keep(id, pending)
 	s.pinSent = true
 	command.data = pinBlocks(a, b)
 	status, err := s.transmitPIN(command)
@@ -133,10 +134,10 @@ func (c *cns) sendPair(s *session, command command, first, second *crs.PIN, id s
 		return &crs.PINError{Retries: -1, Uncertain: true, Err: err}
 	}
 	if status.notSupported() {
-		c.driver.keepPINStatus(id, before)
+		c.driver.tries().Keep(id, before)
 		return fmt.Errorf("%w (SW %04X)", crs.ErrPINUnsupported, uint16(status))
 	}
 	after, err := verifyResult(status, before, pending)
-	c.driver.keepPINStatus(id, after)
+	c.driver.tries().Keep(id, after)
 	return err
 }

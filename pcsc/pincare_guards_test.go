@@ -8,6 +8,7 @@ import (
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/cardtest"
+	"github.com/crs-bridge/crs/internal/tries"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
 
@@ -214,12 +215,12 @@ func TestRule4CareIsKept(t *testing.T) {
 		v := newVirtual(virtualcard.Config{})
 		card := v.open(t)
 		c := card.(*cns)
-		v.driver.keepPINStatus(c.cardID, test.pin)
-		v.driver.keepPINStatus(c.pukID(), test.puk)
-		id, onItsWay := c.cardID, spend(test.pin)
+		v.driver.tries().Keep(c.cardID, test.pin)
+		v.driver.tries().Keep(c.pukID(), test.puk)
+		id, onItsWay := c.cardID, tries.Spend(test.pin)
 		if test.c.ins == insResetRetry {
 			if id, onItsWay = c.pukID(), test.puk; test.puk.Retries > 0 {
-				onItsWay = spend(test.puk)
+				onItsWay = tries.Spend(test.puk)
 			}
 		}
 		var within crs.PINStatus
@@ -227,7 +228,7 @@ func TestRule4CareIsKept(t *testing.T) {
 			if b[1] != test.c.ins {
 				return conn.Transmit(b)
 			}
-			if within = v.driver.pinStatus(id); test.status == 0 {
+			if within = v.driver.tries().Status(id); test.status == 0 {
 				return nil, crs.ErrCardRemoved
 			}
 			return []byte{byte(test.status >> 8), byte(test.status)}, nil

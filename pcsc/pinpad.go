@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/tries"
 )
 
 // PINPad is a Conn to a reader with keys of its own (PC/SC part 10, version 2.02.09). What is
@@ -144,9 +145,9 @@ func (c *cns) typeOnPad(s *session, command command) (sw, error) {
 	if verify, modify := pinPad(s.conn); command.ins == insVerify && !verify || command.ins != insVerify && !modify {
 		return 0, crs.ErrPINPad
 	}
-	before := c.driver.pinStatus(c.cardID)
-	pending := spend(before)
-	c.driver.keepPINStatus(c.cardID, pending)
+	before := c.driver.tries().Status(c.cardID)
+	pending := tries.Spend(before)
+	c.driver.tries().Keep(c.cardID, pending)
 	s.pinSent = true
 	status, err := s.transmitPad(command)
 	switch {
@@ -165,7 +166,7 @@ func (c *cns) typeOnPad(s *session, command command) (sw, error) {
 	if err == nil {
 		after, err = verifyResult(status, before, pending)
 	}
-	c.driver.keepPINStatus(c.cardID, after)
+	c.driver.tries().Keep(c.cardID, after)
 	return status, err
 }
 
@@ -206,7 +207,7 @@ func (c *cns) verifyOnPad(s *session, f func(*session) error) error {
 	if err != nil {
 		return err
 	}
-	c.driver.keepPINStatus(c.cardID, crs.UnknownPINStatus)
+	c.driver.tries().Keep(c.cardID, crs.UnknownPINStatus)
 	c.pinRefs, c.refKnown = c.pinRefs[:1], true
 	return nil
 }

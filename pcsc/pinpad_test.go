@@ -252,7 +252,7 @@ func TestRule9Results(t *testing.T) {
 				v := newVirtual(test.config)
 				p := test.press
 				p.during = func() {
-					if s := v.driver.pinStatus(v.Person().CardID); s != counted {
+					if s := v.driver.tries().Status(v.Person().CardID); s != counted {
 						t.Errorf("while the user types: kept %+v", s)
 					}
 				}

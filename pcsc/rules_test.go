@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/tries"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
 
@@ -353,7 +354,7 @@ func (s *storeOnce) Store(id string, status crs.PINStatus) error {
 func TestRule4TheTryIsCountedBeforeItIsSent(t *testing.T) {
 	v := newVirtual(virtualcard.Config{})
 	store := &storeOnce{}
-	v.driver.Tries = store
+	v.driver.Tries = &tries.Book{Store: store}
 	card := v.open(t)
 	v.login(t, card, wrongPIN)
 	if s, _ := store.Load(card.Info().ID); s.Retries != 2 {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/tries"
 )
 
 func unhex(t testing.TB, s string) []byte {
@@ -118,7 +119,7 @@ func TestRule3PINReference(t *testing.T) {
 
 func TestVerifyStatusWords(t *testing.T) {
 	before := crs.PINStatus{Retries: 3}
-	pending := spend(before)
+	pending := tries.Spend(before)
 	if pending != (crs.PINStatus{Retries: 2, Doubtful: true}) {
 		t.Fatalf("pending %+v", pending)
 	}
@@ -171,24 +172,8 @@ func TestVerifyStatusWords(t *testing.T) {
 // A card that blocked its PIN and tells a number now was unblocked by another program.
 func TestVerifyAfterAnUnblockElsewhere(t *testing.T) {
 	before := crs.PINStatus{Blocked: true}
-	if keep, _ := verifyResult(0x63C2, before, spend(before)); keep != (crs.PINStatus{Retries: 2}) {
+	if keep, _ := verifyResult(0x63C2, before, tries.Spend(before)); keep != (crs.PINStatus{Retries: 2}) {
 		t.Errorf("keeps %+v", keep)
-	}
-}
-
-func TestSpendCountsDown(t *testing.T) {
-	s := crs.UnknownPINStatus
-	var seen []int
-	var last []bool
-	for range 4 {
-		s = spend(s)
-		seen, last = append(seen, s.Retries), append(last, s.LastTry())
-	}
-	if !slices.Equal(seen, []int{2, 1, 0, 0}) || !slices.Equal(last, []bool{false, true, true, true}) {
-		t.Errorf("%v %v", seen, last)
-	}
-	if !spend(crs.PINStatus{Blocked: true}).Blocked {
-		t.Error("a blocked PIN is not, while a VERIFY is on its way")
 	}
 }
 

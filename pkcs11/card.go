@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/tries"
 )
 
 // card is a token as a crs.Card. There is nothing to unblock its PIN with: no maker's
@@ -88,7 +89,7 @@ func (c *card) PINStatus(ctx context.Context) (crs.PINStatus, error) {
 
 // KeptPINStatus is PINStatus as of when the token was last asked. It does no I/O.
 func (c *card) KeptPINStatus() crs.PINStatus {
-	return withFlags(c.tokens.pinStatus(c.chosen.id), uint(c.flags.Load()), c.module.falseLocked)
+	return withFlags(c.tokens.tries().Status(c.chosen.id), uint(c.flags.Load()), c.module.falseLocked)
 }
 
 // withFlags joins what is kept of a PIN with what the flags of its token say.
@@ -104,7 +105,7 @@ func withFlags(kept crs.PINStatus, flags uint, falseLocked bool) crs.PINStatus {
 	case flags&ckfPINFinalTry != 0:
 		atMost(1, false)
 	case flags&ckfPINCountLow != 0:
-		atMost(fullTries-1, true)
+		atMost(tries.Full-1, true)
 	}
 	return kept
 }
@@ -174,13 +175,13 @@ func (c *card) withPIN(ctx context.Context, q request, pins ...*crs.PIN) (reply,
 	if err != nil {
 		return reply{}, err
 	}
-	before := c.tokens.pinStatus(c.chosen.id)
-	pending := spendTry(before)
+	before := c.tokens.tries().Status(c.chosen.id)
+	pending := tries.Spend(before)
 	sent := false
 	q.Token = &c.token
 	r, err := c.host.call(ctx, q, secrets, func() {
 		sent = true
-		c.tokens.keepPINStatus(c.chosen.id, pending)
+		c.tokens.tries().Keep(c.chosen.id, pending)
 	})
 	if !sent {
 		return r, err
@@ -190,7 +191,7 @@ func (c *card) withPIN(ctx context.Context, q request, pins ...*crs.PIN) (reply,
 	if status == crs.UnknownPINStatus && !proved {
 		status = before // the word of the keys alone (docs/card-safety.md, rule 9)
 	}
-	c.tokens.keepPINStatus(c.chosen.id, status)
+	c.tokens.tries().Keep(c.chosen.id, status)
 	return r, err
 }
 

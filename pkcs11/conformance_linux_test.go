@@ -11,6 +11,7 @@ import (
 	"github.com/crs-bridge/crs/internal/cardtest"
 	"github.com/crs-bridge/crs/internal/testns"
 	"github.com/crs-bridge/crs/internal/tokentest"
+	"github.com/crs-bridge/crs/internal/tries"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
 
@@ -31,7 +32,7 @@ func TestConformanceSoftHSM(t *testing.T) {
 		tokentest.NewSoftHSM(t, home, oneToken())
 		tokens := tokensOf(t, Module{Name: "SoftHSM", Path: tokentest.SoftHSMModule})
 		sent := &counting{kept: map[string]crs.PINStatus{}}
-		tokens.Tries = sent
+		tokens.Tries = &tries.Book{Store: sent}
 		c := theCard(t, tokens)
 		return cardtest.Subject{
 			Card: c, PIN: rightPIN, WrongPIN: wrongPIN, Certificate: person().Certificate.Raw,

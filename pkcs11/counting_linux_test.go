@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/tries"
 )
 
 // counting is a Tries that counts how often a try is spent: once for each PIN that is sent.
@@ -20,7 +21,7 @@ func (c *counting) Load(id string) (crs.PINStatus, error) {
 }
 
 func (c *counting) Store(id string, s crs.PINStatus) error {
-	if before, _ := c.Load(id); s == spendTry(before) && s != before {
+	if before, _ := c.Load(id); s == tries.Spend(before) && s != before {
 		c.spent.Add(1)
 	}
 	c.kept[id] = s

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/tries"
 )
 
 // Tokens are the tokens that the modules on this computer show. Its fields are to be set before
@@ -22,7 +23,7 @@ type Tokens struct {
 	// Command starts a worker, with the path of a module behind it: the name under which this
 	// program is called, and the arguments that lead to Serve.
 	Command  []string
-	Tries    Tries
+	Tries    *tries.Book
 	Log      *slog.Logger
 	Timeouts Timeouts
 	Find     func() []Module // nil: the function Find
@@ -34,7 +35,7 @@ type Tokens struct {
 	needed   bool          // there is a card in a reader that no other driver can use
 	looked   time.Time     // when Readers was last called
 	scanned  time.Time
-	unsaved  map[string]crs.PINStatus
+	own      tries.Book    // if there is no other
 	wake     chan struct{} // asks Run for a scan; nil while it does not run
 	starting sync.Mutex
 }
@@ -70,6 +71,13 @@ func (t *Tokens) log() *slog.Logger {
 		return slog.New(slog.DiscardHandler)
 	}
 	return t.Log
+}
+
+func (t *Tokens) tries() *tries.Book {
+	if t.Tries == nil {
+		return &t.own
+	}
+	return t.Tries
 }
 
 // Readers implements bridge.Cards. Its readers are tokens. Whoever calls it looks for a card, and

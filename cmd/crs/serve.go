@@ -14,6 +14,7 @@ import (
 	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/owner"
 	"github.com/crs-bridge/crs/internal/state"
+	"github.com/crs-bridge/crs/internal/tries"
 	"github.com/crs-bridge/crs/pcsc"
 )
 
@@ -82,7 +83,7 @@ func serve(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	driver.TriesChanged = cards.Announce
+	driver.Tries.Changed = cards.Announce
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
@@ -223,7 +224,8 @@ func newDriver(log *slog.Logger) (*pcsc.Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &pcsc.Driver{Tries: &state.Tries{Dir: dir}, Log: log, Language: catalog.Language}, nil
+	book := &tries.Book{Store: &state.Tries{Dir: dir}, Log: log}
+	return &pcsc.Driver{Tries: book, Log: log, Language: catalog.Language}, nil
 }
 
 func newLog(level string) (*slog.Logger, error) {

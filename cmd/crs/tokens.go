@@ -8,6 +8,7 @@ import (
 	"github.com/crs-bridge/crs/internal/cards"
 	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/state"
+	"github.com/crs-bridge/crs/internal/tries"
 	"github.com/crs-bridge/crs/pcsc"
 	"github.com/crs-bridge/crs/pkcs11"
 )
@@ -15,10 +16,7 @@ import (
 // joinCards returns the cards in readers and the tokens of modules, each once, and what follows
 // them until its context ends.
 func joinCards(driver *pcsc.Driver, log *slog.Logger) (*cards.Cards, func(context.Context), error) {
-	tokens, err := newTokens(log)
-	if err != nil {
-		return nil, nil, err
-	}
+	tokens := newTokens(driver.Tries, log)
 	monitor := &pcsc.Monitor{Driver: driver}
 	joined := &cards.Cards{Native: monitor, Tokens: tokens, Choice: driverChoice(log)}
 	driver.CannotSign = joined.CannotSign
@@ -31,14 +29,10 @@ func joinCards(driver *pcsc.Driver, log *slog.Logger) (*cards.Cards, func(contex
 	}, nil
 }
 
-// newTokens returns the tokens of this computer's modules, whose retry counters are kept where
-// those of cards are.
-func newTokens(log *slog.Logger) (*pkcs11.Tokens, error) {
-	dir, err := state.Dir()
-	if err != nil {
-		return nil, err
-	}
-	return &pkcs11.Tokens{Command: workerCommand, Tries: &state.Tries{Dir: dir}, Log: log}, nil
+// newTokens returns the tokens of this computer's modules. The book is that of the native driver:
+// a card that both drive has one bound.
+func newTokens(book *tries.Book, log *slog.Logger) *pkcs11.Tokens {
+	return &pkcs11.Tokens{Command: workerCommand, Tries: book, Log: log}
 }
 
 // driverChoice reads who drives the cards in which readers. A configuration that cannot be read

@@ -17,7 +17,7 @@ import (
 // Tries keeps an upper bound of the tries that PINs have left, in the file tries.json of Dir.
 // Cards are named by HMAC-SHA256 of their id under the key in tries.key: neither file tells
 // which cards were used here. It is safe for concurrent use, by several programs too, and
-// implements pcsc.Tries.
+// implements tries.Store.
 //
 // Of a damaged file the worst is assumed: each card may have one try left, until it accepts a
 // PIN. The damaged file is kept as tries.json.damaged.
