@@ -1,15 +1,14 @@
 package pkcs11
 
 import (
-	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/frame"
 )
 
 // The protocol between this program and a worker: one request at a time on the worker's stdin,
@@ -17,8 +16,7 @@ import (
 // module may have done to the worker's memory is not known, so neither side trusts the other's
 // lengths.
 //
-// A frame is its kind, four bytes of length, most significant first, and so many bytes: JSON, or
-// a PIN as it was typed. A PIN is in no other place.
+// A frame holds JSON, or a PIN as it was typed. A PIN is in no other place.
 const (
 	kindMessage = 'M'
 	kindSecret  = 'S'
@@ -102,8 +100,6 @@ func (t token) same(u token) bool {
 	return t.Label == u.Label && t.Manufacturer == u.Manufacturer && t.Model == u.Model && t.Serial == u.Serial
 }
 
-var errFrame = errors.New("malformed frame")
-
 // writeMessage writes a request or a reply.
 func writeMessage(w io.Writer, v any) error {
 	b, err := json.Marshal(v)
@@ -113,60 +109,40 @@ func writeMessage(w io.Writer, v any) error {
 	if len(b) > maxMessage {
 		return fmt.Errorf("message of %d bytes", len(b))
 	}
-	return writeFrame(w, kindMessage, b)
+	return frame.Write(w, kindMessage, b)
 }
 
-// writeSecret writes a PIN. Nothing is kept of it: the frame is not put together.
 func writeSecret(w io.Writer, secret []byte) error {
 	if len(secret) > maxSecret {
 		return fmt.Errorf("secret of %d bytes", len(secret))
 	}
-	return writeFrame(w, kindSecret, secret)
+	return frame.Write(w, kindSecret, secret)
 }
 
-func writeFrame(w io.Writer, kind byte, b []byte) error {
-	head := binary.BigEndian.AppendUint32([]byte{kind}, uint32(len(b)))
-	if _, err := w.Write(head); err != nil {
+// readMessage reads a request or a reply.
+func readMessage(r io.Reader, v interface{ valid() bool }) error {
+	_, b, err := frame.Read(r, frame.Limits{kindMessage: maxMessage})
+	if err != nil {
 		return err
 	}
-	_, err := w.Write(b)
-	return err
-}
-
-// readFrame reads a frame of a kind. It reads no byte more than that: what follows may be a PIN.
-func readFrame(r io.Reader, kind byte, most int) ([]byte, error) {
-	var head [5]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
-		return nil, err
+	if json.Unmarshal(b, v) != nil || !v.valid() {
+		return frame.ErrMalformed
 	}
-	n := binary.BigEndian.Uint32(head[1:])
-	if head[0] != kind || n > uint32(most) {
-		return nil, errFrame
-	}
-	b := make([]byte, n)
-	_, err := io.ReadFull(r, b)
-	if err == io.EOF {
-		err = io.ErrUnexpectedEOF
-	}
-	return b, err
+	return nil
 }
 
 // readRequest reads a request and its secrets, each straight into a PIN.
 func readRequest(r io.Reader) (q request, secrets []*crs.PIN, err error) {
-	b, err := readFrame(r, kindMessage, maxMessage)
-	if err != nil {
+	if err := readMessage(r, &q); err != nil {
 		return request{}, nil, err
 	}
-	if json.Unmarshal(b, &q) != nil || !q.valid() {
-		return request{}, nil, errFrame
-	}
 	for range q.Secrets {
-		b, err := readFrame(r, kindSecret, maxSecret)
-		secrets = append(secrets, crs.NewPIN(b))
+		_, b, err := frame.Read(r, frame.Limits{kindSecret: maxSecret})
 		if err != nil {
 			wipe(secrets)
 			return request{}, nil, err
 		}
+		secrets = append(secrets, crs.NewPIN(b))
 	}
 	return q, secrets, nil
 }
@@ -199,14 +175,9 @@ func (q request) valid() bool {
 func (q request) usesPIN() bool { return q.Do == doVerify || q.Do == doSign || q.Do == doChange }
 
 // readReply reads a reply and refuses one that no honest worker sends.
-func readReply(r io.Reader) (reply, error) {
-	b, err := readFrame(r, kindMessage, maxMessage)
-	if err != nil {
+func readReply(r io.Reader) (a reply, err error) {
+	if err := readMessage(r, &a); err != nil {
 		return reply{}, err
-	}
-	var a reply
-	if json.Unmarshal(b, &a) != nil || !a.valid() {
-		return reply{}, errFrame
 	}
 	return a, nil
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/frame"
 )
 
 // A module of a vendor can crash, hang, call _exit or overwrite memory. So it is loaded by a
@@ -363,7 +364,7 @@ func (h *host) ask(q request, secrets [][]byte, limit time.Duration) (reply, err
 	}
 	switch {
 	case why != "":
-	case errors.Is(r.err, errFrame):
+	case errors.Is(r.err, frame.ErrMalformed):
 		why = "answered what is no answer"
 	case r.err != nil: // the pipe broke
 		w.kill()
