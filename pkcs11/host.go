@@ -1,0 +1,319 @@
+package pkcs11
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/crs-bridge/crs/internal/frame"
+)
+
+// Timeouts bound what a module may take; zero fields mean the defaults.
+type Timeouts struct {
+	Call time.Duration // any call, and the loading of a module: 10 s
+	PIN  time.Duration // a login with its signature, and a change of the PIN: 30 s
+}
+
+const (
+	defaultCall = 10 * time.Second
+	defaultPIN  = 30 * time.Second
+
+	maxMemory   = 256 << 20
+	memoryCheck = 100 * time.Millisecond // of a worker at work
+
+	firstDelay = time.Second // after the second failure without a success between; doubled
+	lastDelay  = time.Minute
+
+	padTime = time.Minute // for the user to type one PIN on the device
+)
+
+// host is one module and the worker that it lives in, if any.
+type host struct {
+	path     string
+	command  []string
+	timeouts Timeouts
+	starting *sync.Mutex // of all modules: some cannot be initialised by two processes at once
+
+	turn chan struct{} // holds one token: whoever took it asks the worker
+
+	mu       sync.Mutex // guards what is below; changed by whoever has the turn
+	worker   *worker
+	atPIN    bool // a PIN is on its way
+	failures int  // without a success between
+	pause    time.Time
+	unusable *failure // the module cannot be loaded
+
+	stderr *output
+}
+
+func newHost(path string, command []string, timeouts Timeouts, starting *sync.Mutex) *host {
+	if timeouts.Call == 0 {
+		timeouts.Call = defaultCall
+	}
+	if timeouts.PIN == 0 {
+		timeouts.PIN = defaultPIN
+	}
+	h := &host{path: path, command: command, timeouts: timeouts, starting: starting, turn: make(chan struct{}, 1), stderr: &output{}}
+	h.turn <- struct{}{}
+	return h
+}
+
+// call asks the worker, which is started if need be. sending is called before a PIN leaves, or is
+// asked for on the device; from then on the answer is waited for, whatever becomes of ctx. The
+// secrets are not used any more when it returns.
+func (h *host) call(ctx context.Context, q request, secrets [][]byte, sending func()) (reply, error) {
+	select {
+	case <-h.turn:
+	case <-ctx.Done():
+		return reply{}, ctx.Err()
+	}
+	q.Secrets = len(secrets)
+	type result struct {
+		reply reply
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		defer func() { h.turn <- struct{}{} }()
+		before := h.running()
+		err := h.ready()
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			done <- result{reply{}, err}
+			return
+		}
+		limit := h.timeouts.Call
+		if q.usesPIN() {
+			limit = h.timeouts.PIN
+			switch {
+			case len(secrets) > 0:
+			case q.Do == doChange:
+				limit += 3 * padTime
+			default:
+				limit += padTime
+			}
+			h.stderr.hide(secrets)
+			h.pinOnItsWay(true)
+			defer h.pinOnItsWay(false)
+			sending()
+		}
+		asked := h.running()
+		r, err := h.ask(q, secrets, limit)
+		// A worker that was idle may have ended before it was asked. What carries a PIN is not asked
+		// twice, whatever became of it.
+		if d := (*died)(nil); errors.As(err, &d) && d.ended && asked == before && !q.usesPIN() {
+			if err = h.ready(); err == nil {
+				r, err = h.ask(q, nil, limit)
+			}
+		}
+		done <- result{r, err}
+	}()
+	select {
+	case r := <-done:
+		return r.reply, r.err
+	case <-ctx.Done():
+	}
+	// A request without a PIN runs to its end without its caller.
+	if q.usesPIN() {
+		r := <-done
+		return r.reply, r.err
+	}
+	return reply{}, ctx.Err()
+}
+
+func (h *host) pinOnItsWay(is bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.atPIN = is
+}
+
+// ready starts a worker unless there is one. It wants the turn.
+func (h *host) ready() error {
+	if w := h.running(); w != nil {
+		select {
+		case <-w.ended: // between two requests
+			h.lose("ended: " + w.exit)
+		default:
+			return nil
+		}
+	}
+	h.mu.Lock()
+	unusable, wait := h.unusable, time.Until(h.pause)
+	h.mu.Unlock()
+	if unusable != nil {
+		return unusable
+	}
+	if wait > 0 {
+		return &died{why: "keeps failing and is left alone for a while"}
+	}
+	h.starting.Lock()
+	defer h.starting.Unlock()
+	h.stderr.forget()
+	w, err := start(append(slices.Clone(h.command), h.path), h.stderr)
+	if err != nil {
+		h.lose("does not start")
+		return &died{why: "does not start: " + err.Error()}
+	}
+	h.set(w)
+	_, err = h.ask(request{Do: doLoad}, nil, h.timeouts.Call)
+	var f *failure
+	if !errors.As(err, &f) {
+		return err
+	}
+	w.stop()
+	h.lose("")
+	if f.Call == callLoad {
+		h.mu.Lock()
+		h.unusable = f // until the file is another one
+		h.mu.Unlock()
+	}
+	return err
+}
+
+func (h *host) running() *worker {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.worker
+}
+
+func (h *host) set(w *worker) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.worker = w
+}
+
+// ask is one request to the worker that runs, which does not survive a late or broken answer.
+func (h *host) ask(q request, secrets [][]byte, limit time.Duration) (reply, error) {
+	w := h.running()
+	type result struct {
+		reply reply
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		r, err := w.exchange(q, secrets)
+		done <- result{r, err}
+	}()
+	deadline := time.NewTimer(limit)
+	defer deadline.Stop()
+	memory := time.NewTicker(memoryCheck)
+	defer memory.Stop()
+	why, ended := "", false
+	var r result
+	for answered := false; !answered; {
+		select {
+		case r = <-done:
+			answered = true
+		case <-deadline.C:
+			why = fmt.Sprintf("did not answer in %v", limit)
+		case <-memory.C:
+			if memoryOf(w.process) > maxMemory {
+				why = "took too much memory"
+			}
+		}
+		if why != "" {
+			w.kill()
+			answered = true
+			select {
+			case r = <-done: // it may have accepted the PIN
+			case <-time.After(endTime):
+				w.out.Close()
+			}
+		}
+	}
+	switch {
+	case why != "":
+	case errors.Is(r.err, frame.ErrMalformed):
+		why = "answered what is no answer"
+	case r.err != nil: // the pipe broke
+		w.kill()
+		why, ended = "ended: "+w.exit, true
+	case memoryOf(w.process) > maxMemory:
+		why = "took too much memory"
+	default:
+		return h.succeeded(q, r.reply)
+	}
+	w.kill()
+	h.lose(why)
+	return r.reply, &died{why, ended}
+}
+
+// succeeded takes an answer in. A worker whose module did not log out is ended, for the token not
+// to stay open.
+func (h *host) succeeded(q request, r reply) (reply, error) {
+	if q.Do != doLoad {
+		h.mu.Lock()
+		h.failures, h.pause = 0, time.Time{}
+		h.mu.Unlock()
+	}
+	if r.Failure == nil {
+		return r, nil
+	}
+	if r.Failure.Call == callLogout {
+		h.running().kill()
+		h.set(nil)
+		return r, nil // all that was asked for was done before
+	}
+	return r, r.Failure
+}
+
+// lose gives up the worker, which has ended, and decides when there is a next one: after the
+// first failure at once.
+func (h *host) lose(why string) {
+	if why != "" {
+		h.stderr.ended(why)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.worker = nil
+	h.failures++
+	if h.failures > 1 {
+		h.pause = time.Now().Add(min(firstDelay<<min(h.failures-2, 10), lastDelay))
+	}
+}
+
+// again returns when it makes sense to ask after a failure, 0 for never.
+func (h *host) again() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.unusable != nil {
+		return 0
+	}
+	return max(time.Until(h.pause), firstDelay)
+}
+
+// stop ends the worker when it is idle.
+func (h *host) stop() {
+	<-h.turn
+	defer func() { h.turn <- struct{}{} }()
+	if w := h.running(); w != nil {
+		w.stop()
+		h.set(nil)
+	}
+}
+
+// end is stop for a program that ends: a worker that is at something else than a PIN is killed.
+func (h *host) end() {
+	stopped := make(chan struct{})
+	go func() {
+		h.stop()
+		close(stopped)
+	}()
+	select {
+	case <-stopped:
+		return
+	case <-time.After(endTime / 10):
+	}
+	h.mu.Lock()
+	w, atPIN := h.worker, h.atPIN
+	h.mu.Unlock()
+	if w != nil && !atPIN {
+		w.process.Kill()
+	}
+	<-stopped
+}
