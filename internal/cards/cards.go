@@ -174,8 +174,13 @@ func Join(native, tokens []crs.Reader, choice Choice, failed map[string]bool) []
 		}
 	}
 	for _, t := range all {
-		inReader := slices.ContainsFunc(joined, func(r crs.Reader) bool { return r.Name == t.Name })
-		if t.Card != nil || !inReader {
+		seen := func(r crs.Reader) bool { return r.Card != nil && r.Card.Info().ID == t.Card.Info().ID } // by another module
+		if t.Card != nil && !slices.ContainsFunc(joined, seen) {
+			joined = append(joined, t)
+		}
+	}
+	for _, t := range all {
+		if t.Card == nil && !slices.ContainsFunc(joined, func(r crs.Reader) bool { return r.Name == t.Name }) {
 			joined = append(joined, t)
 		}
 	}
