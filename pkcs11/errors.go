@@ -79,14 +79,14 @@ func (d *died) Is(target error) bool { return target == crs.ErrModule || target 
 // rule 4): what a module checks before it asks its token differs by module.
 func pinResult(r reply, err error, before, pending crs.PINStatus) (crs.PINStatus, error) {
 	var f *failure
+	told := errors.As(err, &f)
 	switch {
-	case err == nil || r.Accepted:
+	case err == nil || r.Accepted && !(told && f.Call == callLogin): // a key may want a second C_Login
 		return crs.UnknownPINStatus, err
-	case !errors.As(err, &f) || f.Call != callLogin && f.Call != callSetPIN:
-		if errors.As(err, &f) {
-			return before, err // it did not come to the PIN
-		}
+	case !told:
 		return pending, &crs.PINError{Retries: -1, Uncertain: true, Err: err}
+	case f.Call != callLogin && f.Call != callSetPIN:
+		return before, err // it did not come to the PIN
 	}
 	switch f.Code {
 	case ckrPINIncorrect:

@@ -73,6 +73,8 @@ import "C"
 
 import (
 	"bytes"
+	"crypto/rsa"
+	"crypto/x509"
 	"errors"
 	"unsafe"
 
@@ -164,6 +166,7 @@ func (m *library) answer(q request, secrets []*crs.PIN, accepted func()) (reply,
 	case doSign:
 		err = m.session(q, func(s pkcs11.SessionHandle) error {
 			if !m.hasCertificate(s, *q.Certificate) {
+				m.known = nil // another token that calls itself the same: to be read again
 				return &failure{Call: "C_GetAttributeValue", Code: pkcs11.CKR_TOKEN_NOT_PRESENT}
 			}
 			return m.loggedIn(s, secrets, accepted, func() (err error) {
@@ -239,22 +242,19 @@ func spend(secrets []*crs.PIN, i int) (*C.uchar, C.ulong, error) {
 	return (*C.uchar)(unsafe.SliceData(b)), C.ulong(len(b)), nil
 }
 
-// sign signs the digest with the private key that has the CKA_ID of the certificate.
+// sign signs the digest with the private key of the certificate.
 func (m *library) sign(s pkcs11.SessionHandle, q request, secrets []*crs.PIN) ([]byte, error) {
-	keys, err := m.find(s, pkcs11.CKO_PRIVATE_KEY, q.Certificate.ID)
+	key, err := m.keyOf(s, *q.Certificate)
 	if err != nil {
 		return nil, err
 	}
-	if len(keys) == 0 {
-		return nil, &failure{Call: callNoKey}
-	}
 	mechanism, data := mechanismFor(q.Algorithm, q.Digest)
-	if err := m.ctx.SignInit(s, mechanism, keys[0]); err != nil {
+	if err := m.ctx.SignInit(s, mechanism, key); err != nil {
 		return nil, failed("C_SignInit", err)
 	}
 	// Such a key wants the PIN for each signature. It is the one that the token took just now, so
 	// that it costs no try (PKCS#11 v2.40, section 4.9.1).
-	if always, err := m.attribute(s, keys[0], pkcs11.CKA_ALWAYS_AUTHENTICATE); err == nil && len(always) > 0 && always[0] != 0 {
+	if always, err := m.attribute(s, key, pkcs11.CKA_ALWAYS_AUTHENTICATE); err == nil && len(always) > 0 && always[0] != 0 {
 		for _, pin := range secrets {
 			pin.Refund()
 		}
@@ -264,6 +264,31 @@ func (m *library) sign(s pkcs11.SessionHandle, q request, secrets []*crs.PIN) ([
 	}
 	signature, err := m.ctx.Sign(s, data)
 	return signature, failed("C_Sign", err)
+}
+
+// keyOf returns the private key that has the CKA_ID of a certificate. Where several have it, that
+// alone is not enough: one of them may be for signatures under documents.
+func (m *library) keyOf(s pkcs11.SessionHandle, c certificate) (pkcs11.ObjectHandle, error) {
+	keys, err := m.find(s, pkcs11.CKO_PRIVATE_KEY, c.ID)
+	if err != nil {
+		return 0, err
+	}
+	if len(keys) == 1 {
+		return keys[0], nil
+	}
+	var modulus []byte
+	if cert, err := x509.ParseCertificate(c.DER); err == nil {
+		if public, ok := cert.PublicKey.(*rsa.PublicKey); ok {
+			modulus = public.N.Bytes()
+		}
+	}
+	for _, key := range keys {
+		n, err := m.attribute(s, key, pkcs11.CKA_MODULUS)
+		if err == nil && modulus != nil && bytes.Equal(bytes.TrimLeft(n, "\x00"), modulus) {
+			return key, nil
+		}
+	}
+	return 0, &failure{Call: callNoKey}
 }
 
 // digestInfo is the DER of DigestInfo for SHA-256, without the digest (RFC 8017, section 9.2).

@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -179,9 +180,12 @@ func (t *Tokens) announce() {
 func (t *Tokens) take(m *driven) {
 	before := m.readers
 	m.readers = nil
-	for _, tok := range m.tokens {
+	for i, tok := range m.tokens {
 		if len(tok.Certificates) == 0 {
 			continue // not made for people
+		}
+		if tok.Reader != "" && slices.ContainsFunc(m.tokens[:i], func(other token) bool { return other.Reader == tok.Reader }) {
+			tok.Reader = fmt.Sprintf("%s (%d)", tok.Reader, tok.Slot) // a reader is chosen by its name
 		}
 		best, err := choose(tok, func(c certificate) bool { return m.keyless[string(c.DER)] }, time.Now())
 		if err != nil {

@@ -3,8 +3,11 @@
 package tokentest
 
 import (
+	"cmp"
+	"crypto"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,6 +22,7 @@ import (
 // Token is a token of the fake module, or of SoftHSM.
 type Token struct {
 	Label, Serial  string
+	Slot           string // slotDescription of the fake module, "": one of its own
 	PIN            string
 	MinPIN, MaxPIN int
 	Flags          uint // of CK_TOKEN_INFO, besides those that the module sets itself
@@ -29,7 +33,7 @@ type Token struct {
 type Object struct {
 	ID          []byte
 	Certificate *x509.Certificate // nil: none
-	Key         *rsa.PrivateKey   // nil: none
+	Key         crypto.Signer     // nil: none; of RSA for the fake module
 	Public      bool              // a public key shows before the PIN
 	Always      bool              // CKA_ALWAYS_AUTHENTICATE
 }
@@ -125,22 +129,23 @@ func (f *Fake) Insert(tokens ...Token) {
 		if t.MaxPIN == 0 {
 			t.MinPIN, t.MaxPIN = 5, 8
 		}
-		fmt.Fprintf(&b, "token %x %x %x %d %d\n", t.Label, t.Serial, t.Flags, t.MinPIN, t.MaxPIN)
+		fmt.Fprintf(&b, "token %x %x %x %d %d %x\n", t.Label, t.Serial, t.Flags, t.MinPIN, t.MaxPIN, t.Slot)
 		for _, o := range t.Objects {
+			id := cmp.Or(hex.EncodeToString(o.ID), "-")
 			if o.Certificate != nil {
-				fmt.Fprintf(&b, "cert %x %x\n", o.ID, o.Certificate.Raw)
+				fmt.Fprintf(&b, "cert %s %x\n", id, o.Certificate.Raw)
 			}
 			if o.Public {
-				fmt.Fprintf(&b, "public %x\n", o.ID)
+				fmt.Fprintf(&b, "public %s\n", id)
 			}
-			if o.Key != nil {
+			if key, ok := o.Key.(*rsa.PrivateKey); ok {
 				always := 0
 				if o.Always {
 					always = 1
 				}
-				d := make([]byte, o.Key.Size())
-				o.Key.D.FillBytes(d)
-				fmt.Fprintf(&b, "key %x %x %x %d\n", o.ID, o.Key.N.Bytes(), d, always)
+				d := make([]byte, key.Size())
+				key.D.FillBytes(d)
+				fmt.Fprintf(&b, "key %s %x %x %d\n", id, key.N.Bytes(), d, always)
 			}
 		}
 		f.SetTries(slot, 3, t.PIN)

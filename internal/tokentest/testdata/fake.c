@@ -1,8 +1,9 @@
 /*
  * A PKCS#11 module for tests, with tokens that can misbehave. What it is lies beside it:
  *
- *   FILE.conf    its tokens, each followed by its objects; everything but numbers in hexadecimal:
- *                token LABEL SERIAL FLAGS MINPIN MAXPIN
+ *   FILE.conf    its tokens, each followed by its objects; everything but numbers in hexadecimal, - for
+ *                nothing:
+ *                token LABEL SERIAL FLAGS MINPIN MAXPIN [SLOT]
  *                cert ID DER
  *                public ID
  *                key ID MODULUS EXPONENT ALWAYS
@@ -59,7 +60,7 @@ enum { OK = 0, GENERAL_ERROR = 5, NOT_SUPPORTED = 0x54, PIN_INCORRECT = 0xA0, PI
 #define LIE ((ulong)1 << 31)
 
 static struct object { int slot; ulong class; byte id[64]; int id_len; byte *der; int der_len; byte n[512], d[512]; int size; int always; } objects[MOST];
-static struct { char label[33], serial[17]; ulong flags, min_pin, max_pin; } tokens[MOST];
+static struct { char label[33], serial[17], slot[65]; ulong flags, min_pin, max_pin; } tokens[MOST];
 static int object_count, token_count;
 static struct { int open, slot, rw, next, context; ulong class; byte id[64]; int id_len; struct object *key; } sessions[64];
 static int logged_in[MOST];
@@ -93,13 +94,14 @@ static void read_config(void) {
 		char *word[8] = {0};
 		int words = 0;
 		for (char *w = strtok(line, " \r\n"); w && words < 8; w = strtok(NULL, " \r\n")) word[words++] = w;
-		if (words == 6 && !strcmp(word[0], "token")) {
+		if (words >= 6 && !strcmp(word[0], "token")) {
 			memset(&tokens[token_count], 0, sizeof tokens[0]);
 			unhex(word[1], (byte *)tokens[token_count].label, 32);
 			unhex(word[2], (byte *)tokens[token_count].serial, 16);
 			tokens[token_count].flags = strtoul(word[3], NULL, 16);
 			tokens[token_count].min_pin = strtoul(word[4], NULL, 10);
 			tokens[token_count].max_pin = strtoul(word[5], NULL, 10);
+			if (words == 7) unhex(word[6], (byte *)tokens[token_count].slot, 64);
 			token_count++;
 		}
 		struct object *o = &objects[object_count];
@@ -251,7 +253,7 @@ static ulong C_GetSlotInfo(ulong slot, slot_info *info) {
 	char name[64];
 	memset(info, 0, sizeof *info);
 	snprintf(name, sizeof name, "Fake slot %lu", slot);
-	blank(info->description, 64, name);
+	blank(info->description, 64, slot < (ulong)token_count && tokens[slot].slot[0] ? tokens[slot].slot : name);
 	blank(info->manufacturer, 32, "Fake");
 	return OK;
 }
@@ -260,6 +262,7 @@ static ulong C_GetTokenInfo(ulong slot, token_info *info) {
 	ENTER("C_GetTokenInfo");
 	int tries;
 	char pin[256];
+	read_config();
 	if (slot >= (ulong)token_count) return TOKEN_NOT_PRESENT;
 	read_pin((int)slot, &tries, pin);
 	memset(info, 0, sizeof *info);
@@ -343,7 +346,7 @@ static ulong compare(int slot, const byte *pin, ulong len, const char *call) {
 }
 
 static ulong C_Login(ulong s, ulong user, byte *pin, ulong len) {
-	ENTER("C_Login");
+	ENTER(user == 2 ? "C_Login2" : "C_Login"); /* the second of a key that wants it for each signature */
 	if (s >= 64 || !sessions[s].open) return SESSION_INVALID;
 	int slot = sessions[s].slot;
 	if (user == 1 && logged_in[slot]) return ALREADY_LOGGED_IN;
@@ -419,9 +422,10 @@ static ulong C_GetAttributeValue(ulong s, ulong object, attribute *t, ulong coun
 		switch (t[i].type) {
 		case 0x11: value = o->der; len = o->der_len; break;
 		case 0x102: value = o->id; len = o->id_len; break;
-		case 0x202: value = &always; len = o->class == 3; break;
+		case 0x120: if (o->class == 3) { value = o->n; len = o->size; } break;
+		case 0x202: if (o->class == 3) { value = &always; len = 1; } break;
 		}
-		if (len == 0) { t[i].len = (ulong)-1; rv = ATTRIBUTE_INVALID; continue; }
+		if (!value) { t[i].len = (ulong)-1; rv = ATTRIBUTE_INVALID; continue; }
 		if (t[i].value && t[i].len >= len) memcpy(t[i].value, value, len);
 		t[i].len = lies() ? LIE : len;
 	}
