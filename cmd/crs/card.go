@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
@@ -209,15 +211,18 @@ func showInfo(ctx context.Context, c crs.Card, asJSON bool) error {
 		{catalog.Say("field.id"), i.ID},
 		{catalog.Say("field.issuer"), cert.Issuer.CommonName},
 		{catalog.Say("field.expires"), cert.NotAfter.Format("02/01/2006")},
-		{catalog.Say("field.key"), fmt.Sprintf("RSA %d", keyBits(cert))},
+		{catalog.Say("field.key"), fmt.Sprintf("%v %d", cert.PublicKeyAlgorithm, keyBits(cert))},
 		{catalog.Say("field.pin"), catalog.PINStatus(status)},
 	})
 	return nil
 }
 
 func keyBits(cert *x509.Certificate) int {
-	if key, ok := cert.PublicKey.(interface{ Size() int }); ok {
-		return key.Size() * 8
+	switch key := cert.PublicKey.(type) {
+	case *rsa.PublicKey:
+		return key.N.BitLen()
+	case *ecdsa.PublicKey:
+		return key.Curve.Params().BitSize
 	}
 	return 0
 }

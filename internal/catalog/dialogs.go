@@ -93,7 +93,7 @@ func PickCard(p crs.Prompt, cards []crs.Info) (d Text, rows []string) {
 	d = t.answers(d, "continue", "cancel", "terminal.number")
 	for _, card := range cards {
 		rows = append(rows, t.say("pick.card", "holder", t.holder(card),
-			"kind", literal(card.Kind, maxReader), "reader", literal(card.Reader, maxReader)))
+			"kind", literal(card.Kind, maxReader), "reader", ends(card.Reader, maxReader))) // two of a kind differ at the end
 	}
 	return d, rows
 }

@@ -106,10 +106,10 @@ func literal(s string, most int) string {
 	return b.String()
 }
 
-// ends is literal of a path, of which it leaves out what is in the middle: the directory where it
-// begins and the name at its end say more.
-func ends(path string, most int) string {
-	runes := []rune(literal(path, len(path)))
+// ends is literal of what says most where it begins and at its end, and leaves out the middle: a
+// path, or the name of a reader.
+func ends(s string, most int) string {
+	runes := []rune(literal(s, len(s)))
 	if len(runes) <= most {
 		return string(runes)
 	}
