@@ -114,7 +114,7 @@ type Why int
 const (
 	Usable     Why = iota
 	Missing        // there is no such file
-	AtHome         // it is below the home directory
+	AtHome         // it is below the home directory: Detail says where
 	Writable       // others than administrators can change the file, or the directory in Detail
 	Machine        // it is made for another kind of computer
 	NotPKCS11      // it is not a PKCS#11 library

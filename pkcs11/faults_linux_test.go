@@ -140,7 +140,7 @@ func TestT18OnlyAdministratorsModules(t *testing.T) {
 	p := places{list: list, home: home}
 	for path, want := range map[string]*Unused{
 		f.Path:  nil,
-		atHome:  {Why: AtHome},
+		atHome:  {AtHome, "~/fake.so"},
 		inOpen:  {Writable, writableDir},
 		owned:   {Writable, owned},
 		group:   {Writable, group},

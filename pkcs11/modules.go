@@ -222,7 +222,7 @@ func (p places) check(path string) (string, *Unused) {
 	}
 	for _, at := range []string{path, file} {
 		if p.home != "" && strings.HasPrefix(at, filepath.Clean(p.home)+string(filepath.Separator)) {
-			return file, &Unused{Why: AtHome}
+			return file, &Unused{AtHome, "~" + strings.TrimPrefix(at, filepath.Clean(p.home))} // not whose it is
 		}
 	}
 	if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {

@@ -152,7 +152,8 @@ func listCards(readers []crs.Reader, modules []pkcs11.Module, all, asJSON bool) 
 	}
 	seen := len(rows)
 	for _, m := range modules {
-		row := listed{Module: m.Name, Path: m.Path, problem: moduleState(m)}
+		row := listed{Module: m.Name, Path: m.Path}
+		_, row.problem = moduleState(m)
 		if m.Unused != nil {
 			row.Reason = m.Unused.Error()
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"slices"
 	"strconv"
@@ -14,6 +13,7 @@ import (
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/owner"
+	"github.com/crs-bridge/crs/pkcs11"
 	"github.com/crs-bridge/crs/tray"
 )
 
@@ -65,7 +65,7 @@ const (
 
 // computer is what doctor looks at.
 type computer struct {
-	readers func(context.Context) ([]crs.Reader, error)
+	readers func(context.Context) ([]crs.Reader, *pkcs11.Tokens, error)
 	service func(context.Context) (owner.Status, error)
 	ports   func() map[int]string // who listens on the ports of the service: names of programs
 	icons   func() error
@@ -73,13 +73,7 @@ type computer struct {
 }
 
 var thisComputer = computer{
-	readers: func(ctx context.Context) ([]crs.Reader, error) {
-		driver, err := newDriver(slog.New(slog.DiscardHandler))
-		if err != nil {
-			return nil, err
-		}
-		return driver.Readers(ctx, func(string) bool { return true })
-	},
+	readers: quietly,
 	service: func(ctx context.Context) (owner.Status, error) {
 		c, err := owner.Dial(ctx)
 		if err != nil {
@@ -95,8 +89,12 @@ var thisComputer = computer{
 
 // examine makes all checks, in the order in which a login needs what they look at.
 func (c computer) examine(ctx context.Context) []finding {
-	readers, err := c.readers(ctx)
+	readers, tokens, err := c.readers(ctx)
 	found := append(checkReaders(readers, err), checkCards(ctx, readers)...)
+	if tokens != nil {
+		defer tokens.Close()
+		found = append(found, checkModules(tokens.Modules(), readers)...)
+	}
 	status, err := c.service(ctx)
 	return append(found, checkService(status, err), checkPorts(status, c.ports()),
 		checkIcon(status, err, c.icons()), checkWindows(c.windows()))
@@ -132,7 +130,7 @@ func checkCards(ctx context.Context, readers []crs.Reader) (found []finding) {
 			f.Reason, f.text = cardProblem(ctx, r.Card)
 			if f.Reason == "" {
 				i := r.Card.Info()
-				f.State, f.text = fine, catalog.Say("doctor.card", "kind", i.Kind, "model", i.Model)
+				f.State, f.text = fine, catalog.Say("doctor.card", "kind", i.Kind, "model", catalog.Literal(i.Model))
 			}
 		case r.Err != nil:
 			f.Reason, f.text = reason(r.Err), catalog.Problem(r.Err)
@@ -146,6 +144,28 @@ func checkCards(ctx context.Context, readers []crs.Reader) (found []finding) {
 		return []finding{{Check: "card", State: skipped, text: catalog.Say("doctor.skipped")}}
 	case len(found) == 0:
 		return []finding{{Check: "card", State: problem, Reason: "no_card", text: catalog.Say("doctor.nocard")}}
+	}
+	return found
+}
+
+// checkModules looks at the modules of tokens. That one cannot be used is a problem only where no
+// card can be used without it.
+func checkModules(modules []pkcs11.Module, readers []crs.Reader) (found []finding) {
+	bad := problem
+	if slices.ContainsFunc(readers, func(r crs.Reader) bool { return r.Card != nil }) {
+		bad = skipped
+	}
+	for _, m := range modules {
+		f := finding{Check: "module", State: fine, Detail: catalog.Literal(m.Name)}
+		reason, text := moduleState(m)
+		if m.Unused != nil {
+			f.State, f.Reason = bad, reason
+			if m.Unused.Why == pkcs11.Trust {
+				f.State = skipped
+			}
+		}
+		f.text = f.Detail + ". " + text
+		found = append(found, f)
 	}
 	return found
 }
@@ -252,6 +272,7 @@ func checkWindows(err error) finding {
 func prescription(found []finding) string {
 	name := map[string]string{
 		"pcsc": catalog.Say("doctor.name.pcsc"), "reader": catalog.Say("field.reader"), "card": catalog.Say("doctor.name.card"),
+		"module":  catalog.Say("doctor.name.module"),
 		"service": catalog.Say("doctor.name.service"), "port": catalog.Say("doctor.name.port"),
 		"tray": catalog.Say("doctor.name.tray"), "windows": catalog.Say("doctor.name.dialogs"),
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/owner"
+	"github.com/crs-bridge/crs/pkcs11"
 	"github.com/crs-bridge/crs/tray"
 )
 
@@ -41,9 +42,9 @@ func (c examined) PINStatus(context.Context) (crs.PINStatus, error) {
 func TestDoctor(t *testing.T) {
 	defer catalog.SetLanguage("")
 	good := examined{expires: time.Now().Add(time.Hour)}
-	in := func(r crs.Reader) func(context.Context) ([]crs.Reader, error) {
+	in := func(r crs.Reader) func(context.Context) ([]crs.Reader, *pkcs11.Tokens, error) {
 		r.Name = "Bit4id 00"
-		return func(context.Context) ([]crs.Reader, error) { return []crs.Reader{r}, nil }
+		return func(context.Context) ([]crs.Reader, *pkcs11.Tokens, error) { return []crs.Reader{r}, nil, nil }
 	}
 	for _, test := range []struct {
 		name string
@@ -53,9 +54,11 @@ func TestDoctor(t *testing.T) {
 	}{
 		{"healthy", func(*computer) {}, "", "✓ Porta: il servizio risponde ai siti sulla 27770."},
 		{"no pcscd", func(c *computer) {
-			c.readers = func(context.Context) ([]crs.Reader, error) { return nil, crs.ErrNoService }
+			c.readers = func(context.Context) ([]crs.Reader, *pkcs11.Tokens, error) { return nil, nil, crs.ErrNoService }
 		}, "pcsc:no_service reader:skipped card:skipped", "pcscd.socket"},
-		{"no reader", func(c *computer) { c.readers = func(context.Context) ([]crs.Reader, error) { return nil, nil } },
+		{"no reader", func(c *computer) {
+			c.readers = func(context.Context) ([]crs.Reader, *pkcs11.Tokens, error) { return nil, nil, nil }
+		},
 			"reader:no_reader card:skipped", "Lo colleghi"},
 		{"no card", func(c *computer) { c.readers = in(crs.Reader{}) }, "card:no_card", "La inserisca"},
 		{"mute", func(c *computer) { c.readers = in(crs.Reader{Err: crs.ErrCardMute}) }, "card:mute", "la giri"},
@@ -124,6 +127,26 @@ func TestDoctor(t *testing.T) {
 				if strings.Contains(text, canary) || bytes.Contains(asJSON, []byte(canary)) {
 					t.Errorf("%s tells %s", test.name, canary)
 				}
+			}
+		}
+	}
+}
+
+// Each reason for which a module is not used has a word and a text, in every language.
+func TestModuleReasons(t *testing.T) {
+	defer catalog.SetLanguage("")
+	seen := map[string]bool{}
+	for _, lang := range []string{"it", "en", "de"} {
+		catalog.SetLanguage(lang)
+		for why := pkcs11.Missing; why <= pkcs11.Failed; why++ {
+			word, text := moduleState(pkcs11.Module{Unused: &pkcs11.Unused{Why: why, Detail: "\x1b[2Jdetail"}})
+			if word == "" || seen[text] || strings.ContainsAny(text, "{}\x1b") {
+				t.Errorf("%s: %q %q", lang, word, text)
+			}
+			seen[text] = true
+			tells := strings.Contains(text, "detail")
+			if want := why == pkcs11.AtHome || why == pkcs11.Writable || why == pkcs11.Dependency || why == pkcs11.Failed; tells != want {
+				t.Errorf("%s: %q tells the detail: %v", lang, text, tells)
 			}
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"sync"
 
+	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/cards"
 	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/state"
@@ -29,6 +30,27 @@ func joinCards(driver *pcsc.Driver, log *slog.Logger) (*cards.Cards, func(contex
 	}, nil
 }
 
+// quietly returns the cards and tokens that can be seen without a command to a card that the native
+// driver handles. The tokens are to be closed.
+func quietly(ctx context.Context) ([]crs.Reader, *pkcs11.Tokens, error) {
+	log := slog.New(slog.DiscardHandler)
+	driver, err := newDriver(log)
+	if err != nil {
+		return nil, nil, err
+	}
+	native, err := driver.Readers(ctx, func(string) bool { return true })
+	choice := driverChoice(log)
+	occupied, handled := false, false
+	for _, r := range native {
+		occupied = occupied || r.Card != nil || r.Err != nil
+		handled = handled || r.Card != nil
+	}
+	// A module that looks into readers looks into all of them, some even while they are loaded.
+	look := !occupied || !handled && cards.Needed(native, choice, nil)
+	tokens := newTokens(driver.Tries, log)
+	return cards.Join(native, tokens.List(ctx, look), choice, nil), tokens, err
+}
+
 // newTokens returns the tokens of this computer's modules. The book is that of the native driver:
 // a card that both drive has one bound.
 func newTokens(book *tries.Book, log *slog.Logger) *pkcs11.Tokens {
@@ -50,27 +72,23 @@ func driverChoice(log *slog.Logger) cards.Choice {
 	return choice
 }
 
-// moduleState says whether a module is used, and why not.
-func moduleState(m pkcs11.Module) string {
+// unusedModule are the words for why a module is not used, for programs, and the texts for people.
+var unusedModule = map[pkcs11.Why]struct{ word, text string }{
+	pkcs11.Missing:    {"missing", "module.missing"},
+	pkcs11.AtHome:     {"at_home", "module.home"},
+	pkcs11.Writable:   {"writable", "module.writable"},
+	pkcs11.Machine:    {"other_machine", "module.machine"},
+	pkcs11.NotPKCS11:  {"not_pkcs11", "module.notpkcs"},
+	pkcs11.Dependency: {"library_missing", "module.needs"},
+	pkcs11.Trust:      {"no_keys", "module.trust"},
+	pkcs11.Failed:     {"failed", "module.failed"},
+}
+
+// moduleState says whether a module is used, and why not: the word for that is "" if it is.
+func moduleState(m pkcs11.Module) (word, text string) {
 	if m.Unused == nil {
-		return catalog.Say("module.used")
+		return "", catalog.Say("module.used")
 	}
-	detail := catalog.Literal(m.Unused.Detail)
-	switch m.Unused.Why {
-	case pkcs11.Missing:
-		return catalog.Say("module.missing")
-	case pkcs11.AtHome:
-		return catalog.Say("module.home")
-	case pkcs11.Writable:
-		return catalog.Say("module.writable", "path", detail)
-	case pkcs11.Machine:
-		return catalog.Say("module.machine")
-	case pkcs11.NotPKCS11:
-		return catalog.Say("module.notpkcs")
-	case pkcs11.Dependency:
-		return catalog.Say("module.needs", "library", detail)
-	case pkcs11.Trust:
-		return catalog.Say("module.trust")
-	}
-	return catalog.Say("module.failed", "detail", detail)
+	why := unusedModule[m.Unused.Why]
+	return why.word, catalog.Say(why.text, "detail", catalog.Literal(m.Unused.Detail))
 }
