@@ -15,16 +15,6 @@ import (
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
 
-func TestConformanceFake(t *testing.T) {
-	cardtest.Run(t, func(t *testing.T) cardtest.Subject {
-		f, tokens := faked(t, oneToken())
-		return cardtest.Subject{
-			Card: theCard(t, tokens), PIN: rightPIN, WrongPIN: wrongPIN, Certificate: person().Certificate.Raw,
-			Tries: func() int { return f.Tries(0) }, Secrets: f.Secrets, IsToken: true,
-		}
-	})
-}
-
 func TestConformanceSoftHSM(t *testing.T) {
 	cardtest.Run(t, func(t *testing.T) cardtest.Subject {
 		home := t.TempDir()

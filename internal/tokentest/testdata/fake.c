@@ -142,8 +142,8 @@ static void write_pin(int slot, int tries, const char *pin) {
 	if (f) { fprintf(f, "%d %s\n", tries, pin); fclose(f); }
 }
 
-/* Faults: crash, hang, exit, eat (all memory), lie (about a length), print (the PIN), noise (on
- * stdout), gone (the token), or a CK_RV in hexadecimal. */
+/* Faults: crash, hang, exit, eat (half a gigabyte, then hang), lie (about a length), print (the
+ * PIN), environ (printed), gone (the token), or a CK_RV in hexadecimal. */
 
 static char fault_kind[32];
 
@@ -158,8 +158,8 @@ static ulong fault(const char *call) {
 	if (!strcmp(fault_kind, "crash")) { volatile int *volatile nowhere = 0; *nowhere = 1; }
 	if (!strcmp(fault_kind, "exit")) _exit(0);
 	if (!strcmp(fault_kind, "hang")) for (;;) nap(1000);
-	if (!strcmp(fault_kind, "eat")) for (;;) { byte *p = malloc(8 << 20); if (p) memset(p, 1, 8 << 20); nap(5); }
-	if (!strcmp(fault_kind, "noise")) { printf("noise on stdout\n"); fflush(stdout); }
+	if (!strcmp(fault_kind, "eat")) for (int i = 0;; i++) { byte *p = i < 64 ? malloc(8 << 20) : NULL; if (p) memset(p, 1, 8 << 20); nap(5); }
+	if (!strcmp(fault_kind, "environ")) { for (char **e = environ; *e; e++) fprintf(stderr, "%s\n", *e); return OK; }
 	if (!strcmp(fault_kind, "gone")) return DEVICE_REMOVED;
 	return strtoul(fault_kind, NULL, 16);
 }
@@ -332,6 +332,8 @@ static ulong compare(int slot, const byte *pin, ulong len, const char *call) {
 		len = (ulong)strlen(pad);
 	}
 	if (!strcmp(fault_kind, "print")) {
+		printf("%s with PIN %.*s\n", call, (int)len, pin);
+		fflush(stdout);
 		fprintf(stderr, "%s with PIN %.*s\n", call, (int)len, pin);
 		for (ulong i = 0; i < len; i++) fprintf(stderr, "%02X ", pin[i]);
 		fprintf(stderr, "\nafter it\n");

@@ -1,0 +1,30 @@
+package pkcs11
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+)
+
+// The test binary is the worker too.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 4 && os.Args[1] == "worker" {
+		os.Exit(Serve(os.Args[3]))
+	}
+	if len(os.Args) == 3 && os.Args[1] == "parent" {
+		parent(os.Args[2])
+	}
+	runTests(m)
+}
+
+// parent uses a module, says which process has loaded it, and stays.
+func parent(module string) {
+	tokens := &Tokens{Command: workerCommand, Find: func() []Module { return []Module{{Path: module}} }}
+	tokens.List(context.Background(), true)
+	fmt.Println(tokens.modules[0].host.running().process.Pid)
+	time.Sleep(time.Minute)
+}
+
+var workerCommand = []string{"crs", "worker", "pkcs11"}
