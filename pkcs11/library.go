@@ -8,7 +8,6 @@ package pkcs11
 #include <string.h>
 
 #ifdef _WIN32
-#include <io.h>
 #include <windows.h>
 #pragma pack(push, 1) // PKCS#11 v2.40, section 2.1: structures are packed on Windows
 #else
@@ -39,7 +38,13 @@ static function_list *load(const char *path, char *why, size_t most) {
 	get_list_function get = NULL;
 	function_list *list = NULL;
 #ifdef _WIN32
-	HMODULE module = LoadLibraryA(path);
+	WCHAR wide[1024];
+	if (!MultiByteToWideChar(CP_UTF8, 0, path, -1, wide, sizeof wide / sizeof *wide)) {
+		snprintf(why, most, "error %lu", GetLastError());
+		return NULL;
+	}
+	// What it needs lies beside it or is the system's. The directory of this program is not searched.
+	HMODULE module = LoadLibraryExW(wide, NULL, LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR | LOAD_LIBRARY_SEARCH_SYSTEM32);
 	if (module == NULL) {
 		snprintf(why, most, "error %lu", GetLastError());
 		return NULL;
@@ -76,6 +81,8 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"errors"
+	"path/filepath"
+	"runtime"
 	"unsafe"
 
 	"github.com/miekg/pkcs11"
@@ -114,14 +121,14 @@ func openLibrary(path string) (answer func(request, []*crs.PIN, func()) reply, e
 }
 
 func (m *library) load(path string) error {
-	if err := foreignMachine(path); err != nil {
-		return err
-	}
 	name := C.CString(path)
 	defer C.free(unsafe.Pointer(name))
 	var why [maxText]C.char
 	if m.raw = C.load(name, &why[0], C.size_t(len(why))); m.raw == nil {
-		return loadFailure(C.GoString(&why[0]))
+		return loadFailure(path, C.GoString(&why[0]))
+	}
+	if runtime.GOOS == "windows" {
+		path = filepath.Base(path) // of what is loaded: the binding knows no UTF-8 there
 	}
 	ctx := pkcs11.New(path)
 	if ctx == nil {

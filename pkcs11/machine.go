@@ -1,16 +1,10 @@
 package pkcs11
 
 import (
-	"io"
+	"encoding/binary"
 	"os"
-	"runtime"
 	"strings"
 )
-
-// loadFailure says why the loader refused a module, from its message.
-func loadFailure(why string) *failure {
-	return &failure{Call: callLoad, Text: why}
-}
 
 // unused turns a failure to load into the reason that a user is told. The words are glibc's and
 // macOS's, the numbers those of Windows; what is not known stays as it is.
@@ -22,10 +16,10 @@ func (f *failure) unused() *Unused {
 		words string
 		why   Why
 	}{
-		{errMachine.Text, Machine},
+		{foreignText, Machine},
 		{"wrong ELF class", Machine},
 		{"incompatible architecture", Machine},
-		{"error 193", Machine},
+		{"error 193", NotPKCS11},
 		{"invalid ELF header", NotPKCS11},
 		{"file too short", NotPKCS11},
 		{"not a mach-o file", NotPKCS11},
@@ -46,38 +40,43 @@ func (f *failure) unused() *Unused {
 	return &Unused{Failed, f.Text}
 }
 
-var errMachine = &failure{Call: callLoad, Text: "made for another machine"}
+const foreignText = "made for another machine"
 
-// foreignMachine returns an error for a library of Linux that is made for another machine: the
-// loader names only one of another word size. Both headers are compared at class and machine
-// (ELF specification, figure 1-3).
-func foreignMachine(path string) error {
-	if runtime.GOOS != "linux" {
-		return nil
+// loadFailure says why the loader refused a module, from its message. That it is made for another
+// machine shows in its header: glibc names only one of another word size, and Windows has one
+// number for that and for what is no library.
+func loadFailure(path, why string) *failure {
+	if self, err := os.Executable(); err == nil {
+		module, own := machineOf(path), machineOf(self)
+		if module != "" && own != "" && module != own {
+			why = foreignText
+		}
 	}
-	library, err := elfHeader(path)
-	if err != nil {
-		return &failure{Call: callLoad, Text: clip(err.Error())}
-	}
-	own, err := elfHeader("/proc/self/exe")
-	if err != nil || string(library[:4]) != "\x7fELF" {
-		return nil // the loader says what it is
-	}
-	if library[4] != own[4] || library[18] != own[18] || library[19] != own[19] {
-		return errMachine
-	}
-	return nil
+	return &failure{Call: callLoad, Text: why}
 }
 
-func elfHeader(path string) (head [20]byte, err error) {
+// machineOf returns what the header of a program or library says about the machine that it is
+// made for, "" when there is no such header: class and machine (ELF specification, figure 1-3), or
+// the machine (PE format, "MS-DOS stub" and "COFF file header").
+func machineOf(path string) string {
 	f, err := os.Open(path)
 	if err != nil {
-		return head, err
+		return ""
 	}
 	defer f.Close()
-	_, err = io.ReadFull(f, head[:])
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
-		err = nil // shorter than a library: the loader says so
+	var head [64]byte
+	if _, err := f.ReadAt(head[:], 0); err != nil {
+		return ""
 	}
-	return head, err
+	if string(head[:4]) == "\x7fELF" {
+		return string(head[4:5]) + string(head[18:20])
+	}
+	if string(head[:2]) != "MZ" {
+		return ""
+	}
+	var coff [6]byte
+	if _, err := f.ReadAt(coff[:], int64(binary.LittleEndian.Uint32(head[60:]))); err != nil || string(coff[:4]) != "PE\x00\x00" {
+		return ""
+	}
+	return string(coff[:])
 }

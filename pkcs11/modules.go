@@ -250,10 +250,10 @@ func unusedFor(err error) *Unused {
 }
 
 // adminOnly returns an error unless only administrators can change a file, and every directory
-// on the way to it.
+// on the way to it. A file that is added to its own directory may be loaded with it.
 func adminOnly(file string) error {
 	for at := file; ; at = filepath.Dir(at) {
-		ok, err := onlyAdmins(at)
+		ok, err := onlyAdmins(at, at == filepath.Dir(file))
 		if err != nil {
 			return err
 		}

@@ -10,8 +10,9 @@ import (
 
 // onlyAdmins reports whether a file or directory belongs to root and is writable by nobody else.
 // An access control list shows in the bits of the group: they are its mask. On macOS the group
-// admin is made of administrators.
-func onlyAdmins(path string) (bool, error) {
+// admin is made of administrators. Whoever may add a file to a directory can replace what is there,
+// too.
+func onlyAdmins(path string, _ bool) (bool, error) {
 	const admin = 80
 	info, err := os.Lstat(path)
 	if err != nil {

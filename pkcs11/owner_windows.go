@@ -1,6 +1,7 @@
 package pkcs11
 
 import (
+	"os"
 	"unsafe"
 
 	"golang.org/x/sys/windows"
@@ -10,20 +11,38 @@ const deleteChild = 0x40 // FILE_DELETE_CHILD
 
 // Rights with which a file can be changed or replaced, or a directory's files can.
 const changing = windows.DELETE | windows.WRITE_DAC | windows.WRITE_OWNER | windows.GENERIC_WRITE | windows.GENERIC_ALL |
-	windows.FILE_WRITE_DATA | windows.FILE_APPEND_DATA | deleteChild
+	adding | deleteChild
+
+// FILE_ADD_FILE and FILE_ADD_SUBDIRECTORY, to a directory.
+const adding = windows.FILE_WRITE_DATA | windows.FILE_APPEND_DATA
 
 // Those that are administrators: SYSTEM, the administrators' group, TrustedInstaller, and whoever
 // owns what will be made.
 var admins = []string{"S-1-5-18", "S-1-5-32-544", "S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464", "S-1-3-0"}
 
 // onlyAdmins reports whether a file or directory belongs to an administrator and nobody else may
-// change it. Whoever may add a file to the root of a drive cannot replace what is there.
-func onlyAdmins(path string) (bool, error) {
+// change it. To a directory that does not hold the module itself others may add, as they may to
+// C:\ and C:\ProgramData: that does not let them replace what is there.
+func onlyAdmins(path string, holds bool) (bool, error) {
 	sd, err := windows.GetNamedSecurityInfo(path, windows.SE_FILE_OBJECT,
 		windows.OWNER_SECURITY_INFORMATION|windows.DACL_SECURITY_INFORMATION)
 	if err != nil {
 		return false, err
 	}
+	info, err := os.Lstat(path)
+	if err != nil {
+		return false, err
+	}
+	rights := windows.ACCESS_MASK(changing)
+	if info.IsDir() && !holds {
+		rights &^= adding
+	}
+	return adminsAlone(sd, rights)
+}
+
+// adminsAlone reports whether what is secured so belongs to an administrator and nobody else has
+// any of these rights.
+func adminsAlone(sd *windows.SECURITY_DESCRIPTOR, rights windows.ACCESS_MASK) (bool, error) {
 	owner, _, err := sd.Owner()
 	if err != nil {
 		return false, err
@@ -35,20 +54,17 @@ func onlyAdmins(path string) (bool, error) {
 	if !isAdmin(owner) || list == nil {
 		return false, nil
 	}
-	rights := windows.ACCESS_MASK(changing)
-	if len(path) == 3 { // C:\
-		rights &^= windows.FILE_WRITE_DATA | windows.FILE_APPEND_DATA
-	}
 	for i := range list.AceCount {
 		var ace *windows.ACCESS_ALLOWED_ACE
 		if err := windows.GetAce(list, uint32(i), &ace); err != nil {
 			return false, err
 		}
-		const inheritOnly = 0x8
-		if ace.Header.AceType != windows.ACCESS_ALLOWED_ACE_TYPE || ace.Header.AceFlags&inheritOnly != 0 {
-			continue
-		}
-		if ace.Mask&rights != 0 && !isAdmin((*windows.SID)(unsafe.Pointer(&ace.SidStart))) {
+		const inheritOnly, allowedCallback = 0x8, 0x9 // ACCESS_ALLOWED_CALLBACK_ACE begins like the other
+		switch {
+		case ace.Header.AceFlags&inheritOnly != 0 || ace.Header.AceType == windows.ACCESS_DENIED_ACE_TYPE:
+		case ace.Header.AceType != windows.ACCESS_ALLOWED_ACE_TYPE && ace.Header.AceType != allowedCallback:
+			return false, nil // not of files, or not known
+		case ace.Mask&rights != 0 && !isAdmin((*windows.SID)(unsafe.Pointer(&ace.SidStart))):
 			return false, nil
 		}
 	}

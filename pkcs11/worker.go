@@ -51,8 +51,11 @@ func start(command []string, stderr *output) (*worker, error) {
 	}
 	cmd := &exec.Cmd{
 		Path: exe, Args: command, Env: environment(os.Getenv), Dir: workerDir(),
-		Stdin: pipes[0], Stdout: pipes[3], Stderr: pipes[5],
-		SysProcAttr: workerAttributes(),
+		Stderr: pipes[5], SysProcAttr: workerAttributes(),
+	}
+	if err := givePipes(cmd, pipes[0], pipes[3]); err != nil {
+		closeAll()
+		return nil, err
 	}
 	w := &worker{in: pipes[1], out: pipes[2], stderr: stderr, ended: make(chan struct{})}
 	started := make(chan error)
@@ -149,7 +152,7 @@ func Serve(path string) int {
 		fmt.Fprintln(os.Stderr, "crs worker:", err)
 		return 1
 	}
-	in, out, err := takeStdio()
+	in, out, err := takePipes()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "crs worker:", err)
 		return 1

@@ -4,12 +4,19 @@ package pkcs11
 
 import (
 	"os"
+	"os/exec"
 
 	"golang.org/x/sys/unix"
 )
 
-// takeStdio takes stdin and stdout away from the module: some print to stdout.
-func takeStdio() (in, out *os.File, err error) {
+// givePipes has a worker find its requests on stdin, and send its replies to stdout.
+func givePipes(cmd *exec.Cmd, requests, replies *os.File) error {
+	cmd.Stdin, cmd.Stdout = requests, replies
+	return nil
+}
+
+// takePipes takes stdin and stdout away from the module: some print to stdout.
+func takePipes() (in, out *os.File, err error) {
 	fds := [2]int{}
 	for i := range fds {
 		if fds[i], err = unix.FcntlInt(uintptr(i), unix.F_DUPFD_CLOEXEC, 3); err != nil {

@@ -1,7 +1,9 @@
 package pkcs11
 
 import (
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"syscall"
 	"unsafe"
@@ -69,17 +71,37 @@ func confineSelf() error {
 	return windows.SetDllDirectory("")
 }
 
-// takeStdio takes stdin and stdout away from the module.
-func takeStdio() (in, out *os.File, err error) {
-	in, out = os.Stdin, os.Stdout
-	if err := windows.SetStdHandle(windows.STD_INPUT_HANDLE, 0); err != nil {
-		return nil, nil, err
+// pipesVariable tells a worker the handles of its pipes.
+const pipesVariable = "CRS_WORKER_PIPES"
+
+// givePipes gives a worker its pipes beside stdin and stdout. Each C runtime in a process takes
+// those when it is loaded and keeps them, so that they cannot be taken away from a module later:
+// what it prints would be in the replies.
+func givePipes(cmd *exec.Cmd, requests, replies *os.File) error {
+	for _, f := range []*os.File{requests, replies} {
+		handle := f.Fd()
+		if err := windows.SetHandleInformation(windows.Handle(handle), windows.HANDLE_FLAG_INHERIT, windows.HANDLE_FLAG_INHERIT); err != nil {
+			return err
+		}
+		cmd.SysProcAttr.AdditionalInheritedHandles = append(cmd.SysProcAttr.AdditionalInheritedHandles, syscall.Handle(handle))
 	}
-	stderr, err := windows.GetStdHandle(windows.STD_ERROR_HANDLE)
-	if err != nil {
-		return nil, nil, err
+	cmd.Env = append(cmd.Env, fmt.Sprintf("%s=%d,%d", pipesVariable, requests.Fd(), replies.Fd()))
+	cmd.Stdout = cmd.Stderr
+	return nil
+}
+
+// takePipes takes the pipes, which no program that the module may start gets.
+func takePipes() (in, out *os.File, err error) {
+	var requests, replies windows.Handle
+	if _, err := fmt.Sscanf(os.Getenv(pipesVariable), "%d,%d", &requests, &replies); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", pipesVariable, err)
 	}
-	return in, out, windows.SetStdHandle(windows.STD_OUTPUT_HANDLE, stderr)
+	for _, handle := range []windows.Handle{requests, replies} {
+		if err := windows.SetHandleInformation(handle, windows.HANDLE_FLAG_INHERIT, 0); err != nil {
+			return nil, nil, err
+		}
+	}
+	return os.NewFile(uintptr(requests), "requests"), os.NewFile(uintptr(replies), "replies"), os.Unsetenv(pipesVariable)
 }
 
 // environment is what a worker gets of this program's.

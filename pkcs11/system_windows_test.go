@@ -1,0 +1,228 @@
+package pkcs11
+
+import (
+	"context"
+	"encoding/binary"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/windows"
+
+	"github.com/crs-bridge/crs/internal/tokentest"
+)
+
+// TestT18OnlyAdministratorsModules: what others can change is refused. Wine knows no other owner of
+// files than the user who runs it, so what Windows says of its own directories is in a table.
+func TestT18OnlyAdministratorsModules(t *testing.T) {
+	f := tokentest.NewFake(t, "")
+	path, err := filepath.EvalSymlinks(f.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, unused := (places{}).check(f.Path); unused == nil || *unused != (Unused{Writable, path}) {
+		t.Errorf("a module of the user's: %v", unused)
+	}
+	if _, unused := (places{home: filepath.Dir(path)}).check(f.Path); unused == nil || unused.Why != AtHome {
+		t.Errorf("a module below the home directory: %v", unused)
+	}
+
+	const installer = "S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464"
+	for _, test := range []struct {
+		name, descriptor string
+		way, own         bool // whether it will do on the way to a module, and as its own directory or itself
+	}{
+		{"C:\\", "O:" + installer + "D:PAI(A;;LC;;;AU)(A;OICIIO;SDGXGWGR;;;AU)(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;0x1200a9;;;BU)", true, false},
+		{"C:\\Windows\\System32", "O:" + installer + "D:PAI(A;OICIIO;GA;;;CO)(A;OICIIO;GA;;;SY)(A;;0x1301bf;;;SY)(A;OICIIO;GA;;;BA)(A;;0x1301bf;;;BA)" +
+			"(A;OICIIO;GXGR;;;BU)(A;;0x1200a9;;;BU)(A;CIIO;GA;;;" + installer + ")(A;;FA;;;" + installer + ")(A;;0x1200a9;;;AC)(A;OICIIO;GXGR;;;AC)", true, true},
+		{"C:\\ProgramData", "O:SYD:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICIIO;GA;;;CO)(A;OICI;0x1200a9;;;BU)(A;CI;DCLCRPCR;;;BU)", true, false},
+		{"of a user", "O:S-1-5-21-1-2-3-1001D:(A;;FA;;;SY)", false, false},
+		{"everybody's", "O:BAD:(A;;FA;;;SY)(A;;FA;;;WD)", false, false},
+		{"one that users may delete", "O:BAD:(A;;FA;;;SY)(A;;SD;;;BU)", false, false},
+		{"one of which users may delete a part", "O:BAD:(A;;FA;;;SY)(A;;DT;;;BU)", false, false},
+		{"one whose list users may change", "O:BAD:(A;;FA;;;SY)(A;;WD;;;BU)", false, false},
+		{"one that users may take", "O:BAD:(A;;FA;;;SY)(A;;WO;;;BU)", false, false},
+		{"one that users may not write to", "O:BAD:(D;;FA;;;BU)(A;;FA;;;SY)", true, true},
+	} {
+		sd, err := windows.SecurityDescriptorFromString(test.descriptor)
+		if err != nil {
+			t.Errorf("%s: %v", test.name, err)
+			continue
+		}
+		way, wayErr := adminsAlone(sd, changing&^adding)
+		own, ownErr := adminsAlone(sd, changing)
+		if way != test.way || own != test.own || wayErr != nil || ownErr != nil {
+			t.Errorf("%s: %t %v on the way, %t %v as the own directory", test.name, way, wayErr, own, ownErr)
+		}
+	}
+
+	// Those that Wine cannot read as text.
+	const callback, object, label = 0x9, 0x5, 0x11
+	for _, kind := range []uint8{callback, object, label} {
+		sd, err := windows.SecurityDescriptorFromString("O:BAD:(A;;FA;;;BU)")
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, _, _ := sd.DACL()
+		var ace *windows.ACCESS_ALLOWED_ACE
+		if err := windows.GetAce(list, 0, &ace); err != nil {
+			t.Fatal(err)
+		}
+		ace.Header.AceType = kind
+		if ok, err := adminsAlone(sd, changing); ok || err != nil {
+			t.Errorf("an entry of type %d: %t %v", kind, ok, err)
+		}
+	}
+	sd, err := windows.SecurityDescriptorFromString("O:BAD:(A;;FA;;;SY)")
+	if err == nil {
+		sd, err = sd.ToAbsolute()
+	}
+	if err == nil {
+		err = sd.SetDACL(nil, true, false)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := adminsAlone(sd, changing); ok || err != nil {
+		t.Errorf("no list, which lets everybody do everything: %t %v", ok, err)
+	}
+}
+
+// TestBadModules: why a file that may be loaded cannot be.
+func TestBadModules(t *testing.T) {
+	f := tokentest.NewFake(t, "")
+	dir := filepath.Dir(f.Path)
+	write := func(name string, b []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, b, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	library := func(path string) []byte {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Beside this program is what the library needs. That is not where it is looked for.
+	needs := write("needs.dll", library(filepath.Join(filepath.Dir(self), "needs.dll")))
+	foreign := library(f.Path)
+	binary.LittleEndian.PutUint16(foreign[binary.LittleEndian.Uint32(foreign[60:])+4:], 0x14C) // x86
+	for path, want := range map[string]Why{
+		write("text.dll", []byte(strings.Repeat("no library\n", 10))): NotPKCS11,
+		write("foreign.dll", foreign):                                 Machine,
+		filepath.Join(systemDir(), "version.dll"):                     NotPKCS11,
+		needs: Dependency,
+	} {
+		if got := whyUnused(t, path); got == nil || got.Why != want {
+			t.Errorf("%s: %v", filepath.Base(path), got)
+		}
+	}
+	write("needed.dll", library(filepath.Join(filepath.Dir(self), "needed.dll")))
+	if got := whyUnused(t, needs); got == nil || got.Why != NotPKCS11 {
+		t.Errorf("needs.dll beside what it needs: %v", got)
+	}
+}
+
+// A directory that the system's code page has no letters for.
+func TestNamesInUnicode(t *testing.T) {
+	dir := filepath.Join(filepath.Dir(tokentest.NewFake(t, "").Path), "città 卡")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if got := whyUnused(t, tokentest.NewFake(t, dir).Path); got != nil {
+		t.Error(got)
+	}
+}
+
+func whyUnused(t *testing.T, path string) *Unused {
+	t.Helper()
+	tokens := tokensOf(t, Module{Name: "module", Path: path})
+	tokens.List(context.Background(), true)
+	return tokens.Modules()[0].Unused
+}
+
+// TestT18ReducedWorker: a worker gets few variables, no files, and a job that ends it.
+func TestT18ReducedWorker(t *testing.T) {
+	t.Setenv("CRS_TEST_SECRET", "x")
+	leak, err := os.Open(filepath.Join(systemDir(), "version.dll"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer leak.Close()
+	// A handle keeps its number when it is inherited. This one is higher than a worker has any.
+	handle := windows.Handle(leak.Fd())
+	for range 2000 {
+		if handle, err = duplicate(windows.CurrentProcess(), handle, true); err != nil {
+			t.Fatal(err)
+		}
+		defer windows.CloseHandle(handle)
+	}
+	f, tokens := faked(t, oneToken())
+	f.Fault("C_Initialize", "environ")
+	c := theCard(t, tokens)
+	worker, err := windows.OpenProcess(windows.PROCESS_DUP_HANDLE|windows.PROCESS_QUERY_INFORMATION, false, uint32(c.host.running().process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer windows.CloseHandle(worker)
+	if there, err := duplicate(worker, handle, false); err == nil {
+		windows.CloseHandle(there)
+		t.Error("a file of the parent is open")
+	}
+	var inJob uint32
+	isProcessInJob := windows.NewLazySystemDLL("kernel32.dll").NewProc("IsProcessInJob")
+	if ok, _, err := isProcessInJob.Call(uintptr(worker), 0, uintptr(unsafe.Pointer(&inJob))); ok == 0 || inJob == 0 {
+		t.Errorf("the worker is in no job: %v", err)
+	}
+	var environ []string
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end) && !slices.ContainsFunc(environ, isSystemRoot); time.Sleep(5 * time.Millisecond) {
+		environ = tokens.Modules()[0].Output
+	}
+	s := strings.Join(environ, "\n")
+	if !slices.ContainsFunc(environ, isSystemRoot) || strings.Contains(s, "SECRET") || !strings.Contains(s, "PATH="+systemDir()) {
+		t.Errorf("environment:\n%s", s)
+	}
+	for _, line := range environ {
+		name, _, ok := strings.Cut(line, "=")
+		if !ok || strings.HasPrefix(name, "WINE") { // Wine's own
+			continue
+		}
+		if !slices.ContainsFunc(append(kept, "PATH", pipesVariable), func(k string) bool { return strings.EqualFold(k, name) }) {
+			t.Errorf("the worker has %s", line)
+		}
+	}
+}
+
+// frozen stops a process, and returns what waits for its end.
+func frozen(t *testing.T, pid int) (ends func() bool) {
+	t.Helper()
+	process, err := windows.OpenProcess(windows.PROCESS_SUSPEND_RESUME|windows.SYNCHRONIZE, false, uint32(pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { windows.CloseHandle(process) })
+	if status, _, _ := windows.NewLazySystemDLL("ntdll.dll").NewProc("NtSuspendProcess").Call(uintptr(process)); status != 0 {
+		t.Fatalf("NtSuspendProcess: %#x", status)
+	}
+	return func() bool {
+		event, err := windows.WaitForSingleObject(process, 10_000)
+		return event == windows.WAIT_OBJECT_0 && err == nil
+	}
+}
+
+func isSystemRoot(line string) bool { return strings.HasPrefix(strings.ToUpper(line), "SYSTEMROOT=") }
+
+func duplicate(of, handle windows.Handle, inherit bool) (fresh windows.Handle, err error) {
+	return fresh, windows.DuplicateHandle(of, handle, windows.CurrentProcess(), &fresh, 0, inherit, windows.DUPLICATE_SAME_ACCESS)
+}
