@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -15,5 +16,14 @@ import (
 func TestMain(m *testing.M) {
 	// Otherwise a program that is built with the race detector waits for a second at its end.
 	os.Setenv("GORACE", cmp.Or(os.Getenv("GORACE"), "atexit_sleep_ms=10"))
-	testscript.Main(testns.World{Tests: m}, map[string]func(){"crs": main})
+	testscript.Main(testns.World{Tests: m}, map[string]func(){
+		"crs": main,
+		hurried: func() {
+			moduleTimeouts.PIN = 3 * time.Second
+			main()
+		},
+	})
 }
+
+// hurried is a crs that does not wait as long for modules.
+const hurried = "crs-hurried"

@@ -54,8 +54,11 @@ func quietly(ctx context.Context) ([]crs.Reader, *pkcs11.Tokens, error) {
 // newTokens returns the tokens of this computer's modules. The book is that of the native driver:
 // a card that both drive has one bound.
 func newTokens(book *tries.Book, log *slog.Logger) *pkcs11.Tokens {
-	return &pkcs11.Tokens{Command: workerCommand, Tries: book, Log: log}
+	return &pkcs11.Tokens{Command: workerCommand, Tries: book, Log: log, Timeouts: moduleTimeouts}
 }
+
+// moduleTimeouts bound what modules may take. Tests of a module that hangs make them shorter.
+var moduleTimeouts pkcs11.Timeouts
 
 // driverChoice reads who drives the cards in which readers. A configuration that cannot be read
 // chooses nothing.

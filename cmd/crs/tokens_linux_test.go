@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/testns"
 	"github.com/crs-bridge/crs/internal/tokentest"
 	"github.com/crs-bridge/crs/internal/virtualcard"
@@ -123,39 +122,6 @@ func TestTokenLogin(t *testing.T) {
 	})
 	if strings.Contains(serve.stderr.String(), testPIN) || strings.Contains(serve.stderr.String(), "PROVA,") {
 		t.Errorf("written:\n%s", serve.stderr)
-	}
-}
-
-// TestT18KilledInALogin: the login whose module dies ends with an error of the card, and the next
-// one works.
-func TestT18KilledInALogin(t *testing.T) {
-	h := newHome(t)
-	person := somebodyElse(t)
-	f := tokentest.NewFake(t, "")
-	f.Insert(tokenOf(person))
-	register(t, "fake", f.Path)
-	serve := h.serve(t)
-	site := open(t, portale)
-	serve.answer("s", testPIN)
-	site.mustLogIn()
-
-	f.Fault("C_Sign", "hang")
-	sent := f.Secrets()
-	serve.answer(testPIN)
-	go func() {
-		eventually(t, "the PIN is sent", func() bool { return f.Secrets() > sent })
-		for _, pid := range serve.workers() {
-			syscall.Kill(pid, syscall.SIGKILL)
-		}
-	}()
-	site.refused(crs.ErrCard)
-	if n := f.Secrets() - sent; n != 1 {
-		t.Errorf("one PIN was typed, and %d were sent", n)
-	}
-	f.Fault("C_Sign", "")
-	serve.answer(testPIN)
-	if _, err := verify(site.mustLogIn(), person.CA); err != nil {
-		t.Error(err)
 	}
 }
 

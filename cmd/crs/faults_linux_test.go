@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/owner"
+	"github.com/crs-bridge/crs/internal/tokentest"
+)
+
+// TestT18AModuleCannotHurtAService: whatever becomes of a module while it signs, the page is told,
+// the PIN was sent once, and the next login works, with the same service.
+func TestT18AModuleCannotHurtAService(t *testing.T) {
+	for name, test := range map[string]struct {
+		program, fault string
+		kill           bool
+	}{
+		"killed":     {program: "crs", fault: "hang", kill: true},
+		"crashes":    {program: "crs", fault: "crash"},
+		"exits":      {program: "crs", fault: "exit"},
+		"never ends": {program: hurried, fault: "hang"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHome(t)
+			person := somebodyElse(t)
+			f := tokentest.NewFake(t, "")
+			f.Insert(tokenOf(person))
+			register(t, "fake", f.Path)
+			serve := h.start(t, test.program, "serve", "--ui", "terminal")
+			serve.next("msg=listening")
+			site := open(t, portale)
+			serve.answer("s", testPIN)
+			site.mustLogIn()
+			before := serve.workers()
+
+			f.Fault("C_Sign", test.fault)
+			sent := f.Secrets()
+			serve.answer(testPIN)
+			refused := make(chan struct{})
+			go func() {
+				defer close(refused)
+				site.refused(crs.ErrCard)
+			}()
+			if test.kill {
+				eventually(t, "the module signs", func() bool { return f.Secrets() > sent })
+				h.othersAreAnswered(t)
+				for _, pid := range before {
+					syscall.Kill(pid, syscall.SIGKILL)
+				}
+			}
+			<-refused
+			if n := f.Secrets() - sent; n != 1 {
+				t.Errorf("one PIN was typed, and %d were sent", n)
+			}
+			f.Fault("C_Sign", "")
+			serve.answer(testPIN)
+			if _, err := verify(site.mustLogIn(), person.CA); err != nil {
+				t.Error(err)
+			}
+			if n := f.Secrets() - sent; n != 2 {
+				t.Errorf("two PINs were typed, and %d were sent", n)
+			}
+			after := serve.workers()
+			if len(before) != 1 || len(after) != 1 || before[0] == after[0] {
+				t.Errorf("workers %v before and %v after", before, after)
+			}
+			if code := serve.stop(syscall.SIGTERM); code != 0 {
+				t.Errorf("the service ends with %d", code)
+			}
+			eventually(t, "no worker is left", func() bool {
+				return !slices.ContainsFunc(append(before, after...), func(pid int) bool { return syscall.Kill(pid, 0) == nil })
+			})
+		})
+	}
+}
+
+// othersAreAnswered checks that whoever wants nothing of a module does not wait for the one that
+// hangs in a login.
+func (h home) othersAreAnswered(t *testing.T) {
+	t.Helper()
+	other := open(t, "https://altro.example")
+	if _, err := other.call("hello", map[string]any{"client": "test", "protocol": 1}); err != nil {
+		t.Errorf("hello: %v", err)
+	}
+	other.refused(crs.ErrBusy)
+	if list := h.run(t, "card", "list"); !strings.Contains(list, "BRUNO PROVA") {
+		t.Errorf("cards:\n%s", list)
+	}
+	t.Setenv("XDG_RUNTIME_DIR", filepath.Join(string(h), "run"))
+	c, err := owner.Dial(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if s, err := c.Status(context.Background()); err != nil || len(s.Readers) != 3 {
+		t.Errorf("status: %+v %v", s, err)
+	}
+}
