@@ -79,7 +79,7 @@ func (h *host) call(ctx context.Context, q request, secrets [][]byte, sending fu
 	go func() {
 		defer func() { h.turn <- struct{}{} }()
 		before := h.running()
-		err := h.ready()
+		err := h.ready(q)
 		if err == nil {
 			err = ctx.Err()
 		}
@@ -107,7 +107,7 @@ func (h *host) call(ctx context.Context, q request, secrets [][]byte, sending fu
 		// A worker that was idle may have ended before it was asked. What carries a PIN is not asked
 		// twice, whatever became of it.
 		if d := (*died)(nil); errors.As(err, &d) && d.ended && asked == before && !q.usesPIN() {
-			if err = h.ready(); err == nil {
+			if err = h.ready(q); err == nil {
 				r, err = h.ask(q, nil, limit)
 			}
 		}
@@ -132,8 +132,8 @@ func (h *host) pinOnItsWay(is bool) {
 	h.atPIN = is
 }
 
-// ready starts a worker unless there is one. It wants the turn.
-func (h *host) ready() error {
+// ready starts a worker for a request unless there is one. It wants the turn.
+func (h *host) ready(q request) error {
 	if w := h.running(); w != nil {
 		select {
 		case <-w.ended: // between two requests
@@ -160,7 +160,11 @@ func (h *host) ready() error {
 		return &died{why: "does not start: " + err.Error()}
 	}
 	h.set(w)
-	_, err = h.ask(request{Do: doLoad}, nil, h.timeouts.Call)
+	first := request{Do: doLoad}
+	if q.Do == doCheck {
+		first = q
+	}
+	_, err = h.ask(first, nil, h.timeouts.Call)
 	var f *failure
 	if !errors.As(err, &f) {
 		return err
@@ -246,7 +250,7 @@ func (h *host) ask(q request, secrets [][]byte, limit time.Duration) (reply, err
 // succeeded takes an answer in. A worker whose module did not log out is ended, for the token not
 // to stay open.
 func (h *host) succeeded(q request, r reply) (reply, error) {
-	if q.Do != doLoad {
+	if q.Do != doCheck && q.Do != doLoad {
 		h.mu.Lock()
 		h.failures, h.pause = 0, time.Time{}
 		h.mu.Unlock()

@@ -95,9 +95,10 @@ import (
 // The binding keeps copies of PINs that cannot be wiped, and has no NULL for a PIN that is typed
 // on the device, so the two functions that take PINs are called past it.
 type library struct {
-	ctx   *pkcs11.Ctx
-	raw   *C.function_list
-	known []token // of the last list
+	ctx         *pkcs11.Ctx // nil until it is loaded
+	raw         *C.function_list
+	initialized bool
+	known       []token // of the last list
 }
 
 // openLibrary returns the function that answers requests with the module of a path, which it
@@ -109,6 +110,9 @@ func openLibrary(path string) (answer func(request, []*crs.PIN, func()) reply, e
 		var err error
 		if m.ctx == nil {
 			err = m.load(path)
+		}
+		if err == nil && q.Do != doCheck {
+			err = m.initialize()
 		}
 		if err == nil {
 			a, err = m.answer(q, secrets, accepted)
@@ -130,27 +134,30 @@ func (m *library) load(path string) error {
 	if runtime.GOOS == "windows" {
 		path = filepath.Base(path) // of what is loaded: the binding knows no UTF-8 there
 	}
-	ctx := pkcs11.New(path)
-	if ctx == nil {
+	if m.ctx = pkcs11.New(path); m.ctx == nil {
 		return &failure{Call: callLoad}
 	}
-	if err := ctx.Initialize(); err != nil {
-		return failed("C_Initialize", err)
-	}
-	m.ctx = ctx
 	return nil
 }
 
+func (m *library) initialize() error {
+	if m.initialized {
+		return nil
+	}
+	err := m.ctx.Initialize()
+	m.initialized = err == nil
+	return failed("C_Initialize", err)
+}
+
 func (m *library) close() {
-	if m.ctx != nil {
+	if m.initialized {
 		m.ctx.Finalize()
-		m.ctx = nil
 	}
 }
 
 func (m *library) answer(q request, secrets []*crs.PIN, accepted func()) (reply, error) {
 	switch q.Do {
-	case doLoad:
+	case doCheck, doLoad:
 		return reply{}, nil
 	case doList:
 		return m.list()

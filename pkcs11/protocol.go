@@ -34,7 +34,8 @@ const (
 
 // What a worker is asked to do.
 const (
-	doLoad   = "load"   // load and initialise the module
+	doCheck  = "check"  // load the module, and have it do nothing
+	doLoad   = "load"   // load and initialise it
 	doList   = "list"   // the tokens, with their certificates
 	doStatus = "status" // the flags of one token
 	doVerify = "verify" // C_Login, C_Logout
@@ -156,7 +157,7 @@ func wipe(secrets []*crs.PIN) {
 // valid reports whether a request is one that this program makes.
 func (q request) valid() bool {
 	switch q.Do {
-	case doLoad, doList:
+	case doCheck, doLoad, doList:
 		return q.Secrets == 0 && q.Token == nil
 	case doStatus:
 		return q.Secrets == 0 && q.Token != nil

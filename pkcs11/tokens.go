@@ -258,13 +258,14 @@ func (t *Tokens) List(ctx context.Context, needed bool) []crs.Reader {
 	return readers
 }
 
-// Check loads the modules that List did not ask, for Modules to know whether they can be.
+// Check loads the modules that List did not ask, for Modules to know whether they can be. They are
+// not initialised: some send dozens of commands to the cards in all readers then.
 func (t *Tokens) Check(ctx context.Context) {
 	var asked sync.WaitGroup
 	for _, m := range t.used() {
 		if !t.isAsked(m) {
 			asked.Go(func() {
-				_, err := m.host.call(ctx, request{Do: doLoad}, nil, nil)
+				_, err := m.host.call(ctx, request{Do: doCheck}, nil, nil)
 				t.mu.Lock()
 				defer t.mu.Unlock()
 				m.err = err

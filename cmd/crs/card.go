@@ -34,9 +34,7 @@ func card(ctx context.Context, args []string) error {
 		defer tokens.Close()
 	}
 	if rest[0] == "list" && *all && tokens != nil {
-		if *reader == "" { // some modules look into all readers while they are loaded
-			tokens.Check(ctx)
-		}
+		tokens.Check(ctx)
 		return errors.Join(err, listCards(readers, tokens.Modules(), true, *asJSON))
 	}
 	if err != nil {
