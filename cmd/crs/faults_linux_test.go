@@ -1,15 +1,12 @@
 package main
 
 import (
-	"context"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/crs-bridge/crs"
-	"github.com/crs-bridge/crs/internal/owner"
 	"github.com/crs-bridge/crs/internal/tokentest"
 )
 
@@ -91,13 +88,7 @@ func (h home) othersAreAnswered(t *testing.T) {
 	if list := h.run(t, "card", "list"); !strings.Contains(list, "BRUNO PROVA") {
 		t.Errorf("cards:\n%s", list)
 	}
-	t.Setenv("XDG_RUNTIME_DIR", filepath.Join(string(h), "run"))
-	c, err := owner.Dial(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if s, err := c.Status(context.Background()); err != nil || len(s.Readers) != 3 {
-		t.Errorf("status: %+v %v", s, err)
+	if s := h.status(t); len(s.Readers) != 3 {
+		t.Errorf("status: %+v", s)
 	}
 }

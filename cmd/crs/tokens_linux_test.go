@@ -143,13 +143,7 @@ func TestNoWorkerWithoutNeed(t *testing.T) {
 // TestBadConfiguration: a configuration that cannot be read is said, and keeps nobody from logging in.
 func TestBadConfiguration(t *testing.T) {
 	h := newHome(t)
-	dir := filepath.Join(string(h), "config", "crs")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(`{"cards":{"x":"nobody"}}`), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	h.configure(t, `{"cards":{"x":"nobody"}}`)
 	serve := h.serve(t)
 	card := insert(t, virtualcard.Config{PIN: testPIN})
 	serve.next(cardReady)

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/owner"
+	"github.com/crs-bridge/crs/internal/virtualcard"
+	"github.com/crs-bridge/crs/pcsc"
+)
+
+// OpenSC's module is installed where tests run, and drives the cards that the native driver does.
+const openscModel = "PKCS#11: OpenSC"
+
+// chaining is a card whose signature OpenSC can ask for through vpcd, where it believes in short
+// commands.
+func chaining() virtualcard.Config {
+	return virtualcard.Config{PIN: testPIN, Refuse: map[virtualcard.Feature]uint16{virtualcard.ComputeSignature: 0x6A86}}
+}
+
+// TestNativeCardIsListedOnce: a card that OpenSC's module would drive too is listed once, with its
+// own driver, and what the module would send is not sent: neither to list it nor to see whether the
+// module can be used, nor while it is in the reader.
+func TestNativeCardIsListedOnce(t *testing.T) {
+	h := newHome(t)
+	card := insert(t, chaining())
+	if _, err := (&pcsc.Driver{}).Readers(context.Background(), func(string) bool { return true }); err != nil {
+		t.Fatal(err)
+	}
+	native := card.Log()
+	for _, args := range [][]string{{}, {"--all"}, {"--all", "--reader", "pcd"}} {
+		card.Forget()
+		rows, module := h.listed(t, args...)
+		if len(rows) != 1 || rows[0].Reader != card.reader || rows[0].Model == openscModel {
+			t.Errorf("crs card list %v: %+v", args, rows)
+		}
+		if wanted := len(args) > 0; module != wanted {
+			t.Errorf("crs card list %v: it is %v that it names the module", args, module)
+		}
+		if n := len(card.Log()); n != len(native) {
+			t.Errorf("crs card list %v: %d APDUs, of which %d are the native driver's", args, n, len(native))
+		}
+	}
+
+	card.Forget()
+	serve := h.serve(t)
+	serve.next(cardReady)
+	h.shows(t, card.reader, "classic")
+	serve.answer("s", testPIN)
+	if _, err := verify(open(t, portale).mustLogIn(), card.Person().CA); err != nil {
+		t.Error(err)
+	}
+	if n := len(card.Log()); n != len(native)+6 { // of a login: see TestLogin
+		t.Errorf("the service: %d APDUs, of which %d are the native driver's", n, len(native)+6)
+	}
+	if workers := serve.workers(); len(workers) > 0 {
+		t.Errorf("%d workers", len(workers))
+	}
+}
+
+// TestPinnedToItsModule: the configuration gives the cards of a reader to a module. They are listed
+// once, and log in through it.
+func TestPinnedToItsModule(t *testing.T) {
+	h := newHome(t)
+	h.configure(t, `{"cards":{"pcd 00 00":"module"}}`)
+	card := insert(t, chaining())
+	if rows, _ := h.listed(t); len(rows) != 1 || rows[0].Reader != card.reader || rows[0].Model != openscModel {
+		t.Errorf("crs card list: %+v", rows)
+	}
+	serve := h.serve(t, "--log", "debug")
+	h.shows(t, card.reader, openscModel)
+	site := open(t, portale)
+	for i, answers := range [][]string{{"s", testPIN}, {testPIN}} {
+		card.Forget()
+		serve.answer(answers...)
+		if _, err := verify(site.mustLogIn(), card.Person().CA); err != nil {
+			t.Errorf("login %d: %v", i, err)
+		}
+		if card.Secrets() != 1 {
+			t.Errorf("login %d: one PIN was typed, and %d were sent", i, card.Secrets())
+		}
+	}
+	card.Forget()
+	serve.answer(wrongPIN, testPIN)
+	if site.mustLogIn(); card.Secrets() != 2 {
+		t.Errorf("two PINs were typed, and %d were sent", card.Secrets())
+	}
+	if n := serve.verified(); n != 0 {
+		t.Errorf("the native driver sent %d of the PINs", n)
+	}
+}
+
+// TestModuleWhereNativeCannotSign: a card that the native driver finds no way to sign with is
+// driven by the module from then on, and no PIN is sent that was not typed for it.
+func TestModuleWhereNativeCannotSign(t *testing.T) {
+	h := newHome(t)
+	serve := h.serve(t, "--log", "debug")
+	card := insert(t, chaining())
+	serve.next(cardReady)
+	site := open(t, portale)
+	card.Forget()
+	card.Inject(virtualcard.Fault{INS: 0x2A, SW: 0x6D00})
+	serve.answer("s", testPIN)
+	site.refused(crs.ErrCard)
+	card.Inject()
+	h.shows(t, card.reader, openscModel)
+	serve.answer("s", testPIN)
+	if _, err := verify(site.mustLogIn(), card.Person().CA); err != nil {
+		t.Error(err)
+	}
+	if card.Secrets() != 2 || serve.verified() != 1 {
+		t.Errorf("two PINs were typed, and %d were sent, %d by the native driver", card.Secrets(), serve.verified())
+	}
+}
+
+// verified returns how many PINs the native driver sent, by its log at debug level.
+func (p *program) verified() int { return strings.Count(p.log(), "ins=20") }
+
+// configure writes the configuration of a user.
+func (h home) configure(t testing.TB, text string) {
+	t.Helper()
+	dir := filepath.Join(string(h), "config", "crs")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// listed returns the cards of `crs card list`, and whether it names OpenSC's module.
+func (h home) listed(t *testing.T, args ...string) (cards []listed, module bool) {
+	t.Helper()
+	var rows []listed
+	text := h.run(t, append([]string{"card", "list", "--json"}, args...)...)
+	if err := json.Unmarshal([]byte(text), &rows); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	for _, row := range rows {
+		if row.Kind != "" {
+			cards = append(cards, row)
+		}
+		module = module || strings.Contains(row.Path, "opensc-pkcs11")
+	}
+	return cards, module
+}
+
+// status asks the service of a user.
+func (h home) status(t *testing.T) owner.Status {
+	t.Helper()
+	t.Setenv("XDG_RUNTIME_DIR", filepath.Join(string(h), "run"))
+	var c *owner.Client
+	eventually(t, "the service answers its owner", func() bool { // some time after pages
+		var err error
+		c, err = owner.Dial(context.Background())
+		return err == nil
+	})
+	defer c.Close()
+	s, err := c.Status(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// shows waits until the service has one card, in this reader and with this driver. Its PIN is not
+// blocked, though OpenSC says so of each CNS.
+func (h home) shows(t *testing.T, reader, model string) {
+	t.Helper()
+	eventually(t, reader+" shows "+model, func() bool {
+		var cards []string
+		for _, r := range h.status(t).Readers {
+			if r.Card != nil && !r.Card.Blocked {
+				cards = append(cards, r.Name+" "+r.Card.Model)
+			}
+		}
+		return strings.Join(cards, ", ") == reader+" "+model
+	})
+}
