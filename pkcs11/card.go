@@ -186,6 +186,9 @@ func (c *card) withPIN(ctx context.Context, q request, pins ...*crs.PIN) (reply,
 	if !sent {
 		return r, err
 	}
+	if c.module.readers && c.tokens.Reset != nil {
+		c.tokens.Reset(c.token.Reader)
+	}
 	proved := pins[0] != nil || err == nil && q.Do == doSign
 	status, err := pinResult(r, err, before, pending)
 	if status == crs.UnknownPINStatus && !proved {

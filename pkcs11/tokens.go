@@ -29,6 +29,10 @@ type Tokens struct {
 	Timeouts Timeouts
 	Find     func() []Module // nil: the function Find
 
+	// Reset resets the card in a reader of PC/SC, if set. It is called after a module sent a PIN to a
+	// card: C_Logout need not tell the card, and OpenSC's does not.
+	Reset func(reader string)
+
 	mu       sync.Mutex
 	modules  []*driven
 	unused   []Module

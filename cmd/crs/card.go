@@ -60,7 +60,7 @@ func findReaders(ctx context.Context, word string) ([]crs.Reader, *pkcs11.Tokens
 	if err != nil {
 		return nil, nil, err
 	}
-	tokens := newTokens(driver.Tries, log)
+	tokens := newTokens(driver, log)
 	choice := driverChoice(log)
 	wanted := func(name string) bool {
 		return strings.Contains(strings.ToLower(name), strings.ToLower(word))

@@ -6,7 +6,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/ebfe/scard"
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/owner"
@@ -181,4 +184,87 @@ func (h home) shows(t *testing.T, reader, model string) {
 		}
 		return strings.Join(cards, ", ") == reader+" "+model
 	})
+}
+
+// TestT19TheCardIsClosed: whatever OpenSC's module did with a PIN, another program finds the card as
+// it was before it, although the module's C_Logout sends the card nothing.
+func TestT19TheCardIsClosed(t *testing.T) {
+	h := newHome(t)
+	h.configure(t, `{"cards":{"pcd 00 00":"module"}}`)
+	card := insert(t, chaining())
+	closed := func(after string) {
+		t.Helper()
+		if n := card.Secrets(); n != 1 {
+			t.Errorf("%s: one PIN was typed, and %d were sent", after, n)
+		}
+		if got := signWithoutPIN(t, card.reader); got != 0x6982 {
+			t.Errorf("%s: another program gets %04X", after, got)
+		}
+		card.Forget()
+	}
+	for _, args := range [][]string{{"verify"}, {"change"}} {
+		p := h.start(t, "crs", append([]string{"pin"}, args...)...)
+		p.answer(testPIN, testPIN+"1", testPIN+"1")
+		p.stdin.Close()
+		if <-p.ended; p.code != 0 {
+			t.Errorf("crs pin %v: exit code %d", args, p.code)
+		}
+		closed("crs pin " + args[0])
+	}
+	serve := h.serve(t)
+	h.shows(t, card.reader, openscModel)
+	site := open(t, portale)
+	serve.answer("s", testPIN+"1")
+	site.mustLogIn()
+	closed("a login")
+	card.Inject(virtualcard.Fault{INS: 0x2A, SW: 0x6985})
+	serve.answer(testPIN + "1")
+	site.refused(crs.ErrCard)
+	card.Inject()
+	closed("a login that was refused")
+	hang := make(chan struct{})
+	card.Inject(virtualcard.Fault{INS: 0x2A, Hang: hang})
+	serve.answer(testPIN + "1")
+	go func() {
+		eventually(t, "the card signs", func() bool { return card.Count(0x2A) > 0 })
+		for _, pid := range serve.workers() {
+			syscall.Kill(pid, syscall.SIGKILL)
+		}
+		close(hang)
+	}()
+	site.refused(crs.ErrCard)
+	card.Inject()
+	closed("a login whose worker was killed")
+	serve.answer(testPIN + "1")
+	site.mustLogIn()
+	closed("the next login")
+}
+
+// signWithoutPIN is another program that hopes for a card left open. It returns the answer to a PSO
+// that is too short: a card that is open says so.
+func signWithoutPIN(t *testing.T, reader string) (status uint16) {
+	t.Helper()
+	ctx, err := scard.EstablishContext()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ctx.Release()
+	card, err := ctx.Connect(reader, scard.ShareShared, scard.ProtocolAny)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer card.Disconnect(scard.LeaveCard)
+	for _, command := range [][]byte{
+		{0x00, 0xA4, 0x00, 0x0C, 0x02, 0x3F, 0x00},
+		{0x00, 0x22, 0xF3, 0x03, 0x00},
+		{0x00, 0x22, 0xF1, 0xB8, 0x03, 0x83, 0x01, 0x01},
+		{0x00, 0x2A, 0x80, 0x86, 0x01, 0x00, 0x00},
+	} {
+		r, err := card.Transmit(command)
+		if err != nil || len(r) < 2 {
+			t.Fatalf("% X: % X %v", command, r, err)
+		}
+		status = uint16(r[len(r)-2])<<8 | uint16(r[len(r)-1])
+	}
+	return status
 }

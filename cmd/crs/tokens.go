@@ -9,7 +9,6 @@ import (
 	"github.com/crs-bridge/crs/internal/cards"
 	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/state"
-	"github.com/crs-bridge/crs/internal/tries"
 	"github.com/crs-bridge/crs/pcsc"
 	"github.com/crs-bridge/crs/pkcs11"
 )
@@ -17,7 +16,7 @@ import (
 // joinCards returns the cards in readers and the tokens of modules, each once, and what follows
 // them until its context ends.
 func joinCards(driver *pcsc.Driver, log *slog.Logger) (*cards.Cards, func(context.Context), error) {
-	tokens := newTokens(driver.Tries, log)
+	tokens := newTokens(driver, log)
 	monitor := &pcsc.Monitor{Driver: driver}
 	joined := &cards.Cards{Native: monitor, Tokens: tokens, Choice: driverChoice(log)}
 	driver.CannotSign = joined.CannotSign
@@ -47,14 +46,17 @@ func quietly(ctx context.Context) ([]crs.Reader, *pkcs11.Tokens, error) {
 	}
 	// A module that looks into readers looks into all of them, some even while they are loaded.
 	look := !occupied || !handled && cards.Needed(native, choice, nil)
-	tokens := newTokens(driver.Tries, log)
+	tokens := newTokens(driver, log)
 	return cards.Join(native, tokens.List(ctx, look), choice, nil), tokens, err
 }
 
-// newTokens returns the tokens of this computer's modules. The book is that of the native driver:
-// a card that both drive has one bound.
-func newTokens(book *tries.Book, log *slog.Logger) *pkcs11.Tokens {
-	return &pkcs11.Tokens{Command: workerCommand, Tries: book, Log: log, Timeouts: moduleTimeouts}
+// newTokens returns the tokens of this computer's modules. The book of tries is the driver's: a card
+// that both drive has one bound. Cards in readers, which the driver reaches too, are reset after
+// each PIN.
+func newTokens(driver *pcsc.Driver, log *slog.Logger) *pkcs11.Tokens {
+	return &pkcs11.Tokens{
+		Command: workerCommand, Tries: driver.Tries, Log: log, Timeouts: moduleTimeouts, Reset: driver.Reset,
+	}
 }
 
 // moduleTimeouts bound what modules may take. Tests of a module that hangs make them shorter.
