@@ -2,12 +2,11 @@ package pkcs11
 
 import (
 	"bytes"
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
-	"fmt"
+	"io"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -58,28 +57,63 @@ func (o *output) hide(secrets [][]byte) {
 	}
 }
 
-// forms returns how a program may print bytes, in lower case.
+// forms returns how a program may print bytes, in lower case. No other copy of them is made, so that
+// whoever clears these leaves none.
 func forms(secret []byte) [][]byte {
 	if len(secret) == 0 {
 		return nil
 	}
 	lower := bytes.ToLower(secret)
-	all := [][]byte{lower, []byte(hex.EncodeToString(secret))}
+	all := [][]byte{lower, spelled(secret, 16, "")}
 	for _, separator := range []string{" ", ":", "-", ", 0x", " 0x"} {
-		all = append(all, []byte(strings.ReplaceAll(fmt.Sprintf("% x", secret), " ", separator)))
+		all = append(all, spelled(secret, 16, separator))
 	}
-	decimal := strings.Trim(fmt.Sprint(secret), "[]")
-	all = append(all, []byte(decimal), []byte(strings.ReplaceAll(decimal, " ", ", ")))
-	all = append(all, bytes.ToLower([]byte(base64.RawStdEncoding.EncodeToString(secret))))
-	all = append(all, []byte(strings.Join(strings.Split(string(lower), ""), "\x00"))) // UTF-16
-	return all
+	all = append(all, spelled(secret, 10, " "), spelled(secret, 10, ", "))
+	b64 := make([]byte, base64.RawStdEncoding.EncodedLen(len(secret)))
+	base64.RawStdEncoding.Encode(b64, secret)
+	for i, c := range b64 {
+		if 'A' <= c && c <= 'Z' {
+			b64[i] += 'a' - 'A'
+		}
+	}
+	return append(all, b64, bytes.Join(bytes.Split(lower, nil), []byte{0})) // UTF-16
 }
 
-func (o *output) sum(b []byte) (sum [sha256.Size]byte) {
-	mac := hmac.New(sha256.New, o.key)
-	mac.Write(b)
-	mac.Sum(sum[:0])
-	return sum
+// spelled returns the numbers of bytes, of two digits at least if they are hexadecimal.
+func spelled(secret []byte, base int, separator string) []byte {
+	b := make([]byte, 0, len(secret)*(3+len(separator)))
+	for i, c := range secret {
+		if i > 0 {
+			b = append(b, separator...)
+		}
+		if base == 16 && c < 16 {
+			b = append(b, '0')
+		}
+		b = strconv.AppendUint(b, uint64(c), base)
+	}
+	return b
+}
+
+// sum is a keyed digest. Whole blocks are hashed where they are; of what is less the hash would keep
+// a copy.
+func (o *output) sum(b []byte) [sha256.Size]byte {
+	blocks := make([]byte, (len(o.key)+len(b)+sha256.BlockSize-1)/sha256.BlockSize*sha256.BlockSize)
+	defer clear(blocks)
+	copy(blocks[copy(blocks, o.key):], b)
+	return sha256.Sum256(blocks)
+}
+
+// readFrom takes in what the worker writes until it ends.
+func (o *output) readFrom(r io.Reader) {
+	b := make([]byte, 4<<10)
+	for {
+		n, err := r.Read(b)
+		o.Write(b[:n])
+		clear(b[:n])
+		if err != nil {
+			return
+		}
+	}
 }
 
 // Write takes in what the worker writes. It never fails.
@@ -89,6 +123,9 @@ func (o *output) Write(b []byte) (int, error) {
 	n := len(b)
 	for len(b) > 0 {
 		line, rest, whole := bytes.Cut(b, []byte("\n"))
+		if o.partial == nil {
+			o.partial = make([]byte, 0, maxLine) // it never grows, which would leave a copy
+		}
 		if !o.cut {
 			o.partial = append(o.partial, line[:min(len(line), maxLine-len(o.partial))]...)
 			o.cut = len(o.partial) == maxLine
@@ -108,9 +145,9 @@ func (o *output) finish() {
 	if o.cut {
 		line = line[:maxLine-64]
 	}
-	kept := strings.TrimRight(string(line), "\r")
-	if o.holdsSecret(o.partial) {
-		kept = hiddenLine
+	kept := hiddenLine
+	if !o.holdsSecret(o.partial) {
+		kept = strings.TrimRight(string(line), "\r")
 	}
 	if kept != "" {
 		o.lines = append(o.lines, kept)

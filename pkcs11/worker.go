@@ -89,7 +89,7 @@ func start(command []string, stderr *output) (*worker, error) {
 		return nil, err
 	}
 	go func() {
-		io.Copy(stderr, pipes[4])
+		stderr.readFrom(pipes[4])
 		pipes[4].Close()
 	}()
 	go func() {
