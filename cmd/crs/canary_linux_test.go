@@ -277,9 +277,9 @@ func (h home) files(t *testing.T) map[string][]byte {
 	return written
 }
 
-// remembers reports whether the memory of a process holds a secret as it is. Without the shadow of
-// the race detector, which is as large as a disk.
-func remembers(t *testing.T, pid int, secret string) bool {
+// remembers returns which texts the memory of a process holds as they are. Without the shadow of the
+// race detector, which is as large as a disk.
+func remembers(t *testing.T, pid int, texts ...string) []string {
 	t.Helper()
 	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
 	if err != nil {
@@ -290,6 +290,7 @@ func remembers(t *testing.T, pid int, secret string) bool {
 		t.Fatal(err)
 	}
 	defer memory.Close()
+	found := map[string]bool{}
 	for line := range strings.Lines(string(maps)) {
 		var from, to int64
 		var access string
@@ -299,11 +300,11 @@ func remembers(t *testing.T, pid int, secret string) bool {
 		}
 		b := make([]byte, to-from)
 		n, _ := memory.ReadAt(b, from)
-		if bytes.Contains(b[:n], []byte(secret)) {
-			return true
+		for _, text := range texts {
+			found[text] = found[text] || bytes.Contains(b[:n], []byte(text))
 		}
 	}
-	return false
+	return slices.DeleteFunc(texts, func(text string) bool { return !found[text] })
 }
 
 // personal is what tells who a card's holder is, without the surname, which dialogs name.
