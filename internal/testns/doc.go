@@ -4,3 +4,6 @@
 //
 //	func TestMain(m *testing.M) { testns.Main(m) }
 package testns
+
+// SoftHSM is the module of SoftHSM. It belongs to root in every World.
+const SoftHSM = "/usr/lib/softhsm/libsofthsm2.so"

@@ -142,6 +142,9 @@ func furnish() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("making the mounts private: %w", err)
 	}
+	if err := ownRoot(Registrations, Modules, SoftHSM); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(socketDir, 0o755); err != nil {
 		// Without systemd nobody made it, and only root may: a /run of our own then.
 		if err := tmpfs("/run"); err != nil {

@@ -8,11 +8,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/crs-bridge/crs/internal/testns"
 )
 
 // SoftHSMModule is the module of SoftHSM.
 const (
-	SoftHSMModule = "/usr/lib/softhsm/libsofthsm2.so"
+	SoftHSMModule = testns.SoftHSM
 	softHSMPUK    = "87654321"
 )
 
