@@ -60,7 +60,7 @@ func mirror(from, to string, own []string) error {
 		case copied:
 			var b []byte
 			if b, err = os.ReadFile(source); err == nil {
-				err = os.WriteFile(target, b, 0o644)
+				err = os.WriteFile(target, b, 0o755)
 			}
 		case e.Type()&os.ModeSymlink != 0:
 			var link string

@@ -142,7 +142,7 @@ func furnish() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("making the mounts private: %w", err)
 	}
-	if err := ownRoot(Registrations, Modules, SoftHSM); err != nil {
+	if err := ownRoot(Registrations, Modules, SoftHSM, "/usr/bin/zenity"); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(socketDir, 0o755); err != nil {
