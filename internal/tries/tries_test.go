@@ -3,7 +3,6 @@ package tries
 import (
 	"errors"
 	"log/slog"
-	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -110,16 +109,16 @@ func TestRule4DiskThatFails(t *testing.T) {
 	}
 }
 
-// Who shows the tries is told after they are kept, whatever became of that.
+// Who shows the tries is told after they are kept, also where there is no store.
 func TestChanged(t *testing.T) {
-	d := &disk{kept: map[string]crs.PINStatus{}}
-	seen := map[int]bool{}
-	b := &Book{Store: d}
-	b.Changed = func() { seen[b.Status("a").Retries] = true }
-	b.Keep("a", crs.PINStatus{Retries: 2})
-	d.err = errors.New("disk full")
-	b.Keep("a", crs.PINStatus{Retries: 1})
-	if !maps.Equal(seen, map[int]bool{2: true, 1: true}) {
-		t.Errorf("%v", seen)
+	for _, store := range []Store{nil, &disk{kept: map[string]crs.PINStatus{}}} {
+		var seen []int
+		b := &Book{Store: store}
+		b.Changed = func() { seen = append(seen, b.Status("a").Retries) }
+		b.Keep("a", crs.PINStatus{Retries: 2})
+		b.Keep("a", crs.PINStatus{Retries: 1})
+		if !slices.Equal(seen, []int{2, 1}) {
+			t.Errorf("%T: %v", store, seen)
+		}
 	}
 }
