@@ -228,7 +228,7 @@ func (p places) check(path string) (string, *Unused) {
 	if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
 		return file, &Unused{Failed, "no file"}
 	}
-	return file, unusedFor(adminOnly(file))
+	return file, unusedFor(adminOnly(file, true))
 }
 
 // writableError names what others than administrators can change.
@@ -250,10 +250,11 @@ func unusedFor(err error) *Unused {
 }
 
 // adminOnly returns an error unless only administrators can change a file, and every directory
-// on the way to it. A file that is added to its own directory may be loaded with it.
-func adminOnly(file string) error {
+// on the way to it. To the directory of a library nobody else may add either: what is added may be
+// loaded with it.
+func adminOnly(file string, library bool) error {
 	for at := file; ; at = filepath.Dir(at) {
-		ok, err := onlyAdmins(at, at == filepath.Dir(file))
+		ok, err := onlyAdmins(at, library && at == filepath.Dir(file))
 		if err != nil {
 			return err
 		}
@@ -272,7 +273,7 @@ func readAdminFile(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := adminOnly(file); err != nil {
+	if err := adminOnly(file, false); err != nil {
 		return "", err
 	}
 	b, err := os.ReadFile(file)

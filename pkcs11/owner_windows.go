@@ -21,9 +21,9 @@ const adding = windows.FILE_WRITE_DATA | windows.FILE_APPEND_DATA
 var admins = []string{"S-1-5-18", "S-1-5-32-544", "S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464", "S-1-3-0"}
 
 // onlyAdmins reports whether a file or directory belongs to an administrator and nobody else may
-// change it. To a directory that does not hold the module itself others may add, as they may to
-// C:\ and C:\ProgramData: that does not let them replace what is there.
-func onlyAdmins(path string, holds bool) (bool, error) {
+// change it. Unless sealed, a directory may be one to which others may add, as they may to C:\ and
+// C:\ProgramData: that does not let them replace what is there.
+func onlyAdmins(path string, sealed bool) (bool, error) {
 	sd, err := windows.GetNamedSecurityInfo(path, windows.SE_FILE_OBJECT,
 		windows.OWNER_SECURITY_INFORMATION|windows.DACL_SECURITY_INFORMATION)
 	if err != nil {
@@ -34,7 +34,7 @@ func onlyAdmins(path string, holds bool) (bool, error) {
 		return false, err
 	}
 	rights := windows.ACCESS_MASK(changing)
-	if info.IsDir() && !holds {
+	if info.IsDir() && !sealed {
 		rights &^= adding
 	}
 	return adminsAlone(sd, rights)

@@ -34,7 +34,7 @@ func TestT18OnlyAdministratorsModules(t *testing.T) {
 	const installer = "S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464"
 	for _, test := range []struct {
 		name, descriptor string
-		way, own         bool // whether it will do on the way to a module, and as its own directory or itself
+		way, own         bool // whether it will do on the way to a module, and sealed
 	}{
 		{"C:\\", "O:" + installer + "D:PAI(A;;LC;;;AU)(A;OICIIO;SDGXGWGR;;;AU)(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;0x1200a9;;;BU)", true, false},
 		{"C:\\Windows\\System32", "O:" + installer + "D:PAI(A;OICIIO;GA;;;CO)(A;OICIIO;GA;;;SY)(A;;0x1301bf;;;SY)(A;OICIIO;GA;;;BA)(A;;0x1301bf;;;BA)" +
