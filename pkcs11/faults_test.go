@@ -144,8 +144,8 @@ func TestT24ThePINIsNowhere(t *testing.T) {
 	for end := time.Now().Add(2 * time.Second); time.Now().Before(end) && !strings.Contains(written, "after it"); time.Sleep(5 * time.Millisecond) {
 		written = strings.Join(tokens.Modules()[0].Output, "\n")
 	}
-	if !strings.Contains(written, "after it") || !strings.Contains(written, hiddenLine) {
-		t.Errorf("kept of stderr:\n%s", written)
+	if !strings.Contains(written, "after it") || strings.Count(written, hiddenLine) != 3 || !strings.Contains(written, "the fake module starts") {
+		t.Errorf("kept of stdout and stderr:\n%s", written)
 	}
 	for _, form := range forms([]byte(rightPIN)) {
 		if strings.Contains(strings.ToLower(written), string(form)) {
