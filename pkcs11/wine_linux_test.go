@@ -1,12 +1,14 @@
 package pkcs11
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/crs-bridge/crs/internal/tokentest"
 )
@@ -46,7 +48,9 @@ __declspec(dllexport) int __stdcall ProcessPrng(void *to, unsigned long long n) 
 		}
 	}
 	// All that Wine starts ends with the shell, which is the first process of a namespace.
-	wine := exec.Command("unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-ec", `
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	wine := exec.CommandContext(ctx, "unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-ec", `
 		wine wineboot --init
 		mv bcryptprimitives.dll prefix/drive_c/windows/system32
 		wine pkcs11.exe -test.v -test.timeout=2m || exit 1`)
