@@ -219,6 +219,7 @@ class Bridge {
     });
     this.#signal = signal;
     signal?.addEventListener("abort", this.#abort);
+    window.addEventListener("pagehide", this.#leave);
   }
 
   async open(timeout) {
@@ -233,12 +234,19 @@ class Bridge {
 
   close() {
     this.#signal?.removeEventListener("abort", this.#abort);
+    window.removeEventListener("pagehide", this.#leave);
     this.#way.close();
   }
 
   #abort = () => {
     if (this.#pending?.id) this.#send("cancel", { id: this.#pending.id });
     this.#fail(cancelled(this.#signal));
+  };
+
+  // A browser may keep a page that the citizen left, connections and all, to show it again.
+  #leave = () => {
+    this.#fail(new CRSError("user_cancelled", "The page was left."));
+    this.close();
   };
 
   #send(method, params) {
