@@ -12,6 +12,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/testbrowser"
 	portaldemo "github.com/crs-bridge/crs/portal/demo"
 )
 
@@ -44,10 +45,10 @@ func TestAccessible(t *testing.T) {
 	demo.Start()
 	t.Cleanup(demo.Close)
 
-	b := h.startChromium(t, "")
+	b := testbrowser.StartChromium(t, h.options())
 	see := func(name string) {
 		t.Helper()
-		violations := b.run(string(check) + `;
+		violations := b.Run(string(check) + `;
 			const { violations } = await axe.run();
 			return violations.map((v) => v.id + ": " + v.nodes.map((n) => n.html).join(", ")).join("; ")`)
 		if violations != "" {
@@ -56,24 +57,22 @@ func TestAccessible(t *testing.T) {
 		if *pictures == "" {
 			return
 		}
-		var png []byte
-		b.do(chromedp.FullScreenshot(&png, 100))
-		if err := os.WriteFile(filepath.Join(*pictures, name+".png"), png, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(*pictures, name+".png"), b.Picture(), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, lang := range []string{"it", "en", "de"} {
-		b.open(site + "/element?lang=" + lang)
+		b.Open(site + "/element?lang=" + lang)
 		see("element-" + lang)
-		b.press("crs-login")
-		wantNobody(t, b)
+		b.Press("crs-login")
+		wantOutcome(t, b, "permission_denied")
 		see("element-error-" + lang)
-		b.open("http://localhost:8081/selftest?lang=" + lang)
+		b.Open("http://localhost:8081/selftest?lang=" + lang)
 		see("selftest-" + lang)
-		b.press("#start")
-		b.do(chromedp.WaitVisible(`#result[data-code="missing"], #result[data-code="permission_denied"]`, chromedp.ByQuery))
+		b.Press("#start")
+		b.Do(chromedp.WaitVisible(`#result[data-code="missing"]`, chromedp.ByQuery))
 		see("selftest-result-" + lang)
-		b.open("http://localhost:8081/?lang=" + lang)
+		b.Open("http://localhost:8081/?lang=" + lang)
 		see("demo-" + lang)
 	}
 }

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// With the extension no browser asks anything, ever, and no policy of a page is in the way.
+
+// Where the extension finds no program the page tries a socket: nobody is what comes of that.
+func (v *visit) withExtension(t *testing.T, nobody string) {
+	t.Run("strict CSP", func(t *testing.T) { v.logsInAt(t, site+"/csp") })
+	t.Run("Permissions-Policy", func(t *testing.T) { v.logsInAt(t, site+"/policy") })
+	t.Run("TestT05ForeignFrame", func(t *testing.T) {
+		framed := otherSite + "/?frame=" + site
+		// The page around a known site is not known: nobody is asked, whatever it lets the frame do.
+		for _, allow := range []string{"", "&with=allow=loopback-network"} {
+			seen := len(v.serve.stderr.String())
+			v.Open(framed + allow)
+			v.PressInFrame()
+			wantOutcome(t, v, "origin_denied")
+			if said := v.serve.stderr.String()[seen:]; strings.Contains(said, siteAsked) || strings.Contains(said, pinAsked) {
+				t.Errorf("%q: the citizen is asked: %s", allow, said)
+			}
+		}
+		// It is known: both are named, and the frame's site logs in.
+		v.run(t, "sites", "allow", otherSite)
+		seen := len(v.serve.stderr.String())
+		v.Open(framed)
+		v.PressInFrame()
+		v.typePIN()
+		wantOutcome(t, v, "token")
+		said := v.serve.stderr.String()[seen:]
+		for _, host := range []string{"portale.example:8443", "altrove.example:8443"} {
+			if !strings.Contains(said, host) {
+				t.Errorf("the question for the PIN does not name %s: %s", host, said)
+			}
+		}
+	})
+	t.Run("without a click", func(t *testing.T) {
+		v.Open(site)
+		heard := v.Run(hear + `window.postMessage({ to: "crs-extension", channel: "x", action: "find" }, location.origin);
+			window.postMessage({ to: "crs-extension", channel: "x", action: "open" }, location.origin);
+			await new Promise((r) => setTimeout(r, 300)); return JSON.stringify(heard)`)
+		if heard != `[{"from":"crs-extension","channel":"x","action":"closed","code":"bridge_unavailable"}]` {
+			t.Errorf("without a click the page hears %s", heard)
+		}
+	})
+	t.Run("TestT06Forged", func(t *testing.T) {
+		v.Open(site)
+		// What a page's script makes up: connect in the name of another, keys that poison
+		// prototypes, too much, floods.
+		for name, text := range map[string]string{
+			"connect":       `'{"jsonrpc":"2.0","id":1,"method":"connect","params":{"origin":"https://altrove.example"}}'`,
+			"no JSON":       `'{'`,
+			"no text":       `{ method: "hello" }`,
+			"2 MiB":         `"x".repeat(2 << 20)`,
+			"prototype":     `'{"__proto__":{"method":"hello"},"constructor":{"prototype":{}}}'`,
+			"flood of 1000": `"flood"`,
+		} {
+			v.Run(hear + `window.act = async () => {
+				const say = (action, text) => window.postMessage({ to: "crs-extension", channel: "y", action, text }, location.origin);
+				const until = async (n) => { while (heard.length < n) await new Promise((r) => setTimeout(r, 10)); };
+				heard.length = 0;
+				say("open");
+				await until(1);
+				const text = ` + text + `;
+				if (text === "flood") for (let i = 0; i < 1000; i++) say("send", '{"jsonrpc":"2.0","id":' + i + ',"method":"hello","params":{"client":"x","protocol":1}}');
+				else say("send", text);
+				while (heard.at(-1).action !== "closed") await new Promise((r) => setTimeout(r, 10));
+				const code = heard.at(-1).code;
+				const n = heard.length;
+				say("send", text); // the channel is gone
+				await new Promise((r) => setTimeout(r, 50));
+				return heard.length === n ? code : "heard after the end";
+			}; window.outcome = ""`)
+			v.Press("button")
+			if got := outcome(t, v); !strings.Contains(got, "invalid_request") && !(name == "flood of 1000" && strings.Contains(got, "bridge_unavailable")) {
+				t.Errorf("%s: %s", name, got)
+			}
+		}
+		if s := v.Run(`return String({}.method)`); s != "undefined" {
+			t.Errorf("a prototype has the method %s", s)
+		}
+	})
+	t.Run("Web eID", func(t *testing.T) {
+		v.Open(site)
+		webEID := func(message string) string {
+			v.Run(hear + `window.act = async () => {
+				heard.length = 0;
+				const began = performance.now();
+				window.postMessage(` + message + `, "*");
+				while (!heard.some((m) => /-(success|failure)$/.test(m.action)) && performance.now() - began < 3000 + (` + message + `.wait ?? 0)) await new Promise((r) => setTimeout(r, 10));
+				return Object.fromEntries(heard.filter((m) => m.action.includes("-")).map((m) => [m.action, m.error?.code ?? m.format ?? m.extension ?? ""]));
+			}; window.outcome = ""`)
+			v.Press("button")
+			return message
+		}
+		webEID(`{ action: "web-eid:status", libraryVersion: "2.0.1" }`)
+		wantOutcome(t, v, `{"web-eid:status":"","web-eid:status-ack":"","web-eid:status-success":"2.0.0"}`)
+		webEID(`{ action: "web-eid:authenticate", libraryVersion: "2.0.1", challengeNonce: "Y2hhbGxlbmdlLWNoYWxsZW5nZS1jaGFsbGVuZ2UtY2hhbGxlbmdlLTEyMzQ=", options: { lang: "it" }, wait: 20000 }`)
+		v.serve.next(pinAsked)
+		v.serve.answer(testPIN)
+		wantOutcome(t, v, `{"web-eid:authenticate":"","web-eid:authenticate-ack":"","web-eid:authenticate-success":"web-eid:1.0"}`)
+		for _, action := range []string{"get-signing-certificate", "sign"} {
+			webEID(`{ action: "web-eid:` + action + `", libraryVersion: "2.0.1" }`)
+			wantOutcome(t, v, strings.ReplaceAll(`{"web-eid:X":"","web-eid:X-ack":"","web-eid:X-failure":"ERR_WEBEID_NATIVE_INVALID_ARGUMENT"}`, "X", action))
+		}
+	})
+	v.Tab = v.New(true) // a tab may not start so many programs in so short a time
+	t.Run("service not running", func(t *testing.T) {
+		v.serve.stop(syscall.SIGTERM)
+		// The native host starts a service, which has no screen here to ask anybody on.
+		v.wantAt(t, site, "internal")
+	})
+	for name, host := range map[string]struct{ script, want string }{
+		"host missing":    {"", nobody},
+		"host crashes":    {"exit 1", nobody},
+		"host says words": {"echo Good day; sleep 5", nobody},
+		"host too old": {`printf '\144\000\000\000{"jsonrpc":"2.0","id":0,"error":{"code":-32000,"message":"x","data":{"code":"unsupported_version"}}}'; sleep 5`,
+			"unsupported_version"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "host")
+			if host.script != "" {
+				write(t, file, "#!/bin/sh\n"+host.script+"\n", 0o755)
+			}
+			v.installHost(t, file)
+			v.wantAt(t, site, host.want)
+		})
+	}
+}
+
+// hear collects what a page hears from others than itself.
+const hear = `window.heard ??= (window.addEventListener("message", ({ data }) => { if (data?.from === "crs-extension" || data?.action?.startsWith("web-eid:")) window.heard.push(data); }), []);
+`
