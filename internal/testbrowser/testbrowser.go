@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package testbrowser drives Chromium and Firefox in tests: real ones, with profiles of their own.
 package testbrowser
 
