@@ -137,7 +137,7 @@ func TestT18OnlyAdministratorsNameModules(t *testing.T) {
 		if err := os.Chmod(group, 0o664); err != nil {
 			t.Fatal(err)
 		}
-		if err := adminOnly(group); (err == nil) != good {
+		if err := adminOnly(group, true); (err == nil) != good {
 			t.Errorf("of group %d: %v", gid, err)
 		}
 	}
