@@ -176,6 +176,9 @@ func listCards(readers []crs.Reader, modules []pkcs11.Module, all, asJSON bool) 
 		fmt.Println(catalog.Say("module.row", "name", catalog.Literal(row.Module), "path", catalog.Literal(row.Path)))
 		fmt.Println("    " + strings.ReplaceAll(catalog.Wrap(row.problem, catalog.Width), "\n", "\n    "))
 	}
+	if all && len(modules) == 0 {
+		fmt.Println(catalog.Wrap(catalog.Say("module.none"), catalog.Width))
+	}
 	if seen == 0 {
 		return told("card.none")
 	}
