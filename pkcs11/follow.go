@@ -11,11 +11,12 @@ import (
 const (
 	scanEvery = 5 * time.Second // at most, for modules that are installed meanwhile
 
-	// How often the slots are asked for of modules whose tokens no event tells: while somebody
-	// looks for a card, and otherwise.
+	// How often the slots are asked for of modules whose tokens no event tells: soon while somebody
+	// has just looked for a card, or may still wait for one as long as a login does.
 	pollSoon   = 500 * time.Millisecond
-	pollLater  = 10 * time.Second
+	pollLater  = 30 * time.Second
 	lookedLong = 30 * time.Second
+	waitsLong  = 2 * time.Minute
 )
 
 // Run follows modules and tokens until the context ends, and ends the workers then.
@@ -123,12 +124,13 @@ func (t *Tokens) isAsked(m *driven) bool {
 func (t *Tokens) interval(m *driven, err error) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	looked := time.Since(t.looked)
 	switch {
 	case err != nil:
 		return m.host.again()
 	case m.Module.readers:
 		return 0
-	case time.Since(t.looked) < lookedLong:
+	case looked < lookedLong, looked < waitsLong && len(m.readers) == 0:
 		return pollSoon
 	}
 	return pollLater
