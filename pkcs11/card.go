@@ -50,6 +50,13 @@ func (c *card) Info() crs.Info {
 	}
 }
 
+// asked is the token as requests name it: without its objects, which are large.
+func (c *card) asked() *token {
+	t := c.token
+	t.Certificates, t.Keys = nil, nil
+	return &t
+}
+
 // hasPad reports whether the PIN is typed on the token or its reader.
 func (c *card) hasPad() bool { return c.token.Flags&ckfProtectedPath != 0 }
 
@@ -79,7 +86,7 @@ func (c *card) PINStatus(ctx context.Context) (crs.PINStatus, error) {
 	if c.removed.Load() {
 		return crs.PINStatus{}, crs.ErrCardRemoved
 	}
-	r, err := c.host.call(ctx, request{Do: doStatus, Token: &c.token}, nil, nil)
+	r, err := c.host.call(ctx, request{Do: doStatus, Token: c.asked()}, nil, nil)
 	if err != nil {
 		return crs.PINStatus{}, err
 	}
@@ -178,7 +185,7 @@ func (c *card) withPIN(ctx context.Context, q request, pins ...*crs.PIN) (reply,
 	before := c.tokens.tries().Status(c.chosen.id)
 	pending := tries.Spend(before)
 	sent := false
-	q.Token = &c.token
+	q.Token = c.asked()
 	r, err := c.host.call(ctx, q, secrets, func() {
 		sent = true
 		c.tokens.tries().Keep(c.chosen.id, pending)
