@@ -40,11 +40,16 @@ func TestFigures(t *testing.T) {
 	printStart(t, file)
 	printIdle(t, file)
 	printTray(t, file)
+	printTokens(t, file)
+	printHang(t, file)
 }
 
 // served starts the released program's service, which knows the site.
 func served(t *testing.T, file string) *program {
-	h := newHome(t)
+	return newHome(t).served(t, file)
+}
+
+func (h home) served(t *testing.T, file string) *program {
 	h.run(t, "sites", "allow", portale)
 	p := h.start(t, file, "serve", "--ui", "terminal")
 	p.next("msg=listening")
@@ -135,7 +140,7 @@ func printIdle(t *testing.T, file string) {
 			site.mustLogIn()
 			site.ws.Close()
 		}
-		printWaiting(t, "crs serve, idle "+when, serve.process.Pid)
+		printWaiting(t, waiting{"crs serve, idle " + when, serve.process.Pid})
 	}
 	if err := card.pull(); err != nil {
 		t.Fatal(err)
@@ -149,7 +154,7 @@ func printTray(t *testing.T, file string) {
 	serve, icon := h.sitDown(t, file, file)
 	card := insert(t, virtualcard.Config{PIN: testPIN})
 	says(t, icon, "Carta pronta")
-	printWaiting(t, "crs tray, idle with a card", icon.process.Pid)
+	printWaiting(t, waiting{"crs tray, idle with a card", icon.process.Pid})
 	var took []time.Duration
 	for range 5 {
 		began := time.Now()
@@ -167,19 +172,30 @@ func printTray(t *testing.T, file string) {
 	serve.stop(syscall.SIGTERM)
 }
 
-// printWaiting prints what a process takes that waits.
-func printWaiting(t *testing.T, what string, pid int) {
+// waiting is a process that waits.
+type waiting struct {
+	what string
+	pid  int
+}
+
+// printWaiting prints what processes take that wait.
+func printWaiting(t *testing.T, processes ...waiting) {
 	time.Sleep(5 * time.Second) // for all that follows an event to be over
 	const watched = 30 * time.Second
-	before := switches(t, pid)
-	time.Sleep(watched)
-	var woken int
-	for thread, n := range switches(t, pid) {
-		woken += n - before[thread]
+	before := map[int]map[string]int{}
+	for _, p := range processes {
+		before[p.pid] = switches(t, p.pid)
 	}
-	fmt.Printf("%s: %.1f MB RSS, %.1f MB of it private (RssAnon), %.1f MB its share (Pss); %.2f wake-ups a second in %v\n",
-		what, megabytes(t, pid, "status", "VmRSS:"), megabytes(t, pid, "status", "RssAnon:"), megabytes(t, pid, "smaps_rollup", "Pss:"),
-		float64(woken)/watched.Seconds(), watched)
+	time.Sleep(watched)
+	for _, p := range processes {
+		var woken int
+		for thread, n := range switches(t, p.pid) {
+			woken += n - before[p.pid][thread]
+		}
+		fmt.Printf("%s: %.1f MB RSS, %.1f MB of it private (RssAnon), %.1f MB its share (Pss); %.2f wake-ups a second in %v\n",
+			p.what, megabytes(t, p.pid, "status", "VmRSS:"), megabytes(t, p.pid, "status", "RssAnon:"), megabytes(t, p.pid, "smaps_rollup", "Pss:"),
+			float64(woken)/watched.Seconds(), watched)
+	}
 }
 
 // megabytes reads a field of a file under /proc that is in kB.
