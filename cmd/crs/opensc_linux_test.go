@@ -13,12 +13,44 @@ import (
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/owner"
+	"github.com/crs-bridge/crs/internal/testns"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 	"github.com/crs-bridge/crs/pcsc"
+	"github.com/crs-bridge/crs/pkcs11"
 )
 
 // OpenSC's module is installed where tests run, and drives the cards that the native driver does.
 const openscModel = "PKCS#11: OpenSC"
+
+// withOpenSC makes a copy of the module where a test's root may load it, if that is not the root of the
+// computer, and so not whom the installed one belongs to.
+func withOpenSC(t *testing.T) {
+	t.Helper()
+	const name = "opensc-pkcs11.so"
+	var installed string
+	for _, m := range pkcs11.Find() {
+		if filepath.Base(m.Path) == name {
+			installed = m.Path
+			if m.Unused == nil {
+				return
+			}
+		}
+	}
+	module, err := os.ReadFile(installed)
+	if err != nil {
+		t.Fatalf("OpenSC's module is not installed: %v", err)
+	}
+	dir, err := os.MkdirTemp(testns.Modules, "opensc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, module, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	register(t, "OpenSC", path)
+}
 
 // chaining is a card whose signature OpenSC can ask for through vpcd, where it believes in short
 // commands.
@@ -30,6 +62,7 @@ func chaining() virtualcard.Config {
 // own driver, and what the module would send is not sent: neither to list it nor to see whether the
 // module can be used, nor while it is in the reader.
 func TestNativeCardIsListedOnce(t *testing.T) {
+	withOpenSC(t)
 	h := newHome(t)
 	card := insert(t, chaining())
 	if _, err := (&pcsc.Driver{}).Readers(context.Background(), func(string) bool { return true }); err != nil {
@@ -69,6 +102,7 @@ func TestNativeCardIsListedOnce(t *testing.T) {
 // TestPinnedToItsModule: the configuration gives the cards of a reader to a module. They are listed
 // once, and log in through it.
 func TestPinnedToItsModule(t *testing.T) {
+	withOpenSC(t)
 	h := newHome(t)
 	h.configure(t, `{"cards":{"pcd 00 00":"module"}}`)
 	card := insert(t, chaining())
@@ -101,6 +135,7 @@ func TestPinnedToItsModule(t *testing.T) {
 // TestModuleWhereNativeCannotSign: a card that the native driver finds no way to sign with is
 // driven by the module from then on, and no PIN is sent that was not typed for it.
 func TestModuleWhereNativeCannotSign(t *testing.T) {
+	withOpenSC(t)
 	h := newHome(t)
 	serve := h.serve(t, "--log", "debug")
 	card := insert(t, chaining())
@@ -189,6 +224,7 @@ func (h home) shows(t *testing.T, reader, model string) {
 // TestT19TheCardIsClosed: whatever OpenSC's module did with a PIN, another program finds the card as
 // it was before it, although the module's C_Logout sends the card nothing.
 func TestT19TheCardIsClosed(t *testing.T) {
+	withOpenSC(t)
 	h := newHome(t)
 	h.configure(t, `{"cards":{"pcd 00 00":"module"}}`)
 	card := insert(t, chaining())
