@@ -2,7 +2,10 @@ package pcsc
 
 import (
 	"context"
+	"errors"
 	"slices"
+
+	"github.com/crs-bridge/crs"
 )
 
 // Reset resets the card in a reader, so that what another driver was allowed with a PIN ends (rule
@@ -13,10 +16,12 @@ func (d *Driver) Reset(reader string) {
 		names = []string{reader}
 	}
 	for _, name := range names {
-		err = d.transaction(context.Background(), pcscReader(name), true, func(*session) error { return nil })
-		d.log().Debug("card reset", "reader", name, "error", err)
+		one := d.transaction(context.Background(), pcscReader(name), true, func(*session) error { return nil })
+		if !errors.Is(one, crs.ErrCardRemoved) {
+			err = errors.Join(err, one)
+		}
 	}
-	if len(names) == 0 {
-		d.log().Debug("no card reset", "error", err)
+	if err != nil {
+		d.log().Warn("a card may be open still: it was not reset", "reader", reader, "error", err)
 	}
 }
