@@ -87,16 +87,8 @@ func (h *host) call(ctx context.Context, q request, secrets [][]byte, sending fu
 			done <- result{reply{}, err}
 			return
 		}
-		limit := h.timeouts.Call
+		limit := h.limit(q)
 		if q.usesPIN() {
-			limit = h.timeouts.PIN
-			switch {
-			case len(secrets) > 0:
-			case q.Do == doChange:
-				limit += 3 * padTime
-			default:
-				limit += padTime
-			}
 			h.stderr.hide(secrets)
 			h.pinOnItsWay(true)
 			defer h.pinOnItsWay(false)
@@ -124,6 +116,19 @@ func (h *host) call(ctx context.Context, q request, secrets [][]byte, sending fu
 		return r.reply, r.err
 	}
 	return reply{}, ctx.Err()
+}
+
+// limit is how long the answer to a request may take.
+func (h *host) limit(q request) time.Duration {
+	switch {
+	case !q.usesPIN():
+		return h.timeouts.Call
+	case q.Secrets > 0:
+		return h.timeouts.PIN
+	case q.Do == doChange: // typed on the device: the old PIN, and the new one twice
+		return h.timeouts.PIN + 3*padTime
+	}
+	return h.timeouts.PIN + padTime
 }
 
 func (h *host) pinOnItsWay(is bool) {

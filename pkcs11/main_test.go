@@ -11,12 +11,30 @@ import (
 // The test binary is the worker too.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 4 && os.Args[1] == "worker" {
+		if os.Args[2] != "pkcs11" {
+			misbehave(os.Args[2])
+		}
 		os.Exit(Serve(os.Args[3]))
 	}
 	if len(os.Args) == 3 && os.Args[1] == "parent" {
 		parent(os.Args[2])
 	}
 	runTests(m)
+}
+
+// misbehave is a worker whose memory a module took over.
+func misbehave(how string) {
+	switch how {
+	case "garbage":
+		fmt.Print("HTTP/1.1 400 Bad Request\r\n\r\n")
+	case "mute":
+		os.Stdout.Close()
+	case "accepts":
+		for range 3 {
+			writeMessage(os.Stdout, reply{Accepted: true})
+		}
+	}
+	time.Sleep(time.Hour)
 }
 
 // parent uses a module, says which process has loaded it, and stays.

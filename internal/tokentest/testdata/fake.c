@@ -236,7 +236,7 @@ static void blank(byte *to, int n, const char *s) {
 }
 
 static ulong C_Initialize(void *args) { (void)args; ENTER("C_Initialize"); read_config(); printf("the fake module starts\n"); fflush(stdout); return OK; }
-static ulong C_Finalize(void *r) { (void)r; return OK; }
+static ulong C_Finalize(void *r) { (void)r; ENTER("C_Finalize"); return OK; }
 static ulong C_GetInfo(void *info) { memset(info, 0, 32); return OK; }
 
 static ulong C_GetSlotList(byte present, ulong *list, ulong *count) {

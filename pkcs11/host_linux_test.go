@@ -1,0 +1,253 @@
+package pkcs11
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/cardtest"
+	"github.com/crs-bridge/crs/internal/tries"
+)
+
+// TestT18LyingWorker: a worker that does not keep to the protocol is ended at once.
+func TestT18LyingWorker(t *testing.T) {
+	for how, want := range map[string]string{"garbage": "no answer", "mute": "ended: signal: killed"} {
+		h := newHost("/none", []string{"crs", "worker", how}, Timeouts{Call: time.Hour}, &sync.Mutex{})
+		w := follow(t, h)
+		_, err := h.call(context.Background(), request{Do: doList}, nil, nil)
+		if !errors.Is(err, crs.ErrModule) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", how, err)
+		}
+		isEnded(t, how, <-w)
+	}
+	w, err := start([]string{"crs", "worker", "accepts", "/none"}, &output{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.kill()
+	if r, err := w.exchange(request{Do: doVerify, Token: &token{}}, nil); err != nil || !r.Accepted {
+		t.Errorf("accepted twice: %+v %v", r, err)
+	}
+}
+
+// follow returns the first worker that a host starts.
+func follow(t *testing.T, h *host) <-chan *worker {
+	found := make(chan *worker, 1)
+	go func() {
+		for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+			if w := h.running(); w != nil {
+				found <- w
+				return
+			}
+		}
+		close(found)
+	}()
+	return found
+}
+
+func isEnded(t *testing.T, what string, w *worker) {
+	t.Helper()
+	if w == nil {
+		t.Errorf("%s: no worker", what)
+		return
+	}
+	select {
+	case <-w.ended:
+	case <-time.After(10 * time.Second):
+		t.Errorf("%s: the worker lives on", what)
+		w.kill()
+	}
+}
+
+// Each request has a limit of its own; a PIN that is typed on the device takes its time.
+func TestLimits(t *testing.T) {
+	h := newHost("", nil, Timeouts{}, nil)
+	for _, test := range []struct {
+		do      string
+		secrets int
+		want    time.Duration
+	}{
+		{doLoad, 0, defaultCall}, {doList, 0, defaultCall}, {doStatus, 0, defaultCall},
+		{doVerify, 1, defaultPIN}, {doSign, 1, defaultPIN}, {doChange, 2, defaultPIN},
+		{doVerify, 0, defaultPIN + padTime}, {doSign, 0, defaultPIN + padTime}, {doChange, 0, defaultPIN + 3*padTime},
+	} {
+		if got := h.limit(request{Do: test.do, Secrets: test.secrets}); got != test.want {
+			t.Errorf("%s with %d PINs: %v", test.do, test.secrets, got)
+		}
+	}
+}
+
+// A module that hangs while it is asked without a PIN is ended too, also by the end of the program.
+func TestHangsWithoutPIN(t *testing.T) {
+	f, tokens := faked(t, oneToken())
+	h := theCard(t, tokens).host
+	w := h.running()
+	f.Fault("C_GetTokenInfo", "hang")
+	h.timeouts.Call = 200 * time.Millisecond
+	if _, err := h.call(context.Background(), request{Do: doList}, nil, nil); err == nil || !strings.Contains(err.Error(), "did not answer") {
+		t.Error(err)
+	}
+	isEnded(t, "after its limit", w)
+
+	h.timeouts.Call = time.Hour
+	next := follow(t, h)
+	failed := make(chan error)
+	go func() {
+		_, err := h.call(context.Background(), request{Do: doList}, nil, nil)
+		failed <- err
+	}()
+	w = <-next
+	tokens.Close()
+	if err := <-failed; !errors.Is(err, crs.ErrModule) {
+		t.Error(err)
+	}
+	isEnded(t, "after the program", w)
+}
+
+// Rule 7: from when a PIN is on its way its answer is waited for, whatever becomes of the page and
+// of the program; and the try was counted before.
+func TestRule7NothingCancels(t *testing.T) {
+	f, tokens := faked(t, oneToken())
+	spent := &counting{kept: map[string]crs.PINStatus{}}
+	tokens.Tries = &tries.Book{Store: spent}
+	c := theCard(t, tokens)
+	c.host.timeouts.PIN = time.Second
+	f.Fault("C_Login", "hang")
+	ctx, cancel := context.WithCancel(context.Background())
+	answered := make(chan error)
+	go func() {
+		_, err := c.Sign(ctx, cardtest.PIN(rightPIN), cardtest.NewStatement(t))
+		answered <- err
+	}()
+	for spent.spent.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	select {
+	case err := <-answered:
+		t.Errorf("the try was counted after the answer: %v", err)
+	default:
+	}
+	cancel()
+	tokens.Close()
+	if e := refused(t, <-answered); !e.Uncertain || !strings.Contains(e.Error(), "did not answer") {
+		t.Error(e)
+	}
+}
+
+// Rule 1: whatever a module does, what is typed once is sent once.
+func TestRule1OnePIN(t *testing.T) {
+	for _, call := range []string{"C_Sign", "C_SignInit", "C_Logout"} {
+		for _, fault := range []string{"exit", "crash", "5", "gone"} {
+			f, tokens := faked(t, oneToken())
+			c := theCard(t, tokens)
+			f.Fault(call, fault)
+			login(t, c, rightPIN)
+			if n := f.Secrets(); n != 1 {
+				t.Errorf("%s %s: %d PINs came", call, fault, n)
+			}
+		}
+	}
+}
+
+// A worker that ends as it is asked is started again, for what carries no PIN.
+func TestEndsAsItIsAsked(t *testing.T) {
+	_, tokens := faked(t, oneToken())
+	c := theCard(t, tokens)
+	w := c.host.running()
+	w.process.Signal(syscall.SIGSTOP)
+	asked := make(chan error)
+	go func() {
+		_, err := c.PINStatus(context.Background())
+		asked <- err
+	}()
+	time.Sleep(50 * time.Millisecond) // before or after it is asked: both must work
+	w.process.Kill()
+	if err := <-asked; err != nil {
+		t.Error(err)
+	}
+	w = c.host.running()
+	w.process.Signal(syscall.SIGSTOP)
+	go func() { asked <- login(t, c, rightPIN) }()
+	for sent := false; !sent; time.Sleep(time.Millisecond) {
+		c.host.mu.Lock()
+		sent = c.host.atPIN
+		c.host.mu.Unlock()
+	}
+	w.process.Kill()
+	if e := refused(t, <-asked); !e.Uncertain {
+		t.Error(e)
+	}
+}
+
+// A module that takes all memory is ended long before its time is over.
+func TestT18Memory(t *testing.T) {
+	f, tokens := faked(t, oneToken())
+	c := theCard(t, tokens)
+	c.host.timeouts.PIN = time.Hour
+	f.Fault("C_Sign", "eat")
+	if err := login(t, c, rightPIN); !errors.Is(err, crs.ErrModule) || !strings.Contains(err.Error(), "memory") {
+		t.Error(err)
+	}
+}
+
+// TestDelays: a module that fails is tried again at once, then after longer and longer, and after a
+// success as if nothing had been.
+func TestDelays(t *testing.T) {
+	h := newHost("", nil, Timeouts{}, nil)
+	began := time.Now()
+	waits := func(d time.Duration) bool {
+		return !h.pause.Before(began.Add(d)) && !h.pause.After(time.Now().Add(d))
+	}
+	h.lose("x")
+	if !h.pause.IsZero() {
+		t.Errorf("after the first failure not before %v", h.pause)
+	}
+	for i, want := range []time.Duration{firstDelay, 2 * firstDelay, 4 * firstDelay} {
+		if h.lose("x"); !waits(want) {
+			t.Errorf("after failure %d: in %v", i+2, time.Until(h.pause))
+		}
+	}
+	if err := h.ready(); err == nil || !strings.Contains(err.Error(), "left alone") {
+		t.Error(err)
+	}
+	for range 100 {
+		h.lose("x")
+	}
+	if !waits(lastDelay) {
+		t.Errorf("in the end: in %v", time.Until(h.pause))
+	}
+	if h.succeeded(request{Do: doLoad}, reply{}); !waits(lastDelay) {
+		t.Error("to be loaded is a success")
+	}
+	if h.succeeded(request{Do: doList}, reply{}); !h.pause.IsZero() || h.failures != 0 {
+		t.Errorf("after a success: in %v", time.Until(h.pause))
+	}
+	if h.again() != firstDelay {
+		t.Errorf("again in %v", h.again())
+	}
+	h.unusable = &failure{Call: callLoad}
+	if h.again() != 0 || h.ready() != error(h.unusable) {
+		t.Error("what cannot be loaded is tried again")
+	}
+}
+
+// What cannot be loaded is loaded once; what hangs at its end is ended.
+func TestFirstAndLastCall(t *testing.T) {
+	tokens := tokensOf(t, Module{Name: "bad", Path: "/etc/passwd"})
+	for range 3 {
+		tokens.List(context.Background(), true)
+	}
+	if h := tokens.modules[0].host; h.failures != 1 || h.running() != nil {
+		t.Errorf("%d failures", h.failures)
+	}
+	f, tokens := faked(t, oneToken())
+	w := theCard(t, tokens).host.running()
+	f.Fault("C_Finalize", "hang")
+	tokens.Close()
+	isEnded(t, "one that hangs at its end", w)
+}
