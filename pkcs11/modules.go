@@ -324,7 +324,7 @@ func (p places) parseRegistration(name, text string) (registration, bool) {
 	r := registration{name: name}
 	for line := range strings.Lines(text) {
 		key, value, ok := strings.Cut(line, ":")
-		if !ok || strings.HasPrefix(strings.TrimSpace(line), "#") {
+		if !ok {
 			continue
 		}
 		value = strings.TrimSpace(value)

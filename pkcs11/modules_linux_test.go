@@ -69,7 +69,7 @@ func TestPlaces(t *testing.T) {
 	}{
 		{"of the table", map[string]string{"lib/libbit4xpki.so": "", "lib/opensc-pkcs11.so": "", "lib2/libbit4xpki.so": "->DIR/lib/libbit4xpki.so"},
 			"Bit4id /lib/libbit4xpki.so readers\nOpenSC /lib/opensc-pkcs11.so readers locked"},
-		{"registered", map[string]string{"a/x.module": "# module: /none\n remote: x\nmodule:  DIR/lib/mine.so \n", "lib/mine.so": ""}, "x /lib/mine.so"},
+		{"registered", map[string]string{"a/x.module": " remote: x\nmodule:  DIR/lib/mine.so \n# module: /none\n", "lib/mine.so": ""}, "x /lib/mine.so"},
 		{"registered by name", map[string]string{"a/x.module": "module: mine.so\n", "lib2/mine.so": ""}, "x /lib2/mine.so"},
 		{"registered and known", map[string]string{"a/o.module": "module: DIR/other/opensc-pkcs11.so\n", "other/opensc-pkcs11.so": ""}, "o /other/opensc-pkcs11.so readers locked"},
 		{"registered and of the table", map[string]string{"a/o.module": "module: DIR/lib/opensc-pkcs11.so\n", "lib/opensc-pkcs11.so": ""}, "OpenSC /lib/opensc-pkcs11.so readers locked"},
