@@ -139,6 +139,32 @@ func TestRule7NothingCancels(t *testing.T) {
 	}
 }
 
+// Workers are started one after another, and a page that is closed meanwhile has no PIN sent.
+func TestClosedWhileStarting(t *testing.T) {
+	f, tokens := faked(t, oneToken())
+	c := theCard(t, tokens)
+	c.host.running().kill()
+	tokens.starting.Lock() // another one is starting
+	ctx, cancel := context.WithCancel(context.Background())
+	answered := make(chan error)
+	go func() {
+		_, err := c.Sign(ctx, cardtest.PIN(rightPIN), cardtest.NewStatement(t))
+		answered <- err
+	}()
+	select {
+	case err := <-answered:
+		t.Errorf("beside another one: %v", err)
+		answered = make(chan error, 1)
+		answered <- context.Canceled
+	case <-time.After(200 * time.Millisecond):
+	}
+	cancel()
+	tokens.starting.Unlock()
+	if err := <-answered; !errors.Is(err, context.Canceled) || f.Secrets() != 0 {
+		t.Errorf("%v, %d PINs", err, f.Secrets())
+	}
+}
+
 // Rule 1: whatever a module does, what is typed once is sent once.
 func TestRule1OnePIN(t *testing.T) {
 	for _, call := range []string{"C_Sign", "C_SignInit", "C_Logout"} {
@@ -236,18 +262,29 @@ func TestDelays(t *testing.T) {
 	}
 }
 
-// What cannot be loaded is loaded once; what hangs at its end is ended.
+// What cannot be loaded is loaded once, what ends as soon as it is asked is asked once, what hangs at
+// its end is ended.
 func TestFirstAndLastCall(t *testing.T) {
-	tokens := tokensOf(t, Module{Name: "bad", Path: "/etc/passwd"})
+	h := newHost("/etc/passwd", workerCommand, Timeouts{}, &sync.Mutex{})
+	w := follow(t, h)
 	for range 3 {
-		tokens.List(context.Background(), true)
+		if _, err := h.call(context.Background(), request{Do: doList}, nil, nil); !errors.Is(err, crs.ErrModule) {
+			t.Error(err)
+		}
 	}
-	if h := tokens.modules[0].host; h.failures != 1 || h.running() != nil {
+	if h.failures != 1 {
 		t.Errorf("%d failures", h.failures)
 	}
+	isEnded(t, "one that loaded nothing", <-w)
 	f, tokens := faked(t, oneToken())
-	w := theCard(t, tokens).host.running()
+	f.Fault("C_GetSlotList", "exit")
+	tokens.List(context.Background(), true)
+	if h := tokens.modules[0].host; h.failures != 1 {
+		t.Errorf("a module that ends in its first call was asked %d times", h.failures)
+	}
+	f.Fault("", "")
+	last := theCard(t, tokens).host.running()
 	f.Fault("C_Finalize", "hang")
 	tokens.Close()
-	isEnded(t, "one that hangs at its end", w)
+	isEnded(t, "one that hangs at its end", last)
 }
