@@ -18,7 +18,7 @@ func TestRequestsThatAreNone(t *testing.T) {
 	pad := sign
 	pad.Secrets = 0
 	for _, good := range []request{
-		{Do: doLoad}, {Do: doList}, {Do: doStatus, Token: tok}, sign, pad,
+		{Do: doCheck}, {Do: doLoad}, {Do: doList}, {Do: doStatus, Token: tok}, sign, pad,
 		{Do: doVerify, Token: tok}, {Do: doVerify, Token: tok, Secrets: 1},
 		{Do: doChange, Token: tok}, {Do: doChange, Token: tok, Secrets: 2},
 	} {
@@ -33,7 +33,7 @@ func TestRequestsThatAreNone(t *testing.T) {
 	}
 	for _, bad := range []request{
 		{}, {Do: "unlock", Token: tok},
-		{Do: doLoad, Secrets: 1}, {Do: doList, Secrets: 1}, {Do: doLoad, Token: tok}, {Do: doList, Token: tok},
+		{Do: doCheck, Secrets: 1}, {Do: doCheck, Token: tok}, {Do: doLoad, Secrets: 1}, {Do: doList, Secrets: 1}, {Do: doLoad, Token: tok}, {Do: doList, Token: tok},
 		{Do: doStatus}, {Do: doStatus, Token: tok, Secrets: 1},
 		{Do: doVerify}, {Do: doVerify, Token: tok, Secrets: 2}, {Do: doVerify, Token: tok, Secrets: -1},
 		{Do: doChange}, {Do: doChange, Token: tok, Secrets: 1}, {Do: doChange, Token: tok, Secrets: 3},

@@ -72,7 +72,7 @@ func TestLimits(t *testing.T) {
 		secrets int
 		want    time.Duration
 	}{
-		{doLoad, 0, defaultCall}, {doList, 0, defaultCall}, {doStatus, 0, defaultCall},
+		{doCheck, 0, defaultCall}, {doLoad, 0, defaultCall}, {doList, 0, defaultCall}, {doStatus, 0, defaultCall},
 		{doVerify, 1, defaultPIN}, {doSign, 1, defaultPIN}, {doChange, 2, defaultPIN},
 		{doVerify, 0, defaultPIN + padTime}, {doSign, 0, defaultPIN + padTime}, {doChange, 0, defaultPIN + 3*padTime},
 	} {
@@ -238,7 +238,7 @@ func TestDelays(t *testing.T) {
 			t.Errorf("after failure %d: in %v", i+2, time.Until(h.pause))
 		}
 	}
-	if err := h.ready(); err == nil || !strings.Contains(err.Error(), "left alone") {
+	if err := h.ready(request{Do: doList}); err == nil || !strings.Contains(err.Error(), "left alone") {
 		t.Error(err)
 	}
 	for range 100 {
@@ -247,6 +247,7 @@ func TestDelays(t *testing.T) {
 	if !waits(lastDelay) {
 		t.Errorf("in the end: in %v", time.Until(h.pause))
 	}
+	h.succeeded(request{Do: doCheck}, reply{})
 	if h.succeeded(request{Do: doLoad}, reply{}); !waits(lastDelay) {
 		t.Error("to be loaded is a success")
 	}
@@ -257,7 +258,7 @@ func TestDelays(t *testing.T) {
 		t.Errorf("again in %v", h.again())
 	}
 	h.unusable = &failure{Call: callLoad}
-	if h.again() != 0 || h.ready() != error(h.unusable) {
+	if h.again() != 0 || h.ready(request{Do: doList}) != error(h.unusable) {
 		t.Error("what cannot be loaded is tried again")
 	}
 }
