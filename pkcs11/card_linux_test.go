@@ -3,6 +3,7 @@ package pkcs11
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 
 	"github.com/crs-bridge/crs"
@@ -129,5 +130,22 @@ func TestRule9ProvedBySignature(t *testing.T) {
 	}
 	if got := book.Status(c.Info().ID); got != crs.UnknownPINStatus {
 		t.Errorf("after a signature: %+v", got)
+	}
+}
+
+// Rule 4: two logins at once count two tries.
+func TestRule4TwoAtOnce(t *testing.T) {
+	f, tokens := faked(t, oneToken())
+	book := &tries.Book{}
+	tokens.Tries = book
+	c := theCard(t, tokens)
+	f.Fault("C_Login", "5") // no clear answer: each is counted
+	var logins sync.WaitGroup
+	for range 2 {
+		logins.Go(func() { login(t, c, rightPIN) })
+	}
+	logins.Wait()
+	if got := book.Status(c.Info().ID); got.Retries != tries.Full-2 {
+		t.Errorf("%+v", got)
 	}
 }

@@ -127,6 +127,12 @@ func TestOneIDForSeveral(t *testing.T) {
 	if err := login(t, theCard(t, tokens), rightPIN); !errors.Is(err, crs.ErrCardUnusable) {
 		t.Errorf("with keys of something else: %v", err)
 	}
+
+	token.Serial, token.Objects = "3", []tokentest.Object{foreign, {ID: one, Certificate: person().Certificate}}
+	f.Insert(token)
+	if _, err := theCard(t, tokens).Sign(context.Background(), cardtest.PIN(rightPIN), cardtest.NewStatement(t)); !errors.Is(err, crs.ErrModule) {
+		t.Errorf("a signature of another key: %v", err)
+	}
 }
 
 // What tokens hold besides: keys without certificates, certificates without a CKA_ID.
