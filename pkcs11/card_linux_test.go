@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/cardtest"
@@ -140,10 +141,13 @@ func TestRule4TwoAtOnce(t *testing.T) {
 	tokens.Tries = book
 	c := theCard(t, tokens)
 	f.Fault("C_Login", "5") // no clear answer: each is counted
+	<-c.host.turn           // the module is busy until both are on their way
 	var logins sync.WaitGroup
 	for range 2 {
 		logins.Go(func() { login(t, c, rightPIN) })
 	}
+	time.Sleep(100 * time.Millisecond)
+	c.host.turn <- struct{}{}
 	logins.Wait()
 	if got := book.Status(c.Info().ID); got.Retries != tries.Full-2 {
 		t.Errorf("%+v", got)
