@@ -19,8 +19,8 @@ func TestRequestsThatAreNone(t *testing.T) {
 	pad.Secrets = 0
 	for _, good := range []request{
 		{Do: doCheck}, {Do: doLoad}, {Do: doList}, {Do: doStatus, Token: tok}, sign, pad,
-		{Do: doVerify, Token: tok}, {Do: doVerify, Token: tok, Secrets: 1},
-		{Do: doChange, Token: tok}, {Do: doChange, Token: tok, Secrets: 2},
+		{Do: doVerify, Token: tok, Certificate: cert}, {Do: doVerify, Token: tok, Certificate: cert, Secrets: 1},
+		{Do: doChange, Token: tok, Certificate: cert}, {Do: doChange, Token: tok, Certificate: cert, Secrets: 2},
 	} {
 		if !good.valid() {
 			t.Errorf("%+v is refused", good)
@@ -35,8 +35,10 @@ func TestRequestsThatAreNone(t *testing.T) {
 		{}, {Do: "unlock", Token: tok},
 		{Do: doCheck, Secrets: 1}, {Do: doCheck, Token: tok}, {Do: doLoad, Secrets: 1}, {Do: doList, Secrets: 1}, {Do: doLoad, Token: tok}, {Do: doList, Token: tok},
 		{Do: doStatus}, {Do: doStatus, Token: tok, Secrets: 1},
-		{Do: doVerify}, {Do: doVerify, Token: tok, Secrets: 2}, {Do: doVerify, Token: tok, Secrets: -1},
-		{Do: doChange}, {Do: doChange, Token: tok, Secrets: 1}, {Do: doChange, Token: tok, Secrets: 3},
+		{Do: doVerify, Certificate: cert}, {Do: doVerify, Token: tok},
+		{Do: doVerify, Token: tok, Certificate: cert, Secrets: 2}, {Do: doVerify, Token: tok, Certificate: cert, Secrets: -1},
+		{Do: doChange, Certificate: cert}, {Do: doChange, Token: tok},
+		{Do: doChange, Token: tok, Certificate: cert, Secrets: 1}, {Do: doChange, Token: tok, Certificate: cert, Secrets: 3},
 		without(func(q *request) { q.Secrets = 2 }), without(func(q *request) { q.Secrets = -1 }),
 		without(func(q *request) { q.Token = nil }), without(func(q *request) { q.Certificate = nil }),
 		without(func(q *request) { q.Algorithm = "RS1" }), without(func(q *request) { q.Digest = digest[1:] }),
@@ -106,7 +108,7 @@ func TestFramesOutOfBounds(t *testing.T) {
 	}
 	for n, good := range map[int]bool{maxSecret: true, maxSecret + 1: false} {
 		var b bytes.Buffer
-		writeMessage(&b, request{Do: doVerify, Secrets: 1, Token: &token{}})
+		writeMessage(&b, request{Do: doVerify, Secrets: 1, Token: &token{}, Certificate: &certificate{}})
 		io.Copy(&b, write(kindSecret, n))
 		if _, secrets, err := readRequest(&b); (err == nil) != good || good != (len(secrets) == 1) {
 			t.Errorf("a PIN of %d bytes: %v", n, err)

@@ -135,7 +135,7 @@ func (c *card) Sign(ctx context.Context, pin *crs.PIN, statement crs.Statement) 
 		return crs.Signature{}, err
 	}
 	r, err := c.withPIN(ctx, request{
-		Do: doSign, Certificate: &c.chosen.certificate, Algorithm: c.chosen.algorithm, Digest: digest,
+		Do: doSign, Algorithm: c.chosen.algorithm, Digest: digest,
 	}, pin)
 	var f *failure
 	if errors.As(err, &f) && f.Call == callNoKey {
@@ -185,7 +185,7 @@ func (c *card) withPIN(ctx context.Context, q request, pins ...*crs.PIN) (reply,
 	before := c.tokens.tries().Status(c.chosen.id)
 	pending := tries.Spend(before)
 	sent := false
-	q.Token = c.asked()
+	q.Token, q.Certificate = c.asked(), &c.chosen.certificate
 	r, err := c.host.call(ctx, q, secrets, func() {
 		sent = true
 		c.tokens.tries().Keep(c.chosen.id, pending)

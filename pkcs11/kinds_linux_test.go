@@ -173,6 +173,13 @@ func TestSwappedTokens(t *testing.T) {
 		if err := login(t, r.Card, rightPIN); !errors.Is(err, crs.ErrCardRemoved) {
 			t.Errorf("%s: %v", r.Name, err)
 		}
+		c := r.Card.(*card)
+		if err := c.VerifyPIN(context.Background(), cardtest.PIN(rightPIN)); !errors.Is(err, crs.ErrCardRemoved) {
+			t.Errorf("%s, to verify: %v", r.Name, err)
+		}
+		if err := c.ChangePIN(context.Background(), cardtest.PIN(rightPIN), cardtest.PIN(wrongPIN)); !errors.Is(err, crs.ErrCardRemoved) {
+			t.Errorf("%s, to change: %v", r.Name, err)
+		}
 	}
 	if n := f.Secrets(); n != 0 {
 		t.Errorf("%d PINs were sent", n)

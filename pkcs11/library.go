@@ -179,10 +179,6 @@ func (m *library) answer(q request, secrets []*crs.PIN, accepted func()) (reply,
 		})
 	case doSign:
 		err = m.session(q, func(s pkcs11.SessionHandle) error {
-			if !m.hasCertificate(s, *q.Certificate) {
-				m.known = nil // another token that calls itself the same: to be read again
-				return &failure{Call: "C_GetAttributeValue", Code: pkcs11.CKR_TOKEN_NOT_PRESENT}
-			}
 			return m.loggedIn(s, secrets, accepted, func() (err error) {
 				a.Signature, err = m.sign(s, q, secrets)
 				return err
@@ -197,7 +193,7 @@ func (m *library) answer(q request, secrets []*crs.PIN, accepted func()) (reply,
 	return a, err
 }
 
-// session runs f in a session of its own. C_SetPIN wants one that may write.
+// session runs f in a session of its own, with the token that has the certificate. C_SetPIN wants one that may write.
 func (m *library) session(q request, f func(pkcs11.SessionHandle) error) error {
 	flags := uint(pkcs11.CKF_SERIAL_SESSION)
 	if q.Do == doChange {
@@ -208,6 +204,10 @@ func (m *library) session(q request, f func(pkcs11.SessionHandle) error) error {
 		return failed("C_OpenSession", err)
 	}
 	defer m.ctx.CloseSession(s)
+	if !m.hasCertificate(s, *q.Certificate) {
+		m.known = nil // another token that calls itself the same: to be read again
+		return &failure{Call: "C_GetAttributeValue", Code: pkcs11.CKR_TOKEN_NOT_PRESENT}
+	}
 	return f(s)
 }
 

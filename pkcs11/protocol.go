@@ -49,7 +49,7 @@ type request struct {
 	Secrets int    // how many secrets follow
 	Token   *token // the token that is meant, as it was listed
 
-	// Of doSign: the certificate whose key signs, how, and what.
+	// Of what takes a PIN: a certificate that the token has. Of doSign: its key signs, how, and what.
 	Certificate *certificate  `json:",omitempty"`
 	Algorithm   crs.Algorithm `json:",omitempty"`
 	Digest      []byte        `json:",omitempty"`
@@ -162,12 +162,12 @@ func (q request) valid() bool {
 	case doStatus:
 		return q.Secrets == 0 && q.Token != nil
 	case doVerify:
-		return q.Secrets <= 1 && q.Secrets >= 0 && q.Token != nil
+		return q.Secrets <= 1 && q.Secrets >= 0 && q.Token != nil && q.Certificate != nil
 	case doSign:
 		hash := q.Algorithm.Hash()
 		return q.Secrets <= 1 && q.Secrets >= 0 && q.Token != nil && q.Certificate != nil && hash != 0 && len(q.Digest) == hash.Size()
 	case doChange:
-		return (q.Secrets == maxSecrets || q.Secrets == 0) && q.Token != nil
+		return (q.Secrets == maxSecrets || q.Secrets == 0) && q.Token != nil && q.Certificate != nil
 	}
 	return false
 }
