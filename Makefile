@@ -4,13 +4,15 @@
 # make test    everything that is tested, on real parts
 # make bench   the figures of the README
 # make fuzz    the parsers, for FUZZTIME each
+# make soak    browsers that lie idle for SOAK, and a login after it
 # make screenshots   pictures of every dialog and menu, into build/screenshots
 
 FUZZTIME ?= 60s
+SOAK ?= 5m
 RELEASE ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 export GOFLAGS ?= -buildvcs=false
 
-.PHONY: demo crs extension test bench fuzz screenshots clean
+.PHONY: demo crs extension test bench fuzz soak screenshots clean
 
 # Not by `go run`, to which Ctrl-C is a failure.
 demo: crs
@@ -34,6 +36,10 @@ bench:
 fuzz:
 	@scripts/bootstrap test
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz
+
+soak:
+	@scripts/bootstrap test
+	@SOAK=$(SOAK) scripts/soak
 
 screenshots:
 	@scripts/bootstrap test

@@ -45,6 +45,7 @@ func StartChromium(t testing.TB, o Options) *Chromium {
 	}
 	if o.Screen {
 		options = append(options, chromedp.Flag("headless", false), chromedp.Flag("enable-automation", false),
+			chromedp.Flag("test-type", true), // no bar above the page, with a warning of these options
 			chromedp.Flag("window-position", "0,0"), chromedp.WindowSize(1000, 740))
 	}
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/crs-bridge/crs/internal/testbrowser"
+	"github.com/crs-bridge/crs/internal/testdesk"
+	"github.com/crs-bridge/crs/internal/virtualcard"
+)
+
+// The browser's own question, whether a site may reach programs of this computer, answered as a
+// citizen answers it.
+
+// question is how the question is answered, once it is there.
+type question struct{ allow, block, dismiss func() }
+
+func TestChromiumAsks(t *testing.T) {
+	testdesk.Display(t)
+	v := &visit{home: newHome(t)}
+	o := v.options()
+	o.Env = append(o.Env, "DISPLAY="+os.Getenv("DISPLAY"))
+	o.Screen = true
+	v.Tab = testbrowser.StartChromium(t, o)
+	// The screen beside what pages show here, where the right edge of the question will be.
+	edge := func() []byte {
+		out, err := exec.Command("import", "-window", "root", "-crop", "60x190+430+95", "-silent", "rgb:-").Output()
+		if err != nil {
+			t.Fatal("import: ", err)
+		}
+		return out
+	}
+	empty := edge()
+	// By keyboard: these keys lead into the question, where the first button says no, and the one
+	// before it closes.
+	answer := func(keys ...string) func() {
+		return func() {
+			testdesk.Await(t, "the browser asks", func() bool { return !bytes.Equal(edge(), empty) })
+			testdesk.Settle(t)
+			testdesk.Keys(t, append([]string{"alt+shift+a"}, keys...)...)
+		}
+	}
+	v.isAsked(t, question{allow: answer("Tab", "Return"), block: answer("Return"), dismiss: answer("shift+Tab", "Return")})
+}
+
+// Firefox has the question, but does not ask it yet before a WebSocket: here it does. One that is
+// put aside stays in the bar of its address, and the page waits.
+func TestFirefoxAsks(t *testing.T) {
+	v := &visit{home: newHome(t)}
+	o := v.options()
+	o.Prefs = `user_pref("network.lna.websocket.enabled", true); user_pref("security.notification_enable_delay", 0);`
+	f := testbrowser.StartFirefox(t, o)
+	v.Tab = f
+	answer := func(button string) func() {
+		return func() {
+			testdesk.Await(t, "the browser asks", func() bool {
+				return f.RunInside(`const asks = document.querySelector("#notification-popup popupnotification");
+					if (asks?.closest("panel").state !== "open") return "";
+					asks.`+button+`.click();
+					return "pressed"`) != ""
+			})
+		}
+	}
+	v.isAsked(t, question{allow: answer("button"), block: answer("secondaryButton")})
+}
+
+func (v *visit) isAsked(t *testing.T, q question) {
+	serveSites(t)
+	permission := func(want string) {
+		t.Helper()
+		if got := v.Run(`return (await navigator.permissions.query({ name: "loopback-network" })).state`); got != want {
+			t.Errorf("the permission is %q, not %q", got, want)
+		}
+	}
+	announced := func() {
+		t.Helper()
+		if states := v.Run("return window.states.join()"); states != "permission" {
+			t.Errorf("before the browser asks the page says %q", states)
+		}
+	}
+	t.Run("nobody listens", func(t *testing.T) {
+		v.wantAt(t, site, "bridge_unavailable")
+		permission("prompt") // nor was the citizen asked
+	})
+	insert(t, virtualcard.Config{PIN: testPIN})
+	v.serve = v.home.serve(t)
+	v.serve.next(cardReady)
+	if q.dismiss != nil {
+		t.Run("closed", func(t *testing.T) {
+			v.Open(site)
+			v.Press("button")
+			q.dismiss()
+			outcome(t, v)
+			announced()
+			permission("prompt") // the next click asks again
+		})
+	}
+	t.Run("allowed", func(t *testing.T) {
+		v.Open(site)
+		v.Press("button")
+		q.allow()
+		v.serve.next(siteAsked) // by the same click
+		permission("granted")
+		v.serve.answer("s")
+		v.typePIN()
+		wantOutcome(t, v, "token")
+		v.logsInAt(t, site)
+		if states := v.Run("return window.states.join()"); strings.Contains(states, "permission") {
+			t.Errorf("the page announces a question that does not come: %q", states)
+		}
+	})
+	t.Run("blocked", func(t *testing.T) {
+		v.Open(otherSite + "/element")
+		v.Press("crs-login")
+		q.block()
+		wantOutcome(t, v, "permission_denied")
+		permission("denied")
+		says := v.Run(`return document.querySelector("crs-login").shadowRoot.querySelector("[role=status]").innerText`)
+		if !strings.Contains(says, "accanto all’indirizzo") || !strings.Contains(says, "consenti") {
+			t.Errorf("how to change that the page does not say: %q", says)
+		}
+		v.Run("window.outcome = ''")
+		v.Press("crs-login") // and no question comes
+		wantOutcome(t, v, "permission_denied")
+	})
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/performance"
+	"github.com/chromedp/chromedp"
+
+	"github.com/crs-bridge/crs/internal/browser"
+	"github.com/crs-bridge/crs/internal/testbrowser"
+)
+
+var soak = flag.Duration("soak", 0, "let the tabs of browsers lie idle for so long")
+
+// TestSoak: in a tab that lies idle after a login nothing of ours runs: no script in the page, no
+// background of the extension, no native host. The next login wakes all of it.
+func TestSoak(t *testing.T) {
+	if *soak == 0 {
+		return // scripts/soak asks for it
+	}
+	t.Run("Chromium", func(t *testing.T) {
+		v := newVisit(t, chromium, true)
+		c := v.Tab.(*testbrowser.Chromium)
+		background := strings.TrimSuffix(browser.ChromiumExtension, "/") + "/background.js"
+		var before, after float64
+		v.liesIdle(t,
+			func() bool { return c.Targets()[background] == "service_worker" },
+			func() { before = scriptSeconds(c) },
+			func() { after = scriptSeconds(c) })
+		fmt.Printf("Chromium: scripts ran for %.3f ms in a tab that lay idle for %v\n", (after-before)*1000, *soak)
+		if after != before {
+			t.Error("a script ran in the idle tab")
+		}
+	})
+	t.Run("Firefox", func(t *testing.T) {
+		v := newVisit(t, firefox, true)
+		f := v.Tab.(*testbrowser.Firefox)
+		v.liesIdle(t, func() bool {
+			return f.RunInside(`return WebExtensionPolicy.getByID("`+browser.FirefoxExtension+`").extension.backgroundState`) == "running"
+		}, func() {}, func() {})
+	})
+}
+
+// liesIdle logs in, waits, and logs in again.
+func (v *visit) liesIdle(t *testing.T, awake func() bool, begin, end func()) {
+	t.Helper()
+	v.run(t, "sites", "allow", site)
+	v.Open(site)
+	v.Press("button")
+	v.serve.next(pinAsked)
+	if n := nativeHosts(t); !awake() || n != 1 {
+		t.Fatalf("in a login the background is awake: %v, and %d native hosts run", awake(), n)
+	}
+	v.serve.answer(testPIN)
+	wantOutcome(t, v, "token")
+	time.Sleep(10 * time.Second) // what the browser still does with the page
+	begin()
+	time.Sleep(*soak)
+	end()
+	if awake() {
+		t.Error("the background does not sleep")
+	}
+	if n := nativeHosts(t); n != 0 {
+		t.Errorf("%d native hosts run", n)
+	}
+	v.Run("window.outcome = ''")
+	v.Press("button")
+	v.typePIN()
+	wantOutcome(t, v, "token")
+	fmt.Printf("%s: a login after the background slept\n", t.Name())
+}
+
+// scriptSeconds is how long scripts ran in the process of a tab, of the page and of the extension.
+func scriptSeconds(c *testbrowser.Chromium) (seconds float64) {
+	c.Do(chromedp.ActionFunc(func(ctx context.Context) error {
+		ctx = cdp.WithExecutor(ctx, chromedp.FromContext(ctx).Target)
+		if err := performance.Enable().Do(ctx); err != nil {
+			return err
+		}
+		metrics, err := performance.GetMetrics().Do(ctx)
+		for _, m := range metrics {
+			if m.Name == "ScriptDuration" {
+				seconds = m.Value
+			}
+		}
+		return err
+	}))
+	return seconds
+}
+
+// nativeHosts counts the processes of this program that browsers started for the extension.
+func nativeHosts(t *testing.T) (n int) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	processes, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range processes {
+		line, _ := os.ReadFile(p + "/cmdline") // the process may have ended
+		file, _ := os.Readlink(p + "/exe")
+		forExtension := strings.Contains(string(line), browser.ChromiumExtension) || strings.Contains(string(line), browser.FirefoxExtension)
+		if forExtension && file == self {
+			n++
+		}
+	}
+	return n
+}
