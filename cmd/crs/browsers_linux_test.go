@@ -72,7 +72,8 @@ func (v *visit) bothWays(t *testing.T) {
 	})
 	t.Run("element", func(t *testing.T) {
 		v.Open(site + "/element")
-		v.Press("crs-login")
+		v.Run(`await customElements.whenDefined("crs-login"); document.body.focus()`)
+		v.Type("\t\r")
 		v.typePIN()
 		wantOutcome(t, v, "crs-login") // the portal's server has verified the token
 		v.Run("window.outcome = ''")

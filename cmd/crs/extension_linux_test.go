@@ -119,8 +119,7 @@ func (v *visit) withExtension(t *testing.T, nobody string) {
 		"host missing":    {"", nobody},
 		"host crashes":    {"exit 1", nobody},
 		"host says words": {"echo Good day; sleep 5", nobody},
-		"host too old": {`printf '\144\000\000\000{"jsonrpc":"2.0","id":0,"error":{"code":-32000,"message":"x","data":{"code":"unsupported_version"}}}'; sleep 5`,
-			"unsupported_version"},
+		"host too old":    {tooOldHost, "unsupported_version"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "host")
@@ -136,3 +135,6 @@ func (v *visit) withExtension(t *testing.T, nobody string) {
 // hear collects what a page hears from others than itself.
 const hear = `window.heard ??= (window.addEventListener("message", ({ data }) => { if (data?.from === "crs-extension" || data?.action?.startsWith("web-eid:")) window.heard.push(data); }), []);
 `
+
+// tooOldHost answers that it is of another version, which is 100 bytes.
+const tooOldHost = `printf '\144\000\000\000{"jsonrpc":"2.0","id":0,"error":{"code":-32000,"message":"x","data":{"code":"unsupported_version"}}}'; sleep 5`

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -99,7 +100,7 @@ func scriptSeconds(c *testbrowser.Chromium) (seconds float64) {
 // nativeHosts counts the processes of this program that browsers started for the extension.
 func nativeHosts(t *testing.T) (n int) {
 	t.Helper()
-	self, err := os.Executable()
+	self, err := exec.LookPath("crs")
 	if err != nil {
 		t.Fatal(err)
 	}

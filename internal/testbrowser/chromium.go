@@ -82,6 +82,11 @@ func (c *Chromium) Press(selector string) {
 	c.Do(chromedp.Click(selector, chromedp.ByQuery))
 }
 
+func (c *Chromium) Type(keys string) {
+	c.t.Helper()
+	c.Do(chromedp.KeyEvent(keys))
+}
+
 // PressInFrame presses until the page says that the frame was pressed: a click gets lost as long as
 // the frame, which has a process of its own, was not drawn.
 func (c *Chromium) PressInFrame() {

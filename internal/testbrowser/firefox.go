@@ -93,6 +93,20 @@ func (f *Firefox) Press(selector string) {
 	}
 }
 
+// keys are those that WebDriver has numbers of its own for.
+var keys = strings.NewReplacer("\t", "\uE004", "\r", "\uE006")
+
+func (f *Firefox) Type(text string) {
+	f.t.Helper()
+	var strokes []map[string]any
+	for _, key := range keys.Replace(text) {
+		for _, way := range []string{"keyDown", "keyUp"} {
+			strokes = append(strokes, map[string]any{"type": way, "value": string(key)})
+		}
+	}
+	f.do("WebDriver:PerformActions", map[string]any{"actions": []any{map[string]any{"type": "key", "id": "keyboard", "actions": strokes}}}, nil)
+}
+
 func (f *Firefox) PressInFrame() {
 	f.t.Helper()
 	f.do("WebDriver:SwitchToFrame", map[string]any{"id": 0}, nil)

@@ -15,6 +15,7 @@ type Tab interface {
 	Open(url string)
 	Press(selector string)    // with a real click, in the middle of the element
 	PressInFrame()            // the same, on the button in the one frame of the page
+	Type(keys string)         // of the keyboard, where its focus is
 	Run(script string) string // the body of a function, and the text that it returns
 	Picture() []byte          // of the whole page, as PNG
 

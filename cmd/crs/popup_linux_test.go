@@ -1,0 +1,88 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/crs-bridge/crs/internal/browser"
+	"github.com/crs-bridge/crs/internal/testbrowser"
+)
+
+// What the extension's button opens: in a tab of its own, behind the one that it speaks of.
+
+const (
+	chromiumPopup = browser.ChromiumExtension + "popup.html"
+	firefoxUUID   = "0b9a6f3e-5f0c-4a38-9d63-7c1d9a1f6e2b" // each installation of Firefox makes up one
+	firefoxPopup  = "moz-extension://" + firefoxUUID + "/popup.html"
+)
+
+func TestChromiumPopup(t *testing.T) {
+	v := newVisit(t, chromium, true)
+	v.popup(t, chromiumPopup, "Il programma CRS è pronto")
+}
+
+func TestFirefoxPopup(t *testing.T) {
+	v := newVisit(t, func(t testing.TB, o testbrowser.Options) testbrowser.Tab {
+		o.Language = "de"
+		o.Prefs = fmt.Sprintf("user_pref(%q, %q);", "extensions.webextensions.uuids", fmt.Sprintf(`{%q: %q}`, browser.FirefoxExtension, firefoxUUID))
+		return firefox(t, o)
+	}, true)
+	v.popup(t, firefoxPopup, "Die CRS-Software ist bereit")
+}
+
+// popup opens the popup in each of its states. What it says is compared with the texts of the browser's
+// language, of which one is written out here.
+func (v *visit) popup(t *testing.T, url, ready string) {
+	want := func(keys ...string) (said string) {
+		t.Helper()
+		popup := v.New(false)
+		defer popup.Close()
+		popup.Open(url)
+		said = popup.Run(popupText)
+		for _, key := range keys {
+			text := popup.Run("return chrome.i18n.getMessage('" + key + "')")
+			if text == "" || !strings.Contains(said, text) {
+				t.Errorf("the popup does not say %s (%q): %q", key, text, said)
+			}
+		}
+		return said
+	}
+	v.Open("about:blank")
+	if said := want("found"); !strings.Contains(said, ready) || strings.Contains(said, ".example") {
+		t.Errorf("beside no site: %q", said)
+	}
+	v.Open(site)
+	if said := want("found", "foundNext", "site", "unknown"); !strings.Contains(said, "portale.example:8443") {
+		t.Errorf("the site is not named: %q", said)
+	}
+	v.run(t, "sites", "allow", site)
+	want("found", "allowed")
+	v.run(t, "sites", "block", site)
+	want("found", "denied")
+	v.run(t, "sites", "forget", site)
+
+	t.Run("keyboard", func(t *testing.T) {
+		popup := v.New(true)
+		defer popup.Close()
+		popup.Open(url)
+		popup.Run(popupText)
+		popup.Type("\t")
+		if on := popup.Run(`const e = document.activeElement; return e.tagName + " " + getComputedStyle(e).outlineStyle`); on != "A solid" {
+			t.Errorf("the first key leads to %q", on)
+		}
+	})
+	v.serve.stop(syscall.SIGTERM)
+	want("found") // the native host starts a service
+	file := filepath.Join(t.TempDir(), "host")
+	v.installHost(t, file)
+	want("missing", "missingNext", "install")
+	write(t, file, "#!/bin/sh\n"+tooOldHost+"\n", 0o755)
+	want("old", "oldNext", "install")
+}
+
+// popupText waits until the popup has found out what there is, and returns what it shows.
+const popupText = `while (document.querySelector("#program").className === "") await new Promise((r) => setTimeout(r, 20));
+	return document.body.innerText;`
