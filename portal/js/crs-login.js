@@ -57,7 +57,7 @@ const TEXTS = {
     card_error: ["The card does not answer", "Take the card out, wipe its chip with a dry cloth, put it back and press Log in."],
     pin_blocked: ["The PIN is blocked", "Unblock it with the PUK in the menu of the CRS software, then press Log in."],
     invalid_request: ["The portal has a problem", "It is not your fault. Try again later, or tell the portal’s help desk."],
-    portal: ["The portal did not accept the card", "Press Log in to try again. If it happens again, ask for help at the office."],
+    portal: ["The portal did not accept the card", "Press Log in to try again. If it happens again, ask the portal’s help desk."],
     internal: ["Something went wrong", "Press Log in to try again. If it happens again, restart the CRS software."],
   },
   de: {
