@@ -99,11 +99,11 @@ func (d *Driver) shortOnly(reader string) bool {
 	return state.shortOnly
 }
 
-func (d *Driver) setShortOnly(reader string) {
+func (d *Driver) setShortOnly(reader string, only bool) {
 	state := d.reader(reader)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	state.shortOnly = true
+	state.shortOnly = only
 }
 
 // within runs a call that may never return and waits for it at most for limit. An SCard call

@@ -253,6 +253,29 @@ func TestRule5NoExtendedCommand(t *testing.T) {
 	}
 }
 
+// A reader that broke once is not taken for broken for ever: a card that cannot sign without
+// extended commands can when it is inserted again.
+func TestRule5BrokeOnce(t *testing.T) {
+	v := newVirtual(virtualcard.Config{Profile: "st"})
+	broken := false
+	tap := &tapReader{v.reader, func(c Conn, b []byte) ([]byte, error) {
+		if isExtended(b) && !broken {
+			broken = true
+			return nil, crs.ErrCard
+		}
+		return c.Transmit(b)
+	}}
+	for i, want := range []error{crs.ErrCard, nil} {
+		card, err := v.driver.Open(context.Background(), tap)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := v.login(t, card, rightPIN); !errors.Is(err, want) {
+			t.Errorf("login %d: %v", i, err)
+		}
+	}
+}
+
 // Rule 5: a reader that cuts long answers off does not take extended commands.
 func TestRule5CutOffAnswer(t *testing.T) {
 	v := newVirtual(virtualcard.Config{Profile: "idemia"})

@@ -161,8 +161,8 @@ func readCertificate(s *session, l layout) (der []byte, extended bool, err error
 			b, extended = append(b, rest...), true
 		case err != nil && cardGone(err):
 			return nil, false, err
-		case err != nil && !errors.As(err, &status):
-			s.driver.setShortOnly(s.reader)
+		case err != nil && !errors.As(err, &status) && err != errEndless:
+			s.driver.setShortOnly(s.reader, true)
 		}
 	}
 	if b, err = s.readTo(b, end); err != nil {

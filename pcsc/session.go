@@ -35,6 +35,9 @@ var beforeIdentification = map[byte]bool{insSelect: true, insReadBinary: true, i
 
 var errNotIdentified = errors.New("command refused: the card has not proved what it is")
 
+// errEndless is a card that has ever more to fetch.
+var errEndless = fmt.Errorf("%w: endless response", crs.ErrCard)
+
 // maxResponse bounds what 61xx may accumulate.
 const maxResponse = maxExtended
 
@@ -110,7 +113,7 @@ func (s *session) transmit(c command) (response, error) {
 			return response{}, err
 		}
 		if len(next.data) == 0 || len(r.data)+len(next.data) > maxResponse {
-			return response{}, fmt.Errorf("%w: endless response", crs.ErrCard)
+			return response{}, errEndless
 		}
 		r = response{append(r.data, next.data...), next.sw}
 	}

@@ -75,6 +75,9 @@ func (c *cns) signDigest(s *session, digest []byte) ([]byte, error) {
 		c.methods = c.methods[1:]
 	}
 	c.methods = nil // the card may be asked all over again in another login
+	// A reader that broke on an extended command once may have had another reason. When the card is
+	// inserted again it is found out anew.
+	c.driver.setShortOnly(s.reader, false)
 	if c.driver.CannotSign != nil {
 		c.driver.CannotSign(c.Info())
 	}
