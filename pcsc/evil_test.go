@@ -17,7 +17,8 @@ func distort(step, answer []byte) []byte {
 	case 1: // another status word
 		return append(answer[:max(len(answer)-2, 0):max(len(answer)-2, 0)], with[:2]...)
 	case 2: // cut off
-		return answer[:int(with[0])*len(answer)/256]
+		kept := int(with[0]) * len(answer) / 256
+		return append(answer[:kept:kept], with[2:4]...)
 	case 3: // more than was asked for
 		more := make([]byte, int(with[0])<<8+int(with[1]))
 		return append(more, answer...)
