@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
@@ -108,8 +109,15 @@ func (c *Chromium) Run(script string) (s string) {
 	return s
 }
 
+// Front puts this tab before the others.
+func (c *Chromium) Front() {
+	c.t.Helper()
+	c.Do(page.BringToFront())
+}
+
 func (c *Chromium) Picture() (png []byte) {
 	c.t.Helper()
+	c.Front() // what is behind others is not drawn
 	c.Do(chromedp.FullScreenshot(&png, 100))
 	return png
 }
