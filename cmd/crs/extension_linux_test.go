@@ -85,30 +85,7 @@ func (v *visit) withExtension(t *testing.T, nobody string) {
 			t.Errorf("a prototype has the method %s", s)
 		}
 	})
-	t.Run("Web eID", func(t *testing.T) {
-		v.Open(site)
-		webEID := func(message string) string {
-			v.Run(hear + `window.act = async () => {
-				heard.length = 0;
-				const began = performance.now();
-				window.postMessage(` + message + `, "*");
-				while (!heard.some((m) => /-(success|failure)$/.test(m.action)) && performance.now() - began < 3000 + (` + message + `.wait ?? 0)) await new Promise((r) => setTimeout(r, 10));
-				return Object.fromEntries(heard.filter((m) => m.action.includes("-")).map((m) => [m.action, m.error?.code ?? m.format ?? m.extension ?? ""]));
-			}; window.outcome = ""`)
-			v.Press("button")
-			return message
-		}
-		webEID(`{ action: "web-eid:status", libraryVersion: "2.0.1" }`)
-		wantOutcome(t, v, `{"web-eid:status":"","web-eid:status-ack":"","web-eid:status-success":"2.0.0"}`)
-		webEID(`{ action: "web-eid:authenticate", libraryVersion: "2.0.1", challengeNonce: "Y2hhbGxlbmdlLWNoYWxsZW5nZS1jaGFsbGVuZ2UtY2hhbGxlbmdlLTEyMzQ=", options: { lang: "it" }, wait: 20000 }`)
-		v.serve.next(pinAsked)
-		v.serve.answer(testPIN)
-		wantOutcome(t, v, `{"web-eid:authenticate":"","web-eid:authenticate-ack":"","web-eid:authenticate-success":"web-eid:1.0"}`)
-		for _, action := range []string{"get-signing-certificate", "sign"} {
-			webEID(`{ action: "web-eid:` + action + `", libraryVersion: "2.0.1" }`)
-			wantOutcome(t, v, strings.ReplaceAll(`{"web-eid:X":"","web-eid:X-ack":"","web-eid:X-failure":"ERR_WEBEID_NATIVE_INVALID_ARGUMENT"}`, "X", action))
-		}
-	})
+	t.Run("Web eID", func(t *testing.T) { v.webEID(t) })
 	v.Tab = v.New(true) // a tab may not start so many programs in so short a time
 	t.Run("service not running", func(t *testing.T) {
 		v.serve.stop(syscall.SIGTERM)

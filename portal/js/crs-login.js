@@ -91,6 +91,7 @@ const STYLE = `
   :host { display: inline-block; max-width: 26rem; font-family: var(--crs-font, inherit); color: var(--crs-ink, #17233a); }
   button { font: inherit; font-weight: 700; padding: .7em 1.4em; border: 2px solid transparent; border-radius: var(--crs-radius, 4px); cursor: pointer; }
   .login { display: inline-flex; align-items: center; gap: .7em; color: var(--crs-button-ink, #fff); background: var(--crs-button, #0059b3); }
+  .login[aria-disabled="true"] { opacity: .5; cursor: default; }
   .cancel { color: var(--crs-button, #0059b3); background: transparent; border-color: currentColor; margin-top: .8em; }
   button:focus-visible { outline: 3px solid var(--crs-focus, #b35900); outline-offset: 3px; }
   svg { width: 1.7em; height: 1.25em; }

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+// webEIDPage says a message of web-eid.js at a click, waits as long as that for an acknowledgement, and
+// for the end if there is one, and keeps what it heard: by action, the code, the format or the version.
+const webEIDPage = hear + `
+window.say = (message) => async () => {
+	heard.length = 0;
+	const began = performance.now();
+	window.postMessage(message, "*");
+	const is = (end) => heard.some((m) => m.action.endsWith(end));
+	const waits = () => is("-success") || is("-failure") ? false : is("-ack") && !window.foreign || performance.now() - began < 1000;
+	while (waits()) await new Promise((r) => setTimeout(r, 10));
+	return Object.fromEntries(heard.filter((m) => m.action.includes("-")).map((m) => [m.action, m.error?.code ?? m.format ?? m.extension ?? ""]));
+};
+window.outcome = "";
+`
+
+// webEID is a page that knows nothing but the messages of web-eid.js, on a site that is allowed.
+func (v *visit) webEID(t *testing.T) {
+	say := func(message, want string) {
+		t.Helper()
+		v.Run(webEIDPage + "window.act = window.say(" + message + ")")
+		v.Press("button")
+		if strings.Contains(want, "authenticate-success") {
+			v.typePIN()
+		}
+		wantOutcome(t, v, want)
+	}
+	const (
+		status       = `{ action: "web-eid:status", libraryVersion: "2.0.1" }`
+		authenticate = `{ action: "web-eid:authenticate", libraryVersion: "2.0.1", challengeNonce: window.challenge, options: { lang: "it" } }`
+	)
+	v.Open(site)
+	say(status, `{"web-eid:status":"","web-eid:status-ack":"","web-eid:status-success":"2.0.0"}`)
+	say(authenticate, `{"web-eid:authenticate":"","web-eid:authenticate-ack":"","web-eid:authenticate-success":"web-eid:1.0"}`)
+	for _, action := range []string{"web-eid:get-signing-certificate", "web-eid:sign"} {
+		say(`{ action: "`+action+`", libraryVersion: "2.0.1" }`,
+			strings.ReplaceAll(`{"X":"","X-ack":"","X-failure":"ERR_WEBEID_NATIVE_INVALID_ARGUMENT"}`, "X", action))
+	}
+
+	// Silent, and nobody is asked, where another extension acknowledges first, as its content script
+	// would, and on a site that is not allowed.
+	seen := len(v.serve.stderr.String())
+	v.Run(`window.foreign = true;
+		window.addEventListener("message", ({ data }) => { if (/^web-eid:[a-z]+$/.test(data?.action)) window.postMessage({ action: data.action + "-ack" }, "*"); });`)
+	say(status, `{"web-eid:status":"","web-eid:status-ack":""}`)
+	say(authenticate, `{"web-eid:authenticate":"","web-eid:authenticate-ack":""}`)
+	v.run(t, "sites", "forget", otherSite)
+	v.Open(otherSite)
+	say(status, `{"web-eid:status":""}`)
+	say(authenticate, `{"web-eid:authenticate":""}`)
+	if said := v.serve.stderr.String()[seen:]; strings.Contains(said, siteAsked) || strings.Contains(said, pinAsked) {
+		t.Errorf("the citizen is asked: %s", said)
+	}
+}
