@@ -40,8 +40,12 @@ chrome.runtime.onConnect.addListener(async (page) => {
   let joined = false;
   page.onMessage.addListener((text) => {
     const message = joined && parse(text);
-    if (message && !self.ended) host.postMessage(message);
-    else end("invalid_request");
+    try {
+      if (message && !self.ended) return host.postMessage(message);
+    } catch {
+      // It is nested more deeply than this browser can write.
+    }
+    end("invalid_request");
   });
   host = chrome.runtime.connectNative(HOST);
   host.onDisconnect.addListener(() => {
