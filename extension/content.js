@@ -2,9 +2,10 @@
 // click or a key press of the citizen just before, it answers nothing, so that no page finds out
 // behind the citizen's back what is installed here; and it wakes the background only for a login.
 //
-// The page's messages are {to: "crs-extension", channel, action: find | open | send | close, text},
-// ours {from: "crs-extension", channel, action: found | open | message | closed, …}. The channel is
-// a random text of the page: several scripts of it may use the window at the same time.
+// The page's messages are {to: "crs-extension", channel, action: find | open | send | ping | close,
+// text}, ours {from: "crs-extension", channel, action: found | open | message | pong | closed, …}.
+// The channel is a random text of the page: several scripts of it may use the window at the same
+// time.
 
 "use strict";
 
@@ -51,6 +52,8 @@ function hear({ channel, action, text }) {
     });
   } else if (action === "send" && mine) {
     send(text);
+  } else if (action === "ping" && mine) {
+    tell({ action: "pong" });
   } else if (action === "close" && mine) {
     connection.port.disconnect();
     connection = null;

@@ -52,7 +52,8 @@ func StartChromium(t testing.TB, o Options) *Chromium {
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, _ = chromedp.NewContext(ctx)
 	t.Cleanup(func() {
-		if err := chromedp.Cancel(ctx); err != nil {
+		killed := ctx.Err() != nil // by the test
+		if err := chromedp.Cancel(ctx); err != nil && !killed {
 			t.Error(err)
 		}
 		cancel()

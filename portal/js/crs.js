@@ -13,6 +13,11 @@ const FIND_MS = 300;
 const HELLO_MS = 5_000;
 const PERMISSION_MS = 600_000;
 
+// An extension that is updated or switched off may end without a word. It is asked so often whether
+// it is there, and gone when it did not answer so many times: a page may be busy itself.
+const PING_MS = 1_000;
+const PINGS = 3;
+
 // A person who closes a question takes that much longer than a port where nobody listens.
 const PERSON_MS = 700;
 
@@ -150,15 +155,22 @@ function joinSocket(port) {
 
 function joinExtension(channel) {
   return (on) => {
+    let unanswered = 0;
     const stop = listen(channel, ({ action, text, code }) => {
+      unanswered = 0;
       if (action === "open") on.open();
       else if (action === "message") on.message(text);
       else if (action === "closed") on.closed(code);
     });
     tell(channel, "open");
+    const timer = setInterval(() => {
+      if (unanswered++ < PINGS) tell(channel, "ping");
+      else on.closed();
+    }, PING_MS);
     return {
       send: (text) => tell(channel, "send", text),
       close: () => {
+        clearInterval(timer);
         stop();
         tell(channel, "close");
       },
