@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/crs-bridge/crs/internal/testbrowser"
 	"github.com/crs-bridge/crs/internal/testdesk"
@@ -20,26 +21,35 @@ type question struct{ allow, block, dismiss func() }
 
 func TestChromiumAsks(t *testing.T) {
 	testdesk.Display(t)
+	serveSites(t)
 	v := &visit{home: newHome(t)}
 	o := v.options()
 	o.Env = append(o.Env, "DISPLAY="+os.Getenv("DISPLAY"))
 	o.Screen = true
 	v.Tab = testbrowser.StartChromium(t, o)
-	// The screen beside what pages show here, where the right edge of the question will be.
-	edge := func() []byte {
-		out, err := exec.Command("import", "-window", "root", "-crop", "60x190+430+95", "-silent", "rgb:-").Output()
-		if err != nil {
-			t.Fatal("import: ", err)
-		}
-		return out
+	// The screen beside what pages show here, where the question will have its cross, once it
+	// is still: a question that fades in takes no keys.
+	still := func(unlike []byte) (corner []byte) {
+		var since time.Time
+		testdesk.Await(t, "a browser that asks", func() bool {
+			now, err := exec.Command("import", "-window", "root", "-crop", "40x40+400+92", "-silent", "rgb:-").Output()
+			if err != nil {
+				t.Fatal("import: ", err)
+			}
+			if !bytes.Equal(now, corner) {
+				corner, since = now, time.Now()
+			}
+			return !bytes.Equal(corner, unlike) && time.Since(since) > time.Second
+		})
+		return corner
 	}
-	empty := edge()
+	v.Open(site)
+	empty := still(nil)
 	// By keyboard: these keys lead into the question, where the first button says no, and the one
 	// before it closes.
 	answer := func(keys ...string) func() {
 		return func() {
-			testdesk.Await(t, "the browser asks", func() bool { return !bytes.Equal(edge(), empty) })
-			testdesk.Settle(t)
+			still(empty)
 			testdesk.Keys(t, append([]string{"alt+shift+a"}, keys...)...)
 		}
 	}
@@ -49,6 +59,7 @@ func TestChromiumAsks(t *testing.T) {
 // Firefox has the question, but does not ask it yet before a WebSocket: here it does. One that is
 // put aside stays in the bar of its address, and the page waits.
 func TestFirefoxAsks(t *testing.T) {
+	serveSites(t)
 	v := &visit{home: newHome(t)}
 	o := v.options()
 	o.Prefs = `user_pref("network.lna.websocket.enabled", true); user_pref("security.notification_enable_delay", 0);`
@@ -68,7 +79,6 @@ func TestFirefoxAsks(t *testing.T) {
 }
 
 func (v *visit) isAsked(t *testing.T, q question) {
-	serveSites(t)
 	permission := func(want string) {
 		t.Helper()
 		if got := v.Run(`return (await navigator.permissions.query({ name: "loopback-network" })).state`); got != want {
@@ -77,9 +87,7 @@ func (v *visit) isAsked(t *testing.T, q question) {
 	}
 	announced := func() {
 		t.Helper()
-		if states := v.Run("return window.states.join()"); states != "permission" {
-			t.Errorf("before the browser asks the page says %q", states)
-		}
+		testdesk.Await(t, "the page announces the question", func() bool { return v.Run("return window.states.join()") == "permission" })
 	}
 	t.Run("nobody listens", func(t *testing.T) {
 		v.wantAt(t, site, "bridge_unavailable")
@@ -92,15 +100,16 @@ func (v *visit) isAsked(t *testing.T, q question) {
 		t.Run("closed", func(t *testing.T) {
 			v.Open(site)
 			v.Press("button")
+			announced()
 			q.dismiss()
 			outcome(t, v)
-			announced()
 			permission("prompt") // the next click asks again
 		})
 	}
 	t.Run("allowed", func(t *testing.T) {
 		v.Open(site)
 		v.Press("button")
+		announced()
 		q.allow()
 		v.serve.next(siteAsked) // by the same click
 		permission("granted")
@@ -123,7 +132,7 @@ func (v *visit) isAsked(t *testing.T, q question) {
 			t.Errorf("how to change that the page does not say: %q", says)
 		}
 		v.Run("window.outcome = ''")
-		v.Press("crs-login") // and no question comes
+		v.Type("\r") // on the button again, and no question comes
 		wantOutcome(t, v, "permission_denied")
 	})
 }
