@@ -44,12 +44,13 @@ async function answerWebEID({ action, libraryVersion, challengeNonce, options })
   await new Promise((resolve) => setTimeout(resolve, FOREIGN_MS));
   if (acknowledged.get(action + "-ack") !== seen) return;
 
+  const channel = Symbol(action); // no page can name it, nor does another request have it
   let answered = false; // with an acknowledgement: the page has heard of us
   let timer = null;
   const tell = (kind, fields) => window.postMessage({ ...fields, action: `${action}-${kind}` }, location.origin);
   const finish = (kind, fields) => {
     clearTimeout(timer);
-    if (connection?.channel === action) {
+    if (connection?.channel === channel) {
       connection.port.disconnect();
       connection = null;
     }
@@ -62,7 +63,7 @@ async function answerWebEID({ action, libraryVersion, challengeNonce, options })
     finish("failure", { error });
   };
 
-  connect(action, {
+  connect(channel, {
     open({ allowed }) {
       if (!allowed) return finish();
       // Read again: the program took its time, and the other extension may have.

@@ -171,6 +171,33 @@ func (v *visit) hostile(t *testing.T) {
 			w.logsInAt(t, site)
 		})
 	}
+	t.Run("during a login of Web eID", func(t *testing.T) {
+		w := v.newTab()
+		defer w.Close()
+		w.Open(site)
+		w.Run("window.act = async () => {" + talk + `
+			const logIn = () => post({ action: "web-eid:authenticate", libraryVersion: "2.0.1", challengeNonce: challenge, options: { lang: "it" } });
+			const answers = [];
+			addEventListener("message", ({ data }) => { if (/-(success|failure)$/.test(data?.action)) answers.push(data.format ?? data.error.code); });
+			logIn();
+			while (!window.more) await pause(10);
+			logIn(); // once more
+			for (const action of ["send", "close"]) post({ to: "crs-extension", channel: "web-eid:authenticate", action, text: "{}" });
+			await pause(500); // for it to be taken up
+			window.more = "done";
+			while (!answers.length) await pause(10);
+			return answers.join()}`)
+		w.Press("button")
+		v.serve.next(pinAsked)
+		seen := len(v.serve.stderr.String())
+		w.Run(`window.more = "go"; while (window.more !== "done") await new Promise((r) => setTimeout(r, 10))`)
+		if said := v.serve.stderr.String()[seen:]; strings.TrimSpace(said) != "" {
+			t.Errorf("the service says %s", said)
+		}
+		v.serve.answer(testPIN)
+		wantOutcome(t, w, "web-eid:1.0")
+		w.logsInAt(t, site)
+	})
 	time.Sleep(time.Until(began.Add(15 * time.Second)))
 	rash.logsInAt(t, site)
 }
