@@ -48,43 +48,6 @@ func (v *visit) withExtension(t *testing.T, nobody string) {
 			t.Errorf("without a click the page hears %s", heard)
 		}
 	})
-	t.Run("TestT06Forged", func(t *testing.T) {
-		v.Open(site)
-		// What a page's script makes up: connect in the name of another, keys that poison
-		// prototypes, too much, floods.
-		for name, text := range map[string]string{
-			"connect":       `'{"jsonrpc":"2.0","id":1,"method":"connect","params":{"origin":"https://altrove.example"}}'`,
-			"no JSON":       `'{'`,
-			"no text":       `{ method: "hello" }`,
-			"2 MiB":         `"x".repeat(2 << 20)`,
-			"prototype":     `'{"__proto__":{"method":"hello"},"constructor":{"prototype":{}}}'`,
-			"flood of 1000": `"flood"`,
-		} {
-			v.Run(hear + `window.act = async () => {
-				const say = (action, text) => window.postMessage({ to: "crs-extension", channel: "y", action, text }, location.origin);
-				const until = async (n) => { while (heard.length < n) await new Promise((r) => setTimeout(r, 10)); };
-				heard.length = 0;
-				say("open");
-				await until(1);
-				const text = ` + text + `;
-				if (text === "flood") for (let i = 0; i < 1000; i++) say("send", '{"jsonrpc":"2.0","id":' + i + ',"method":"hello","params":{"client":"x","protocol":1}}');
-				else say("send", text);
-				while (heard.at(-1).action !== "closed") await new Promise((r) => setTimeout(r, 10));
-				const code = heard.at(-1).code;
-				const n = heard.length;
-				say("send", text); // the channel is gone
-				await new Promise((r) => setTimeout(r, 50));
-				return heard.length === n ? code : "heard after the end";
-			}; window.outcome = ""`)
-			v.Press("button")
-			if got := outcome(t, v); !strings.Contains(got, "invalid_request") && !(name == "flood of 1000" && strings.Contains(got, "bridge_unavailable")) {
-				t.Errorf("%s: %s", name, got)
-			}
-		}
-		if s := v.Run(`return String({}.method)`); s != "undefined" {
-			t.Errorf("a prototype has the method %s", s)
-		}
-	})
 	t.Run("Web eID", func(t *testing.T) { v.webEID(t) })
 	v.Tab = v.New(true) // a tab may not start so many programs in so short a time
 	t.Run("service not running", func(t *testing.T) {
