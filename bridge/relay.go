@@ -34,12 +34,12 @@ func Refuse(browser io.ReadWriter, code crs.Code) error {
 }
 
 type relay struct {
-	browser io.ReadWriter
+	browser io.ReadWriter // written to by answer alone: that may take as long as the browser likes
 	service io.ReadWriteCloser
 
 	mu   sync.Mutex
 	open map[string]bool // ids of requests that were not answered
-	gone bool            // the browser is, or spoke no sense
+	left error           // why no more comes from the browser
 }
 
 // ask carries what the browser says. A service whose browser went is left, and so notices.
@@ -48,23 +48,21 @@ func (r *relay) ask() {
 	from, most := bufio.NewReader(r.browser), Limits{}.withDefaults().MessageBytes
 	for {
 		message, err := readFrame(from, most)
-		if err != nil {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			if errors.Is(err, errTooLong) {
-				r.refuse(nil, errRequest)
-			}
-			r.gone = true
+		r.note(message, err)
+		if err != nil || writeFrame(r.service, message) != nil {
 			return
 		}
-		if request, _ := parseRequest(message); request.ID != nil {
-			r.mu.Lock()
-			r.open[string(request.ID)] = true
-			r.mu.Unlock()
-		}
-		if writeFrame(r.service, message) != nil {
-			return
-		}
+	}
+}
+
+func (r *relay) note(message []byte, err error) {
+	request, _ := parseRequest(message)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil {
+		r.left = err
+	} else if request.ID != nil {
+		r.open[string(request.ID)] = true
 	}
 }
 
@@ -73,31 +71,38 @@ func (r *relay) answer() error {
 	from := bufio.NewReader(r.service)
 	for {
 		message, err := readFrame(from, maxReply)
-		r.mu.Lock()
-		if r.gone {
-			r.mu.Unlock()
-			return nil
-		}
 		if err != nil {
-			defer r.mu.Unlock()
-			for id := range r.open {
-				r.refuse(jsontext.Value(id), crs.ErrInternal)
-			}
-			return errors.New("the service ended the connection")
+			return r.end()
 		}
 		var answered struct {
 			ID jsontext.Value `json:"id"`
 		}
 		if json.Unmarshal(message, &answered) == nil {
 			id, _ := parseID(answered.ID) // a progress has none
+			r.mu.Lock()
 			delete(r.open, string(id))
+			r.mu.Unlock()
 		}
-		err = writeFrame(r.browser, message)
-		r.mu.Unlock()
-		if err != nil {
+		if err := writeFrame(r.browser, message); err != nil {
 			return err
 		}
 	}
+}
+
+// end is for after the service. What the browser waits for still is answered in its place.
+func (r *relay) end() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if errors.Is(r.left, errTooLong) {
+		return r.refuse(nil, errRequest)
+	}
+	if r.left != nil {
+		return nil
+	}
+	for id := range r.open {
+		r.refuse(jsontext.Value(id), crs.ErrInternal)
+	}
+	return errors.New("the service ended the connection")
 }
 
 // refuse answers a request in the service's place.

@@ -34,7 +34,8 @@ func ourExtension(args []string) bool {
 }
 
 // nativeHost is between a browser and the service: it passes messages on, and ends with either of
-// them. Its stdout carries nothing else.
+// them. Its stdout carries nothing else. However a browser ends, its pipes close, because it gives
+// them to no other process; a signal at the parent's death would come with that of a mere thread.
 func nativeHost(ctx context.Context, args []string) error {
 	if !ourExtension(args) {
 		return told("native.extension")
