@@ -35,6 +35,28 @@ func (w *world) native(program string) *framed {
 	return f
 }
 
+// relayed is a client behind a native host.
+func (w *world) relayed() *framed {
+	w.t.Helper()
+	service := w.native("")
+	here, there := net.Pipe()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		Relay(there, service.conn)
+	}()
+	w.t.Cleanup(func() { here.Close(); <-ended })
+	return &framed{t: w.t, conn: here, from: bufio.NewReader(here), gone: service.gone}
+}
+
+// exchange sends a message and returns the answer, both as they are.
+func (f *framed) exchange(message string) (string, error) {
+	f.send(message)
+	f.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	answer, err := readFrame(f.from, maxReply)
+	return string(answer), err
+}
+
 func (f *framed) send(message string) {
 	f.t.Helper()
 	f.conn.SetWriteDeadline(time.Now().Add(10 * time.Second))

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
+
 	"github.com/crs-bridge/crs"
 )
 
@@ -33,8 +35,8 @@ func exchange(s *Server, origin, message string) []string {
 	return out
 }
 
-func TestMessages(t *testing.T) {
-	t.Parallel()
+// messages are what a client may send, and what it is answered, whatever carries it.
+func messages() []struct{ message, want string } {
 	ch := challenge()
 	failure := func(id string, number int, code crs.Code) string {
 		return fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"error":{"code":%d,"message":%q,"data":{"code":%q}}}`, id, number, code.Error(), string(code))
@@ -47,7 +49,7 @@ func TestMessages(t *testing.T) {
 	greeting := func(id string) string { return `{"jsonrpc":"2.0","id":` + id + `,"result":{"protocol":1}}` }
 	deep := strings.Repeat(`{"a":`, 9000) + "1" + strings.Repeat("}", 9000)
 
-	for _, test := range []struct{ message, want string }{
+	return []struct{ message, want string }{
 		{call("hello", `{"client":"crs.js/1.0","protocol":1}`), greeting("1")},
 		{` { "jsonrpc" : "2.0" , "id" : 0 , ` + hello + " }\n", greeting("0")},
 		{`{"jsonrpc":"2.0","id":-5,` + hello + `}`, greeting("-5")},
@@ -139,7 +141,12 @@ func TestMessages(t *testing.T) {
 		{call("authenticate", `{"challenge":"`+ch+`","personaldata":true}`), invalid("1", -32602)},
 		{call("authenticate", `{"challenge":"`+ch+`","origin":"https://evil.example"}`), invalid("1", -32602)},
 		{call("authenticate", `{"challenge":"`+ch+`","hash":"AAAA"}`), invalid("1", -32602)},
-	} {
+	}
+}
+
+func TestMessages(t *testing.T) {
+	t.Parallel()
+	for _, test := range messages() {
 		ui := &testUI{}
 		s := &Server{Cards: holding(newCard()), UI: ui, Sites: allowed(portale)}
 		got := exchange(s, portale, test.message)
@@ -149,6 +156,49 @@ func TestMessages(t *testing.T) {
 		if asked := ui.log(); asked != "" {
 			t.Errorf("%.200s: the user was asked %s", test.message, asked)
 		}
+	}
+}
+
+// TestMessagesOnTheWay sends them all over each way on which they come.
+func TestMessagesOnTheWay(t *testing.T) {
+	t.Parallel()
+	for name, way := range map[string]func(*world) (exchange func(string) (string, error)){
+		"WebSocket": func(w *world) func(string) (string, error) {
+			c := w.dial(portale)
+			return func(message string) (string, error) {
+				if err := c.ws.WriteMessage(websocket.TextMessage, []byte(message)); err != nil {
+					return "", err
+				}
+				_, answer, err := c.ws.ReadMessage()
+				return string(answer), err
+			}
+		},
+		"native messaging": func(w *world) func(string) (string, error) {
+			f := w.native("")
+			f.send(connectMessage(`{"origin":"` + portale + `"}`))
+			f.read()
+			return f.exchange
+		},
+		"native host": func(w *world) func(string) (string, error) {
+			f := w.relayed()
+			f.send(connectMessage(`{"origin":"` + portale + `"}`))
+			f.read()
+			return f.exchange
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, unlimited)
+			exchange := way(w)
+			for _, test := range messages() {
+				if got, err := exchange(test.message); err != nil || got != test.want {
+					t.Fatalf("%.200s\n got %q, %v\nwant %q", test.message, got, err, test.want)
+				}
+			}
+			if asked := w.ui.log(); asked != "" {
+				t.Errorf("the user was asked %s", asked)
+			}
+		})
 	}
 }
 
