@@ -104,8 +104,13 @@ func TestT24NothingPersonalIsWritten(t *testing.T) {
 // TestT24NativeWritesNothing runs logins through a native host, whose service tells all it can, and
 // searches what both wrote.
 func TestT24NativeWritesNothing(t *testing.T) {
+	t.Run("with a port", func(t *testing.T) { nativeWritesNothing(t) })
+	t.Run("for browsers", func(t *testing.T) { nativeWritesNothing(t, "--for-browsers") })
+}
+
+func nativeWritesNothing(t *testing.T, args ...string) {
 	h := newHome(t)
-	serve := h.serve(t, "--log", "debug")
+	serve := h.serve(t, append(args, "--log", "debug")...)
 	person, err := virtualcard.NewPerson(virtualcard.Identity{GivenName: "ADA", Surname: "CANARINIZZI"})
 	if err != nil {
 		t.Fatal(err)
