@@ -66,6 +66,8 @@ var (
 	ErrPINUnsupported = detail(ErrCardUnusable, "the PIN of this card cannot be changed or unblocked with this program")
 	// ErrContactless: the card lies on a reader without contacts, which is too easily interrupted.
 	ErrContactless = detail(ErrCardUnusable, "the PIN is not changed or unblocked over the air")
+	// ErrCannotSign: the card is sound, and knows none of the ways in which this software has cards sign.
+	ErrCannotSign = detail(ErrCard, "this software cannot have this card sign")
 	// ErrModule: the module of a token's vendor failed, or its process did.
 	ErrModule = detail(ErrCard, "the program of the token's maker failed")
 	// ErrNoService: the operating system's smart card service does not run.

@@ -445,7 +445,7 @@ func cause(err error) slog.Attr {
 func meaning(err error) error {
 	for _, known := range []error{
 		crs.ErrCardRemoved, crs.ErrCardReset, crs.ErrCardInUse, crs.ErrCardStuck, crs.ErrCardMute,
-		crs.ErrNoCNS, crs.ErrPINUnusable, crs.ErrModule, crs.ErrNoService,
+		crs.ErrNoCNS, crs.ErrCannotSign, crs.ErrPINUnusable, crs.ErrModule, crs.ErrNoService,
 		crs.ErrPINFirst, crs.ErrPINPad,
 	} {
 		if errors.Is(err, known) {

@@ -81,7 +81,7 @@ func (c *cns) signDigest(s *session, digest []byte) ([]byte, error) {
 	if c.driver.CannotSign != nil {
 		c.driver.CannotSign(c.Info())
 	}
-	return nil, fmt.Errorf("%w: no signature method works: %w", crs.ErrCard, refused)
+	return nil, fmt.Errorf("%w: %w", crs.ErrCannotSign, refused)
 }
 
 // pso asks for one signature by one method.

@@ -145,6 +145,7 @@ func TestModuleWhereNativeCannotSign(t *testing.T) {
 	card.Inject(virtualcard.Fault{INS: 0x2A, SW: 0x6D00})
 	serve.answer("s", testPIN)
 	site.refused(crs.ErrCard)
+	serve.next("La prossima volta userà il")
 	card.Inject()
 	h.shows(t, card.reader, openscModel)
 	serve.answer("s", testPIN)

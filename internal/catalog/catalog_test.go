@@ -210,7 +210,7 @@ var problems = []error{
 	crs.ErrPINFormat, errEmpty, errShort, errLong, errDigits,
 	&crs.PINError{Retries: 2, SW: 0x63c2}, &crs.PINError{Retries: 1}, &crs.PINError{Retries: 0}, &crs.PINError{Retries: -1, SW: 0x6300},
 	&crs.PINError{Retries: -1, Uncertain: true}, &crs.PINError{Blocked: true}, stuckAtPIN,
-	crs.ErrNoService, crs.ErrPINUnusable,
+	crs.ErrNoService, crs.ErrPINUnusable, crs.ErrCannotSign, crs.ErrModule,
 	crs.ErrPINPad, padFailed, crs.ErrPadTimeout, crs.ErrPadMismatch, crs.ErrPINAgain, crs.ErrPINUnproved,
 	errors.New("evil \x1b[2J" + strings.Repeat("W", 1000)),
 }
@@ -472,6 +472,7 @@ func TestWhatNext(t *testing.T) {
 		{crs.ErrCardRemoved, "La inserisca", true},
 		{crs.ErrCardReset, "Chiuda gli altri programmi", true},
 		{fmt.Errorf("%w: SW 6F00", crs.ErrCard), "panno asciutto", true},
+		{fmt.Errorf("%w: SW 6D00", crs.ErrCannotSign), "La prossima volta userà il programma del produttore", true},
 		{crs.ErrPINUnusable, "all'ufficio", false},
 		{&crs.PINError{Retries: -1, Uncertain: true, Err: crs.ErrCardRemoved}, "scriva di nuovo il PIN", false},
 		{&crs.PINError{Retries: 1}, "Tentativi rimasti: 1", false},

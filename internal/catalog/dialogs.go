@@ -359,6 +359,8 @@ func (t texts) problemOf(err error, status crs.PINStatus) string {
 		return t.say("pin.form")
 	case errors.Is(err, crs.ErrModule):
 		return t.say("problem.module")
+	case errors.Is(err, crs.ErrCannotSign):
+		return t.say("problem.cannotsign")
 	case errors.Is(err, crs.ErrNoCNS):
 		return t.say("problem.nocns")
 	case errors.Is(err, crs.ErrPINUnusable):
