@@ -142,7 +142,7 @@ func (h *host) ready(q request) error {
 	if w := h.running(); w != nil {
 		select {
 		case <-w.ended: // between two requests
-			h.lose("ended: " + w.exit)
+			h.lose()
 		default:
 			return nil
 		}
@@ -161,7 +161,7 @@ func (h *host) ready(q request) error {
 	h.stderr.forget()
 	w, err := start(append(slices.Clone(h.command), h.path), h.stderr)
 	if err != nil {
-		h.lose("does not start")
+		h.lose()
 		return &died{why: "does not start: " + err.Error()}
 	}
 	h.set(w)
@@ -175,7 +175,7 @@ func (h *host) ready(q request) error {
 		return err
 	}
 	w.stop()
-	h.lose("")
+	h.lose()
 	if f.Call == callLoad {
 		h.mu.Lock()
 		h.unusable = f // until the file is another one
@@ -248,7 +248,7 @@ func (h *host) ask(q request, secrets [][]byte, limit time.Duration) (reply, err
 		return h.succeeded(q, r.reply)
 	}
 	w.kill()
-	h.lose(why)
+	h.lose()
 	return r.reply, &died{why, ended}
 }
 
@@ -273,10 +273,7 @@ func (h *host) succeeded(q request, r reply) (reply, error) {
 
 // lose gives up the worker, which has ended, and decides when there is a next one: after the
 // first failure at once.
-func (h *host) lose(why string) {
-	if why != "" {
-		h.stderr.ended(why)
-	}
+func (h *host) lose() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.worker = nil

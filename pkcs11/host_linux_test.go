@@ -229,12 +229,12 @@ func TestDelays(t *testing.T) {
 	waits := func(d time.Duration) bool {
 		return !h.pause.Before(began.Add(d)) && !h.pause.After(time.Now().Add(d))
 	}
-	h.lose("x")
+	h.lose()
 	if !h.pause.IsZero() {
 		t.Errorf("after the first failure not before %v", h.pause)
 	}
 	for i, want := range []time.Duration{firstDelay, 2 * firstDelay, 4 * firstDelay} {
-		if h.lose("x"); !waits(want) {
+		if h.lose(); !waits(want) {
 			t.Errorf("after failure %d: in %v", i+2, time.Until(h.pause))
 		}
 	}
@@ -242,7 +242,7 @@ func TestDelays(t *testing.T) {
 		t.Error(err)
 	}
 	for range 100 {
-		h.lose("x")
+		h.lose()
 	}
 	if !waits(lastDelay) {
 		t.Errorf("in the end: in %v", time.Until(h.pause))

@@ -16,10 +16,9 @@ type Module struct {
 	Path   string  // of the file itself, behind all links
 	Unused *Unused // nil: it is used
 
-	// Output is what the module's process wrote to stderr, and Ended how it ended when it last
-	// failed. They may tell whose card it is: they are for the user's eyes, and for no log.
+	// Output is what the module's process wrote to stderr. It may tell whose card it is: it is for
+	// the user's eyes, and for no log.
 	Output []string
-	Ended  string
 
 	readers     bool // its tokens are cards in readers of PC/SC
 	falseLocked bool // it says CKF_USER_PIN_LOCKED of healthy cards

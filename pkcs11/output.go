@@ -18,7 +18,6 @@ type output struct {
 	lines   []string
 	partial []byte
 	cut     bool // what is left of a line that was too long is dropped
-	how     string
 	key     []byte
 	secrets []fingerprint
 }
@@ -186,13 +185,6 @@ func total(b []byte) int {
 	return n
 }
 
-// ended notes how the worker ended.
-func (o *output) ended(how string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.how = how
-}
-
 // forget begins anew, for the next worker.
 func (o *output) forget() {
 	o.mu.Lock()
@@ -201,12 +193,12 @@ func (o *output) forget() {
 	o.partial, o.cut = o.partial[:0], false
 }
 
-// text returns what is kept, and how the last worker that failed ended.
-func (o *output) text() (lines []string, how string) {
+// text returns what is kept.
+func (o *output) text() []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if len(o.partial) > 0 {
 		o.finish()
 	}
-	return append([]string{}, o.lines...), o.how
+	return append([]string{}, o.lines...)
 }

@@ -122,7 +122,7 @@ func (t *Tokens) Modules() []Module {
 	all := slices.Clone(t.unused)
 	for _, m := range t.modules {
 		module := m.Module
-		module.Output, module.Ended = m.host.stderr.text()
+		module.Output = m.host.stderr.text()
 		if m.err != nil {
 			module.Unused = &Unused{Failed, m.err.Error()}
 			if f := new(failure); errors.As(m.err, &f) {

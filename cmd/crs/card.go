@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/rsa"
@@ -35,7 +36,8 @@ func card(ctx context.Context, args []string) error {
 	}
 	if rest[0] == "list" && *all && tokens != nil {
 		tokens.Check(ctx)
-		return errors.Join(err, listCards(readers, tokens.Modules(), true, *asJSON))
+		listErr := listCards(readers, tokens.Modules(), true, *asJSON)
+		return cmp.Or(err, listErr) // why there is no reader says more than that there is no card
 	}
 	if err != nil {
 		return err
@@ -126,11 +128,15 @@ type listed struct {
 	Reason string   `json:"reason,omitempty"`
 
 	// Of a module instead of a reader.
-	Module string `json:"module,omitempty"`
-	Path   string `json:"path,omitempty"`
+	Module string   `json:"module,omitempty"`
+	Path   string   `json:"path,omitempty"`
+	Output []string `json:"output,omitempty"` // the last lines that one which failed wrote
 
 	problem string // what Reason means, for people
 }
+
+// maxOutput is how many lines of a module are shown, and its last ones say most.
+const maxOutput = 5
 
 func listCards(readers []crs.Reader, modules []pkcs11.Module, all, asJSON bool) error {
 	rows := []listed{}
@@ -154,6 +160,7 @@ func listCards(readers []crs.Reader, modules []pkcs11.Module, all, asJSON bool) 
 		_, row.problem = moduleState(m)
 		if m.Unused != nil {
 			row.Reason = m.Unused.Error()
+			row.Output = m.Output[max(0, len(m.Output)-maxOutput):]
 		}
 		rows = append(rows, row)
 	}
@@ -175,6 +182,9 @@ func listCards(readers []crs.Reader, modules []pkcs11.Module, all, asJSON bool) 
 	for _, row := range rows[seen:] {
 		fmt.Println(catalog.Say("module.row", "name", catalog.Literal(row.Module), "path", catalog.Literal(row.Path)))
 		fmt.Println("    " + strings.ReplaceAll(catalog.Wrap(row.problem, catalog.Width), "\n", "\n    "))
+		for _, line := range row.Output {
+			fmt.Println("    | " + catalog.Literal(line))
+		}
 	}
 	if all && len(modules) == 0 {
 		fmt.Println(catalog.Wrap(catalog.Say("module.none"), catalog.Width))

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
 
+	"github.com/crs-bridge/crs/internal/tokentest"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
 
@@ -17,5 +21,32 @@ func TestOtherReadersAreLeftAlone(t *testing.T) {
 	h.run(t, "card", "list", "--reader", card.reader)
 	if len(card.Log()) == 0 {
 		t.Error("no command to the card in the reader that was named")
+	}
+}
+
+// TestAllOfNothing: where nothing can be listed, `crs card list --all` says why there is no reader, what
+// is wrong with the modules, and what one that fails wrote.
+func TestAllOfNothing(t *testing.T) {
+	h := newHome(t)
+	f := tokentest.NewFake(t, "")
+	f.Insert()
+	f.Fault("C_GetSlotList", "5")
+	register(t, "fake", f.Path)
+	fine := tokentest.NewFake(t, "")
+	fine.Insert()
+	register(t, "fine", fine.Path)
+	list := exec.Command("crs", "card", "list", "--all")
+	list.Env = append(h.env(), "PCSCLITE_CSOCK_NAME="+filepath.Join(string(h), "none"))
+	out, err := list.CombinedOutput()
+	said := strings.Join(strings.Fields(string(out)), " ")
+	for _, want := range []string{
+		"Modulo fake (" + f.Path + ") Non usato: non ha funzionato. Reinstalli il programma",
+		"Per chi la assiste: C_GetSlotList: CK_RV 05. | the fake module starts",
+		"Modulo fine (" + fine.Path + ") Viene usato quando un token ne ha bisogno. crs: ",
+		"crs: Il servizio del computer per le smart card non è in funzione.",
+	} {
+		if err == nil || !strings.Contains(said, want) {
+			t.Errorf("%v: %q is not in\n%s", err, want, said)
+		}
 	}
 }

@@ -84,7 +84,7 @@ func TestDoctorOfModules(t *testing.T) {
 	card.pull()
 	said = h.doctor(t)
 	for _, want := range []string{
-		"✗ Modulo: fake. Non usato: non ha funzionato (C_Initialize: CK_RV 05)", "✗ Modulo: mine.",
+		"✗ Modulo: fake. Non usato: non ha funzionato. Reinstalli il programma ricevuto con la carta o il token, o ne chieda uno più recente. Per chi la assiste: C_Initialize: CK_RV 05.", "✗ Modulo: mine.",
 		"✗ Modulo: cardos. Non usato: il file non è una libreria PKCS#11", "– Modulo: p11-kit-trust.",
 	} {
 		if !strings.Contains(said, want) {
