@@ -76,10 +76,15 @@ var table = []known{
 		darwin:  []string{"/Library/OpenSC/lib/opensc-pkcs11.so"}},
 }
 
-// keyless are modules that p11-kit knows and that hold no keys of people, or hand on to others.
-var keylessModules = []string{
-	"p11-kit-trust.so", "p11-kit-proxy.so", "p11-kit-client.so", "gnome-keyring-pkcs11.so",
-	"libnssckbi.so", "onepin-opensc-pkcs11.so",
+// keylessModules are modules that p11-kit knows and that hold no keys of people, or those that
+// another module holds too.
+var keylessModules = []string{"gnome-keyring-pkcs11.so", "libnssckbi.so", "onepin-opensc-pkcs11.so"}
+
+// ofP11Kit reports whether a file is p11-kit's own. Its modules hold no keys of people, and most hand on
+// to whatever modules the user's own files name, wherever these lie.
+func ofP11Kit(path string) bool {
+	name := filepath.Base(path)
+	return strings.HasPrefix(name, "p11-kit-") || strings.HasPrefix(name, "libp11-kit.")
 }
 
 // Find returns the modules on this computer: those of the table that exist, those that p11-kit
@@ -144,6 +149,9 @@ func (p places) find(system string) []Module {
 		if m.Unused != nil && m.Unused.Why == Missing && !certain {
 			return
 		}
+		if ofP11Kit(path) || ofP11Kit(m.Path) {
+			m.Unused = &Unused{Why: Trust}
+		}
 		if !slices.ContainsFunc(found, func(other Module) bool { return other.Path == m.Path }) {
 			found = append(found, m)
 		}
@@ -193,6 +201,9 @@ func rowOf(path string) known {
 // expand returns the paths that a file of the table may have.
 func (p places) expand(file string) []string {
 	if rest, ok := strings.CutPrefix(file, "~/"); ok {
+		if p.home == "" {
+			return nil
+		}
 		return []string{filepath.Join(p.home, rest)}
 	}
 	if rest, ok := strings.CutPrefix(file, `%ProgramFiles%\`); ok {
@@ -342,13 +353,10 @@ func (p places) parseRegistration(name, text string) (registration, bool) {
 			return r, false
 		}
 	}
-	if r.module != "" && !filepath.IsAbs(r.module) {
-		for _, dir := range p.libraries {
-			if path := filepath.Join(dir, r.module); exists(path) {
-				r.module = path
-				break
-			}
-		}
+	if r.module != "" && !filepath.IsAbs(r.module) && len(p.libraries) > 0 {
+		in := func(dir string) string { return filepath.Join(dir, r.module) }
+		at := slices.IndexFunc(p.libraries, func(dir string) bool { return exists(in(dir)) })
+		r.module = in(p.libraries[max(at, 0)]) // where one that is nowhere could be
 	}
 	return r, r.module != ""
 }

@@ -71,6 +71,7 @@ func TestPlaces(t *testing.T) {
 			"Bit4id /lib/libbit4xpki.so readers\nOpenSC /lib/opensc-pkcs11.so readers locked"},
 		{"registered", map[string]string{"a/x.module": " remote: x\nmodule:  DIR/lib/mine.so \n# module: /none\n", "lib/mine.so": ""}, "x /lib/mine.so"},
 		{"registered by name", map[string]string{"a/x.module": "module: mine.so\n", "lib2/mine.so": ""}, "x /lib2/mine.so"},
+		{"registered by name and gone", map[string]string{"a/x.module": "module: mine.so\n"}, "x /lib/mine.so: missing"},
 		{"registered and known", map[string]string{"a/o.module": "module: DIR/other/opensc-pkcs11.so\n", "other/opensc-pkcs11.so": ""}, "o /other/opensc-pkcs11.so readers locked"},
 		{"registered and of the table", map[string]string{"a/o.module": "module: DIR/lib/opensc-pkcs11.so\n", "lib/opensc-pkcs11.so": ""}, "OpenSC /lib/opensc-pkcs11.so readers locked"},
 		{"registered and gone", map[string]string{"a/x.module": "module: /none/x.so"}, "x /none/x.so: missing"},
@@ -80,6 +81,10 @@ func TestPlaces(t *testing.T) {
 		{"trust", map[string]string{"a/x.module": "module: DIR/lib/a.so\ntrust-policy: yes", "lib/a.so": ""}, "x /lib/a.so: holds no keys of people"},
 		{"no trust", map[string]string{"a/x.module": "module: DIR/lib/a.so\ntrust-policy: no", "lib/a.so": ""}, "x /lib/a.so"},
 		{"without keys", map[string]string{"a/x.module": "module: DIR/lib/p11-kit-proxy.so", "lib/p11-kit-proxy.so": ""}, "x /lib/p11-kit-proxy.so: holds no keys of people"},
+		{"p11-kit's by another name", map[string]string{"list": "DIR/lib/a.so", "lib/a.so": "->DIR/lib2/libp11-kit.so.0", "lib2/libp11-kit.so.0": ""},
+			"a.so /lib2/libp11-kit.so.0: holds no keys of people"},
+		{"p11-kit's, listed", map[string]string{"list": "DIR/lib/p11-kit-proxy.so", "lib/p11-kit-proxy.so": "->DIR/lib2/x.so", "lib2/x.so": ""},
+			"p11-kit-proxy.so /lib2/x.so: holds no keys of people"},
 		{"for others", map[string]string{"a/x.module": "module: DIR/lib/a.so\nenable-in: firefox, crsx", "lib/a.so": ""}, ""},
 		{"for us", map[string]string{"a/x.module": "enable-in: firefox, crs\nmodule: DIR/lib/a.so", "lib/a.so": ""}, "x /lib/a.so"},
 		{"not for us", map[string]string{"a/x.module": "disable-in: crs\nmodule: DIR/lib/a.so", "lib/a.so": ""}, ""},
@@ -102,6 +107,13 @@ func TestPlaces(t *testing.T) {
 		if got := described(p.find("linux"), dir); got != test.want {
 			t.Errorf("%s:\n%s\nnot\n%s", test.name, got, test.want)
 		}
+	}
+}
+
+// Whoever has no home directory has no module in it.
+func TestNoHome(t *testing.T) {
+	if found := (places{list: "/none"}).find("darwin"); len(found) > 0 {
+		t.Errorf("found %+v", found)
 	}
 }
 

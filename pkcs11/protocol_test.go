@@ -81,7 +81,7 @@ func FuzzReplies(f *testing.F) {
 func FuzzRegistration(f *testing.F) {
 	f.Add("module: opensc-pkcs11.so\ntrust-policy: yes\nenable-in: crs, x\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		r, ok := places{}.parseRegistration("x", text)
+		r, ok := places{libraries: []string{"/lib"}}.parseRegistration("x", text)
 		if ok && r.module == "" {
 			t.Error("a module without a file")
 		}
