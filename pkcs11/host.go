@@ -231,7 +231,6 @@ func (h *host) ask(q request, secrets [][]byte, limit time.Duration) (reply, err
 			select {
 			case r = <-done: // it may have accepted the PIN
 			case <-time.After(endTime):
-				w.out.Close()
 			}
 		}
 	}

@@ -3,6 +3,10 @@ package pkcs11
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -219,6 +223,64 @@ func TestT18Memory(t *testing.T) {
 	if err := login(t, c, rightPIN); !errors.Is(err, crs.ErrModule) || !strings.Contains(err.Error(), "memory") {
 		t.Error(err)
 	}
+}
+
+// TestT18WhatAModuleStarts: a process that a module started ends with the worker, and one that left the
+// worker's group keeps no file of this program open.
+func TestT18WhatAModuleStarts(t *testing.T) {
+	f, tokens := faked(t, oneToken())
+	c := theCard(t, tokens)
+	started := func(fault string) (pid int) {
+		f.Fault("C_Sign", fault)
+		c.host.timeouts.PIN = 300 * time.Millisecond
+		if err := login(t, c, rightPIN); !errors.Is(err, crs.ErrModule) {
+			t.Errorf("%s: %v", fault, err)
+		}
+		if b, err := os.ReadFile(f.Path + ".child"); err != nil {
+			t.Fatal(err)
+		} else if _, err := fmt.Sscan(string(b), &pid); err != nil {
+			t.Fatal(err)
+		}
+		return pid
+	}
+	eventually := func(what string, is func() bool) {
+		t.Helper()
+		for end := time.Now().Add(5 * time.Second); !is(); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatal(what)
+			}
+		}
+	}
+	child := started("fork")
+	defer syscall.Kill(child, syscall.SIGKILL)
+	eventually("it lives on", func() bool {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", child))
+		return err != nil || strings.Contains(string(stat), ") Z ")
+	})
+	daemon := started("daemon")
+	defer syscall.Kill(daemon, syscall.SIGKILL)
+	theirs := pipesOf(t, daemon)
+	if len(theirs) < 3 {
+		t.Fatalf("it holds the pipes %v", theirs)
+	}
+	eventually("its pipes are open on this side", func() bool {
+		return !slices.ContainsFunc(pipesOf(t, os.Getpid()), func(pipe string) bool { return slices.Contains(theirs, pipe) })
+	})
+}
+
+// pipesOf returns the pipes that a process has open.
+func pipesOf(t *testing.T, pid int) (pipes []string) {
+	t.Helper()
+	links, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, link := range links {
+		if to, _ := os.Readlink(link); strings.HasPrefix(to, "pipe:") {
+			pipes = append(pipes, to)
+		}
+	}
+	return pipes
 }
 
 // TestDelays: a module that fails is tried again at once, then after longer and longer, and after a

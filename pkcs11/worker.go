@@ -72,6 +72,7 @@ func start(command []string, stderr *output) (*worker, error) {
 			return
 		}
 		cmd.Wait()
+		endRest(cmd.Process)
 		w.exit = cmd.ProcessState.String()
 		close(w.ended)
 	}()
@@ -96,7 +97,7 @@ func start(command []string, stderr *output) (*worker, error) {
 		<-w.ended
 		time.Sleep(endTime) // for what it wrote at its end to be read
 		w.in.Close()
-		w.out.Close() // a child of the worker may hold the other end
+		w.out.Close() // what it started may hold the other end
 		pipes[4].Close()
 	}()
 	return w, nil

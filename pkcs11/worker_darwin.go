@@ -11,7 +11,8 @@ var kept = []string{"HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "__CF_USER_TEXT
 
 func workerDir() string { return "/" }
 
-// workerAttributes: the end of its input tells a worker that its parent has gone.
+// workerAttributes: the end of its input tells a worker that its parent has gone. It leads a group, with
+// which what it starts is ended, and which no Ctrl-C in a terminal reaches.
 func workerAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
 func confine(*os.Process) error { return nil }

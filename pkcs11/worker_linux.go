@@ -19,7 +19,9 @@ var kept = []string{"HOME", "USER", "LOGNAME", "LANG", "LC_ALL"}
 
 func workerDir() string { return "/" }
 
-// workerAttributes: a worker does not outlive the thread that started it.
+// workerAttributes: a worker does not outlive the thread that started it. It leads a group, with
+// which what it starts is ended, and which no Ctrl-C in a terminal reaches, perhaps in the middle of a
+// PIN.
 func workerAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 }

@@ -5,6 +5,7 @@ package pkcs11
 import (
 	"os"
 	"os/exec"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,6 +15,10 @@ func givePipes(cmd *exec.Cmd, requests, replies *os.File) error {
 	cmd.Stdin, cmd.Stdout = requests, replies
 	return nil
 }
+
+// endRest ends what a worker that has ended leaves behind. The group keeps its number while there is
+// anything in it.
+func endRest(p *os.Process) { syscall.Kill(-p.Pid, syscall.SIGKILL) }
 
 // takePipes takes stdin and stdout away from the module: some print to stdout.
 func takePipes() (in, out *os.File, err error) {

@@ -11,6 +11,7 @@
  *   FILE.pad     the PIN that is typed on the device
  *   FILE.fault   CALL FAULT: what goes wrong in that call, see below
  *   FILE.log     what became of each PIN
+ *   FILE.child   a process that the module started
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -28,6 +29,7 @@
 #pragma pack(push, 1)
 #else
 #include <dlfcn.h>
+#include <sys/types.h>
 #include <unistd.h>
 #define EXPORT __attribute__((visibility("default")))
 #define nap(ms) usleep((ms) * 1000)
@@ -143,9 +145,22 @@ static void write_pin(int slot, int tries, const char *pin) {
 }
 
 /* Faults: crash, hang, exit, eat (half a gigabyte, then hang), lie (about a length), print (the
- * PIN), environ (printed), gone (the token), or a CK_RV in hexadecimal. */
+ * PIN), environ (printed), gone (the token), fork and daemon (a process that stays, the second out of
+ * its group; then hang), or a CK_RV in hexadecimal. */
 
 static char fault_kind[32];
+
+#ifndef _WIN32
+static void leave_child(int daemon) {
+	if (fork() == 0) {
+		if (daemon) setsid();
+		FILE *f = beside(".child", "w");
+		if (f) { fprintf(f, "%d\n", (int)getpid()); fclose(f); }
+		for (;;) nap(1000);
+	}
+	for (;;) nap(1000);
+}
+#endif
 
 static ulong fault(const char *call) {
 	char where[64];
@@ -160,6 +175,10 @@ static ulong fault(const char *call) {
 	if (!strcmp(fault_kind, "hang")) for (;;) nap(1000);
 	if (!strcmp(fault_kind, "eat")) for (int i = 0;; i++) { byte *p = i < 64 ? malloc(8 << 20) : NULL; if (p) memset(p, 1, 8 << 20); nap(5); }
 	if (!strcmp(fault_kind, "environ")) { for (char **e = environ; *e; e++) fprintf(stderr, "%s\n", *e); return OK; }
+#ifndef _WIN32
+	if (!strcmp(fault_kind, "fork")) leave_child(0);
+	if (!strcmp(fault_kind, "daemon")) leave_child(1);
+#endif
 	if (!strcmp(fault_kind, "gone")) return DEVICE_REMOVED;
 	return strtoul(fault_kind, NULL, 16);
 }
