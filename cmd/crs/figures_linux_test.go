@@ -290,7 +290,7 @@ func TestBrowserFigures(t *testing.T) {
 				}
 				ws.close();
 			}
-			return { median: "extension " + median(native) + " ms, WebSocket " + median(socket) + " ms; a connection of the extension, with its process: " + opened.map((o) => o.toFixed(0)).join(" ") + " ms" };
+			return "extension " + median(native) + " ms, WebSocket " + median(socket) + " ms; a connection of the extension, with its process: " + opened.map((o) => o.toFixed(0)).join(" ") + " ms";
 		}`)
 		b.Press("button")
 		fmt.Printf("%s, page to service and back, median of 200: %s\n", name, outcome(t, b))
