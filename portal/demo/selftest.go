@@ -26,7 +26,7 @@ var selftests = map[string]*selftest{
 		Lang: "it", Title: "Prova il collegamento con la tessera", Start: "Inizia la prova", Browser: "Il tuo browser:", WhatToDo: "Che cosa fare:",
 		Lead:   "Questa pagina controlla se il tuo browser raggiunge il programma CRS. Non legge la tessera e non chiede il PIN.",
 		Checks: []message{{Code: "secure", Title: "Pagina sicura"}, {Code: "extension", Title: "Estensione CRS nel browser"}, {Code: "native", Title: "Programma CRS attraverso l’estensione"}, {Code: "socket", Title: "Programma CRS senza estensione"}},
-		States: []message{{Code: "yes", Title: "funziona"}, {Code: "no", Title: "non funziona"}, {Code: "wait", Title: "controllo…"}},
+		States: []message{{Code: "yes", Title: "funziona"}, {Code: "no", Title: "non funziona"}, {Code: "absent", Title: "non c’è"}, {Code: "spare", Title: "non serve"}, {Code: "wait", Title: "controllo…"}},
 		Results: []message{
 			{Code: "extension", Title: "Tutto funziona", Text: "Puoi accedere con la tessera. Il browser non ti chiederà permessi.", Next: "apri il portale e premi Accedi."},
 			{Code: "socket", Title: "Funziona", Text: "Puoi accedere con la tessera anche senza estensione. Il browser può chiederti un permesso.", Next: "quando il browser lo chiede, scegli «Consenti»."},
@@ -43,7 +43,7 @@ var selftests = map[string]*selftest{
 		Lang: "en", Title: "Check the connection with your card", Start: "Start the check", Browser: "Your browser:", WhatToDo: "What to do:",
 		Lead:   "This page checks whether your browser reaches the CRS software. It does not read the card and asks for no PIN.",
 		Checks: []message{{Code: "secure", Title: "Secure page"}, {Code: "extension", Title: "CRS extension in the browser"}, {Code: "native", Title: "CRS software by way of the extension"}, {Code: "socket", Title: "CRS software without the extension"}},
-		States: []message{{Code: "yes", Title: "works"}, {Code: "no", Title: "does not work"}, {Code: "wait", Title: "checking…"}},
+		States: []message{{Code: "yes", Title: "works"}, {Code: "no", Title: "does not work"}, {Code: "absent", Title: "not there"}, {Code: "spare", Title: "not needed"}, {Code: "wait", Title: "checking…"}},
 		Results: []message{
 			{Code: "extension", Title: "Everything works", Text: "You can log in with your card. The browser will ask for no permission.", Next: "open the portal and press Log in."},
 			{Code: "socket", Title: "It works", Text: "You can log in with your card without the extension too. The browser may ask for a permission.", Next: "when the browser asks, choose “Allow”."},
@@ -60,7 +60,7 @@ var selftests = map[string]*selftest{
 		Lang: "de", Title: "Verbindung mit der Karte prüfen", Start: "Prüfung beginnen", Browser: "Ihr Browser:", WhatToDo: "Was Sie tun können:",
 		Lead:   "Diese Seite prüft, ob Ihr Browser die CRS-Software erreicht. Sie liest die Karte nicht und fragt nicht nach dem PIN.",
 		Checks: []message{{Code: "secure", Title: "Sichere Seite"}, {Code: "extension", Title: "CRS-Erweiterung im Browser"}, {Code: "native", Title: "CRS-Software über die Erweiterung"}, {Code: "socket", Title: "CRS-Software ohne Erweiterung"}},
-		States: []message{{Code: "yes", Title: "funktioniert"}, {Code: "no", Title: "funktioniert nicht"}, {Code: "wait", Title: "wird geprüft …"}},
+		States: []message{{Code: "yes", Title: "funktioniert"}, {Code: "no", Title: "funktioniert nicht"}, {Code: "absent", Title: "nicht vorhanden"}, {Code: "spare", Title: "nicht nötig"}, {Code: "wait", Title: "wird geprüft …"}},
 		Results: []message{
 			{Code: "extension", Title: "Alles funktioniert", Text: "Sie können sich mit der Karte anmelden. Der Browser fragt nicht um Erlaubnis.", Next: "Öffnen Sie das Portal und drücken Sie „Anmelden“."},
 			{Code: "socket", Title: "Es funktioniert", Text: "Sie können sich auch ohne Erweiterung mit der Karte anmelden. Der Browser fragt vielleicht um Erlaubnis.", Next: "Wenn der Browser fragt, wählen Sie „Zulassen“."},

@@ -16,20 +16,22 @@ func TestSelftest(t *testing.T) {
 	bridge := portaltest.NewBridge(t)
 	ctx := portaltest.Browser{Ports: [3]string{bridge.Addr}}.Start(t)
 	for _, test := range []struct {
-		serve func(*portaltest.Conn)
-		want  string
+		serve     func(*portaltest.Conn)
+		want      string
+		extension string // how that check ends: the browser has none
 	}{
-		{func(c *portaltest.Conn) { c.Hello() }, "socket"},
+		{func(c *portaltest.Conn) { c.Hello() }, "socket", "spare"},
 		{func(c *portaltest.Conn) {
 			m, _ := c.Read()
 			c.Refuse(m.ID, "unsupported_version")
 			c.Read()
-		}, "unsupported_version"},
-		{nil, "missing"},
+		}, "unsupported_version", "absent"},
+		{nil, "missing", "absent"},
 	} {
 		bridge.Serve(test.serve)
 		run(t, ctx, chromedp.Navigate(town.url+"/selftest?lang=de"), chromedp.Click("#start", chromedp.ByQuery),
-			chromedp.WaitVisible(`#result[data-code="`+test.want+`"]`, chromedp.ByQuery))
+			chromedp.WaitVisible(`#result[data-code="`+test.want+`"]`, chromedp.ByQuery),
+			chromedp.WaitVisible(`[data-check="extension"].`+test.extension, chromedp.ByQuery))
 	}
 }
 
@@ -37,7 +39,7 @@ func TestSelftest(t *testing.T) {
 func TestSelftestTexts(t *testing.T) {
 	t.Parallel()
 	for lang, text := range selftests {
-		if text.Lang != lang || len(text.Checks) != 4 || len(text.States) != 3 || len(text.Results) != len(selftests["it"].Results) {
+		if text.Lang != lang || len(text.Checks) != 4 || len(text.States) != 5 || len(text.Results) != len(selftests["it"].Results) {
 			t.Errorf("%s lacks a text", lang)
 		}
 		for i, m := range text.Results {

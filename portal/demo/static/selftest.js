@@ -2,6 +2,9 @@
 
 import { probe } from "/crs/crs.js";
 
+const CHECKS = ["secure", "extension", "native", "socket"];
+const WORKING = ["extension", "socket"]; // verdicts that are good news
+
 const result = document.getElementById("result");
 
 // The order matters: Edge and Opera call themselves Chrome too.
@@ -11,14 +14,20 @@ document.getElementById("browser").textContent = `${name} ${pattern.exec(navigat
 
 document.getElementById("start").addEventListener("click", async () => {
   document.getElementById("checks").hidden = false;
-  for (const check of ["secure", "extension", "native", "socket"]) mark(check, "wait");
+  for (const check of CHECKS) mark(check, "wait");
   const ways = await probe({ onProgress: show });
-  for (const check of ["secure", "extension", "native", "socket"]) {
-    mark(check, ways[check] === true || ways[check] === "ready" ? "yes" : "no");
-  }
-  show(verdict(ways));
+  const code = verdict(ways);
+  for (const check of CHECKS) mark(check, stateOf(check, ways[check], WORKING.includes(code)));
+  show(code);
   result.focus();
 });
+
+// stateOf says how a check ended. What does not work is no worry where another way does.
+function stateOf(check, way, working) {
+  if (way === true || way === "ready") return "yes";
+  if (working) return "spare";
+  return way || check === "secure" ? "no" : "absent";
+}
 
 // verdict is the best way that works, or else what stands in the way.
 function verdict({ secure, native, socket }) {
@@ -41,5 +50,6 @@ function show(code) {
   const text = document.querySelector(`template[data-result="${code}"]`);
   result.hidden = false;
   result.dataset.code = code;
+  result.classList.toggle("error", ![...WORKING, "permission"].includes(code));
   result.replaceChildren(text.content.cloneNode(true));
 }
