@@ -107,7 +107,9 @@ func TestAccessible(t *testing.T) {
 		}
 		for _, code := range strings.Fields(g.Run(`return [...document.querySelectorAll("template[data-result]")].map((t) => t.dataset.result).join(" ")`)) {
 			g.Run(`document.querySelector("#checks").hidden = true; // they are those of this browser
-				document.querySelector("#result").replaceChildren(document.querySelector("template[data-result=` + code + `]").content.cloneNode(true))`)
+				const result = document.querySelector("#result");
+				result.classList.toggle("error", !["extension", "socket", "permission"].includes("` + code + `"));
+				result.replaceChildren(document.querySelector("template[data-result=` + code + `]").content.cloneNode(true))`)
 			g.draw("selftest-" + code + "-" + lang)
 		}
 	}
