@@ -72,7 +72,7 @@ function hasRoom(self) {
   const old = self.since - WHILE_MS;
   const kept = connections.filter((c) => !c.ended || c.since > old);
   const mine = kept.filter((c) => c.tab === self.tab);
-  const room = self.tab !== undefined && mine.length < OPENED && mine.filter((c) => !c.ended).length < OPEN;
+  const room = mine.length < OPENED && mine.filter((c) => !c.ended).length < OPEN;
   connections.splice(0, Infinity, ...kept, ...(room ? [self] : []));
   return room;
 }
