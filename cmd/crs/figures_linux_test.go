@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/crs-bridge/crs/internal/testbrowser"
 	"github.com/crs-bridge/crs/internal/testns"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
@@ -244,55 +243,4 @@ func procField(t *testing.T, file, field string) int {
 	}
 	t.Fatalf("%s has no %s", file, field)
 	return 0
-}
-
-// TestBrowserFigures prints what a page waits for an answer of the service, by both ways.
-func TestBrowserFigures(t *testing.T) {
-	if !*figures {
-		return // scripts/bench asks for it
-	}
-	h := newHome(t)
-	h.installHost(t, h.hostProgram(t))
-	testbrowser.Policy(t, `{"LoopbackNetworkAllowedForUrls": ["`+site+`"]}`)
-	serveSites(t)
-	h.serve(t)
-	o := h.options()
-	o.Extension = unpacked(t)
-	for name, start := range map[string]either{"Chromium": chromium, "Firefox": firefox} {
-		b := start(t, o)
-		b.Open(site)
-		// The service lets ten messages a second through, after fifty: four connections of fifty.
-		b.Run(`window.act = async () => {
-			const median = (took) => took.sort((a, b) => a - b)[took.length / 2].toFixed(2);
-			const hello = (id) => JSON.stringify({ jsonrpc: "2.0", id, method: "hello", params: { client: "x", protocol: 1 } });
-			const say = (action, text) => window.postMessage({ to: "crs-extension", channel: "f", action, text }, location.origin);
-			const native = [], socket = [];
-			let heard;
-			window.addEventListener("message", ({ data }) => { if (data?.from === "crs-extension") heard(data); });
-			const next = (act) => new Promise((resolve) => { heard = resolve; act(); });
-			const opened = [];
-			for (let c = 0; c < 5; c++) {
-				let began = performance.now();
-				await next(() => say("open"));
-				opened.push(performance.now() - began);
-				for (let i = 1; i <= 40; i++) {
-					began = performance.now();
-					await next(() => say("send", hello(i)));
-					native.push(performance.now() - began);
-				}
-				say("close");
-				const ws = new WebSocket("ws://127.0.0.1:27770/v1");
-				await new Promise((resolve) => { ws.onopen = resolve; });
-				for (let i = 1; i <= 40; i++) {
-					began = performance.now();
-					await new Promise((resolve) => { ws.onmessage = resolve; ws.send(hello(i)); });
-					socket.push(performance.now() - began);
-				}
-				ws.close();
-			}
-			return "extension " + median(native) + " ms, WebSocket " + median(socket) + " ms; a connection of the extension, with its process: " + opened.map((o) => o.toFixed(0)).join(" ") + " ms";
-		}`)
-		b.Press("button")
-		fmt.Printf("%s, page to service and back, median of 200: %s\n", name, outcome(t, b))
-	}
 }

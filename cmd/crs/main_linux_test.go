@@ -22,6 +22,7 @@ func TestMain(m *testing.M) {
 			moduleTimeouts.PIN = 3 * time.Second
 			main()
 		},
+		instant: serveInstantly,
 	})
 }
 
