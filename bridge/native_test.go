@@ -21,17 +21,19 @@ type framed struct {
 	conn net.Conn
 	from *bufio.Reader
 	gone chan struct{} // closed when the bridge has done with it
+	stop func()        // ends the bridge
 }
 
 func (w *world) native(program string) *framed {
 	w.t.Helper()
 	here, there := net.Pipe()
-	f := &framed{t: w.t, conn: here, from: bufio.NewReader(here), gone: make(chan struct{})}
+	ctx, stop := context.WithCancel(context.Background())
+	f := &framed{t: w.t, conn: here, from: bufio.NewReader(here), gone: make(chan struct{}), stop: stop}
 	go func() {
 		defer close(f.gone)
-		w.ServeNative(context.Background(), there, func() string { return program })
+		w.ServeNative(ctx, there, func() string { return program })
 	}()
-	w.t.Cleanup(func() { here.Close(); <-f.gone })
+	w.t.Cleanup(func() { here.Close(); <-f.gone; stop() })
 	return f
 }
 
@@ -258,6 +260,35 @@ func TestT25Frames(t *testing.T) {
 	if busy != 1 {
 		t.Errorf("%d of 5 connections of an origin were refused", busy)
 	}
+}
+
+// TestNativeEnds: a client is left when the bridge ends, and has left when its card has done.
+func TestNativeEnds(t *testing.T) {
+	t.Parallel()
+	signing, signed := make(chan struct{}), make(chan struct{})
+	w := newWorld(t, func(w *world) { w.card.entered = func() { close(signing); <-signed } })
+	first := connectMessage(`{"origin":"` + portale + `"}`)
+	f := w.native("")
+	f.send(first)
+	f.read()
+	f.stop()
+	f.ends()
+
+	f = w.native("")
+	f.send(first)
+	f.read()
+	f.send(fmt.Sprintf(`{"jsonrpc":"2.0","id":2,"method":"authenticate","params":{"challenge":%q}}`, challenge()))
+	for f.read().Params.State != "signing" {
+	}
+	<-signing
+	f.conn.Close()
+	select {
+	case <-f.gone:
+		t.Error("the card is not waited for")
+	case <-time.After(100 * time.Millisecond):
+	}
+	close(signed)
+	<-f.gone
 }
 
 // TestRelay: a service that ends is answered for.
