@@ -291,6 +291,32 @@ func TestNativeEnds(t *testing.T) {
 	<-f.gone
 }
 
+// TestNativeTime: a client that says nothing, or does not read what it is told, is left.
+func TestNativeTime(t *testing.T) {
+	t.Parallel()
+	first := connectMessage(`{"origin":"` + portale + `"}`)
+	for name, test := range map[string]struct {
+		limits Limits
+		speak  func(*framed)
+	}{
+		"before connect": {Limits{Handshake: 50 * time.Millisecond}, func(*framed) {}},
+		"after connect":  {Limits{Idle: 50 * time.Millisecond}, func(f *framed) { f.send(first); f.read() }},
+		"deaf":           {Limits{}, func(f *framed) { f.send(first) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, func(w *world) { w.Limits = test.limits })
+			f := w.native("")
+			test.speak(f)
+			select {
+			case <-f.gone:
+			case <-time.After(2 * writeTime):
+				t.Error("it is waited for")
+			}
+		})
+	}
+}
+
 // TestRelay: a service that ends is answered for.
 func TestRelay(t *testing.T) {
 	t.Parallel()
