@@ -19,6 +19,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == "parent" {
 		parent(os.Args[2])
 	}
+	if len(os.Args) == 3 && os.Args[1] == "replaced" {
+		replaced(os.Args[2])
+	}
 	runTests(m)
 }
 
@@ -35,6 +38,18 @@ func misbehave(how string) {
 		}
 	}
 	time.Sleep(time.Hour)
+}
+
+// replaced is parent, of a program whose file is taken away before it uses the module.
+func replaced(module string) {
+	self, err := os.Executable()
+	if err == nil {
+		err = os.Remove(self)
+	}
+	if err != nil {
+		panic(err)
+	}
+	parent(module)
 }
 
 // parent uses a module, says which process has loaded it, and stays.

@@ -12,24 +12,8 @@ import (
 // TestT18TheWorkerEndsWithItsParent: also one that cannot see that its parent has gone.
 func TestT18TheWorkerEndsWithItsParent(t *testing.T) {
 	f, _ := faked(t, oneToken())
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	parent := exec.Command(self, "parent", f.Path)
-	out, err := parent.StdoutPipe()
-	if err == nil {
-		err = parent.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer parent.Wait()
-	defer parent.Process.Kill()
-	var worker int
-	if _, err := fmt.Fscan(out, &worker); err != nil {
-		t.Fatal(err)
-	}
+	parent := exec.Command(executable(t), "parent", f.Path)
+	worker := workerOf(t, parent)
 	ends := frozen(t, worker)
 	parent.Process.Kill()
 	if !ends() {
@@ -38,4 +22,33 @@ func TestT18TheWorkerEndsWithItsParent(t *testing.T) {
 			p.Kill()
 		}
 	}
+}
+
+func executable(t *testing.T) string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return self
+}
+
+// workerOf starts a program that uses a module, until the test ends, and returns its worker.
+func workerOf(t *testing.T, parent *exec.Cmd) (pid int) {
+	t.Helper()
+	out, err := parent.StdoutPipe()
+	if err == nil {
+		err = parent.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		parent.Process.Kill()
+		parent.Wait()
+	})
+	if _, err := fmt.Fscan(out, &pid); err != nil {
+		t.Fatalf("no worker was started: %v", err)
+	}
+	return pid
 }

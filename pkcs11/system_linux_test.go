@@ -3,12 +3,15 @@ package pkcs11
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -131,16 +134,20 @@ func TestBadModules(t *testing.T) {
 	}
 }
 
-// TestT18ReducedWorker: a worker gets few variables, no files, no way to more rights and no dumps.
+// TestT18ReducedWorker: a worker gets few variables, nothing to read, no way to more rights and no dumps.
 func TestT18ReducedWorker(t *testing.T) {
 	t.Setenv("LD_PRELOAD", "/nowhere.so")
 	t.Setenv("CRS_TEST_SECRET", "x")
-	leak, err := os.Open("/etc/passwd")
-	if err != nil {
+	var core unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_CORE, &core); err != nil {
 		t.Fatal(err)
 	}
-	defer leak.Close()
-	_, tokens := faked(t, oneToken())
+	defer unix.Setrlimit(unix.RLIMIT_CORE, &core)
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: core.Max, Max: core.Max}); err != nil {
+		t.Fatal(err)
+	}
+	f, tokens := faked(t, oneToken())
+	f.Fault("C_Initialize", "environ")
 	c := theCard(t, tokens)
 	proc := filepath.Join("/proc", strconv.Itoa(c.host.running().process.Pid))
 	environ, err := os.ReadFile(proc + "/environ")
@@ -158,12 +165,51 @@ func TestT18ReducedWorker(t *testing.T) {
 	if err != nil || !strings.Contains(string(limits), "Max core file size        0 ") {
 		t.Errorf("%v\n%s", err, limits)
 	}
-	files, _ := os.ReadDir(proc + "/fd")
-	for _, file := range files {
-		if to, _ := os.Readlink(proc + "/fd/" + file.Name()); to == "/etc/passwd" {
-			t.Error("a file of the parent is open")
+	for link, want := range map[string]string{"cwd": "/", "fd/0": os.DevNull} {
+		if to, err := os.Readlink(filepath.Join(proc, link)); to != want {
+			t.Errorf("%s is %s: %v", link, to, err)
 		}
 	}
+	var said []string
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end) && !slices.Contains(said, "dumpable 0"); time.Sleep(5 * time.Millisecond) {
+		said = tokens.Modules()[0].Output
+	}
+	if !slices.Contains(said, "dumpable 0") {
+		t.Errorf("the module finds %q", said)
+	}
+}
+
+// TestT18NoFilesOfOthers: a worker has none of the files that its parent was given by whoever started
+// it, also of a parent that itself may get no more rights.
+func TestT18NoFilesOfOthers(t *testing.T) {
+	f, _ := faked(t, oneToken())
+	given, err := os.Open("/etc/passwd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer given.Close()
+	for _, program := range [][]string{{executable(t)}, {"setpriv", "--no-new-privs", executable(t)}} {
+		parent := exec.Command(program[0], append(program[1:], "parent", f.Path)...)
+		parent.ExtraFiles = []*os.File{given}
+		proc := fmt.Sprintf("/proc/%d/fd/", workerOf(t, parent))
+		files, err := os.ReadDir(proc)
+		if err != nil {
+			t.Error(err)
+		}
+		for _, file := range files {
+			if to, _ := os.Readlink(proc + file.Name()); to == given.Name() {
+				t.Errorf("%s: it is open", program[0])
+			}
+		}
+	}
+}
+
+// TestUpdatedProgram: a program whose file another version replaced starts workers of its own version.
+func TestUpdatedProgram(t *testing.T) {
+	f, _ := faked(t, oneToken())
+	program := filepath.Join(t.TempDir(), "crs")
+	copyFile(t, executable(t), program)
+	workerOf(t, exec.Command(program, "replaced", f.Path))
 }
 
 // frozen stops a process, and returns what waits for its end.

@@ -44,7 +44,7 @@ func start(command []string, stderr *output) (*worker, error) {
 			return nil, err
 		}
 	}
-	exe, err := os.Executable()
+	exe, err := ownProgram()
 	if err != nil {
 		closeAll()
 		return nil, err

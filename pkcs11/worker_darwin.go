@@ -9,6 +9,8 @@ import (
 
 var kept = []string{"HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "__CF_USER_TEXT_ENCODING"}
 
+func ownProgram() (string, error) { return os.Executable() }
+
 func workerDir() string { return "/" }
 
 // workerAttributes: the end of its input tells a worker that its parent has gone. It leads a group, with

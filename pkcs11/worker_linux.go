@@ -2,9 +2,7 @@ package pkcs11
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"math"
 	"os"
 	"runtime"
 	"strconv"
@@ -16,6 +14,10 @@ import (
 // kept are the variables that a worker gets. Others could lead the loader or the module to files
 // of somebody else.
 var kept = []string{"HOME", "USER", "LOGNAME", "LANG", "LC_ALL"}
+
+// ownProgram is this program as it runs, also while a newer one is put where it was: that may speak
+// another protocol.
+func ownProgram() (string, error) { return "/proc/self/exe", nil }
 
 func workerDir() string { return "/" }
 
@@ -39,23 +41,28 @@ func memoryOf(p *os.Process) int64 {
 	return pages * int64(os.Getpagesize())
 }
 
+// startedOver is in the environment of a worker that has run confineSelf before.
+const startedOver = "CRS_WORKER_CONFINED"
+
 // confineSelf takes from this process what a module has no business with: the way to more rights,
 // open files, dumps of its memory. Threads that run already would keep their rights, so this
 // program starts over.
 func confineSelf() error {
-	set, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)
-	if err != nil {
-		return err
-	}
-	if set == 0 {
+	if os.Getenv(startedOver) == "" {
 		runtime.LockOSThread()
 		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 			return err
 		}
-		if err := unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC); err != nil && !errors.Is(err, unix.ENOSYS) {
+		files, err := os.ReadDir("/proc/self/fd") // close_range cannot do this before Linux 5.11
+		if err != nil {
 			return err
 		}
-		return unix.Exec("/proc/self/exe", os.Args, os.Environ())
+		for _, file := range files {
+			if fd, err := strconv.Atoi(file.Name()); err == nil && fd > 2 {
+				unix.CloseOnExec(fd)
+			}
+		}
+		return unix.Exec("/proc/self/exe", os.Args, append(os.Environ(), startedOver+"=1"))
 	}
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return err

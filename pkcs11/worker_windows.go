@@ -23,6 +23,9 @@ func systemDir() string {
 	return dir
 }
 
+// ownProgram: a program that runs cannot be exchanged.
+func ownProgram() (string, error) { return os.Executable() }
+
 func workerDir() string { return systemDir() }
 
 func workerAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{HideWindow: true} }

@@ -29,6 +29,9 @@
 #pragma pack(push, 1)
 #else
 #include <dlfcn.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 #include <sys/types.h>
 #include <unistd.h>
 #define EXPORT __attribute__((visibility("default")))
@@ -145,7 +148,7 @@ static void write_pin(int slot, int tries, const char *pin) {
 }
 
 /* Faults: crash, hang, exit, eat (half a gigabyte, then hang), lie (about a length), print (the
- * PIN), environ (printed), gone (the token), fork and daemon (a process that stays, the second out of
+ * PIN), environ (printed, and whether memory may be dumped), gone (the token), fork and daemon (a process that stays, the second out of
  * its group; then hang), or a CK_RV in hexadecimal. */
 
 static char fault_kind[32];
@@ -174,7 +177,13 @@ static ulong fault(const char *call) {
 	if (!strcmp(fault_kind, "exit")) _exit(0);
 	if (!strcmp(fault_kind, "hang")) for (;;) nap(1000);
 	if (!strcmp(fault_kind, "eat")) for (int i = 0;; i++) { byte *p = i < 64 ? malloc(8 << 20) : NULL; if (p) memset(p, 1, 8 << 20); nap(5); }
-	if (!strcmp(fault_kind, "environ")) { for (char **e = environ; *e; e++) fprintf(stderr, "%s\n", *e); return OK; }
+	if (!strcmp(fault_kind, "environ")) {
+		for (char **e = environ; *e; e++) fprintf(stderr, "%s\n", *e);
+#ifdef __linux__
+		fprintf(stderr, "dumpable %d\n", prctl(PR_GET_DUMPABLE));
+#endif
+		return OK;
+	}
 #ifndef _WIN32
 	if (!strcmp(fault_kind, "fork")) leave_child(0);
 	if (!strcmp(fault_kind, "daemon")) leave_child(1);
