@@ -130,7 +130,7 @@ func TestIssuedInTwoParts(t *testing.T) {
 	}
 }
 
-func FuzzSubject(f *testing.F) {
+func FuzzT17Subject(f *testing.F) {
 	f.Add("BNCDVS96B69Z999X/6090012345678901.dGhpcyBpcyBub3QgYSBoYXNoISE=")
 	f.Fuzz(func(t *testing.T, cn string) {
 		s, err := ParseSubject(subjectOf(pkix.AttributeTypeAndValue{Type: oidCommonName, Value: cn}))

@@ -96,7 +96,7 @@ func TestPersonalDataEncodeRefuses(t *testing.T) {
 	}
 }
 
-func FuzzPersonalData(f *testing.F) {
+func FuzzT17PersonalData(f *testing.F) {
 	f.Add(encoded(f, invented))
 	f.Add(encoded(f, PersonalData{}))
 	f.Add([]byte("000065"))

@@ -69,7 +69,7 @@ func TestATRs(t *testing.T) {
 	}
 }
 
-func FuzzATR(f *testing.F) {
+func FuzzT17ATR(f *testing.F) {
 	for _, test := range knownATRs {
 		f.Add(unhex(f, test.atr))
 	}
@@ -215,7 +215,7 @@ func TestCommandEncoding(t *testing.T) {
 	}
 }
 
-func FuzzResponse(f *testing.F) {
+func FuzzT17Response(f *testing.F) {
 	f.Add([]byte{0x90, 0x00})
 	f.Add([]byte{1, 2, 0x61, 0x00})
 	f.Add([]byte{0x90})
@@ -250,7 +250,7 @@ func TestFileSize(t *testing.T) {
 	}
 }
 
-func FuzzFCI(f *testing.F) {
+func FuzzT17FCI(f *testing.F) {
 	f.Add(unhex(f, "6F0D80020190820301000083021102"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if n := fileSize(b); n < -1 || n > 0xFFFF {
@@ -259,7 +259,7 @@ func FuzzFCI(f *testing.F) {
 	})
 }
 
-func FuzzDERLength(f *testing.F) {
+func FuzzT17DERLength(f *testing.F) {
 	f.Add([]byte{0x30, 0x82, 0x05, 0x00}, 0)
 	f.Add([]byte{0x31, 0x82, 0x05, 0x00}, 0)
 	f.Add([]byte{0x30, 0x82, 0x20, 0x00}, 0) // beyond the bound

@@ -41,8 +41,8 @@ func FuzzRequests(f *testing.F) {
 	})
 }
 
-// FuzzReplies: whatever a worker writes, a reply is within its bounds, and read again is the same.
-func FuzzReplies(f *testing.F) {
+// FuzzT17Replies: whatever a worker writes, a reply is within its bounds, and read again is the same.
+func FuzzT17Replies(f *testing.F) {
 	var whole bytes.Buffer
 	writeMessage(&whole, reply{Accepted: true})
 	writeMessage(&whole, reply{Tokens: []token{{Label: "x", Certificates: []certificate{{[]byte{1}, []byte{2}}}}}})
