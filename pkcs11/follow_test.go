@@ -2,6 +2,7 @@ package pkcs11
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,5 +31,128 @@ func TestHowOftenAModuleIsAsked(t *testing.T) {
 		if got := tokens.interval(&test.m, test.err); got != test.want {
 			t.Errorf("%s: %v, not %v", name, got, test.want)
 		}
+	}
+}
+
+// TestWhoIsAsked: whoever looks for a card has the modules asked whose tokens no event tells, once a
+// second; an event has those asked that look into readers. Whoever only shows what is there has none.
+func TestWhoIsAsked(t *testing.T) {
+	usb := &driven{Module: Module{Name: "usb"}, kick: make(chan struct{}, 1)}
+	inReaders := &driven{Module: Module{Name: "readers", readers: true}, kick: make(chan struct{}, 1)}
+	tokens := &Tokens{modules: []*driven{usb, inReaders}, wake: make(chan struct{}, 1)}
+	is := func(c chan struct{}) bool {
+		select {
+		case <-c:
+			return true
+		default:
+			return false
+		}
+	}
+	check := func(what string, wantUSB, wantReaders, wantScan bool) {
+		t.Helper()
+		if u, r, s := is(usb.kick), is(inReaders.kick), is(tokens.wake); u != wantUSB || r != wantReaders || s != wantScan {
+			t.Errorf("%s: %v %v, a scan %v", what, u, r, s)
+		}
+	}
+	tokens.Seen()
+	check("shows", false, false, false)
+	tokens.Readers()
+	check("looks", true, false, true)
+	tokens.scanned = time.Now()
+	tokens.Readers()
+	check("looks again", false, false, false)
+	tokens.looked = time.Now().Add(-2 * time.Second)
+	tokens.Readers()
+	check("looks later", true, false, false)
+	tokens.Refresh(false)
+	check("something changed", false, true, false)
+	tokens.Refresh(true)
+	check("a card that nobody else can use", false, true, true)
+}
+
+// TestReading: while a module reads a card that was inserted, it is in sight; not while it is asked
+// about what it has read, or could not, before.
+func TestReading(t *testing.T) {
+	for name, test := range map[string]struct {
+		m      driven
+		needed bool
+		want   bool
+	}{
+		"a card":                          {driven{Module: Module{readers: true}}, true, true},
+		"a card that others can use":      {driven{Module: Module{readers: true}}, false, false},
+		"a token":                         {driven{}, true, false},
+		"what was read":                   {driven{Module: Module{readers: true}, tokens: []token{}}, true, false},
+		"what could not be read":          {driven{Module: Module{readers: true}, err: errors.New("failed")}, true, false},
+		"what is read, of another module": {driven{Module: Module{readers: true}, reading: true}, true, true},
+	} {
+		m := test.m
+		m.kick = make(chan struct{}, 1)
+		tokens := &Tokens{modules: []*driven{&m}}
+		_, changed := tokens.Seen()
+		before := m.reading
+		tokens.Refresh(test.needed)
+		readers, _ := tokens.Seen()
+		if shown := len(readers) == 1 && readers[0].Reading; shown != test.want {
+			t.Errorf("%s: %+v", name, readers)
+		}
+		select {
+		case <-changed:
+			if before == test.want {
+				t.Errorf("%s: announced without a change", name)
+			}
+		default:
+			if before != test.want {
+				t.Errorf("%s: not announced", name)
+			}
+		}
+	}
+}
+
+// TestTakenIn: what a module shows is sorted, and announced if it is something else than before.
+func TestTakenIn(t *testing.T) {
+	at := func(readers ...string) (tokens []token) {
+		for _, name := range readers {
+			tokens = append(tokens, token{Reader: name, Certificates: []certificate{{}}})
+		}
+		return tokens
+	}
+	a, b := &driven{Module: Module{Name: "a"}}, &driven{Module: Module{Name: "b"}}
+	tokens := &Tokens{modules: []*driven{a, b}}
+	for _, step := range []struct {
+		m         *driven
+		tokens    []token
+		want      string
+		announced bool
+	}{
+		{a, at("2"), "2", true},
+		{a, at("2"), "2", false},
+		{b, at("1", "3"), "1 2 3", true},
+		{b, at("1"), "1 2", true},
+		{b, at("4"), "2 4", true},
+		{b, at(""), "2 b", true},
+		{b, nil, "2", true},
+		{b, []token{{Reader: "1"}}, "2", false},
+	} {
+		_, changed := tokens.Seen()
+		step.m.tokens = step.tokens
+		tokens.take(step.m)
+		readers, _ := tokens.Seen()
+		var names []string
+		for _, r := range readers {
+			names = append(names, r.Name)
+		}
+		announced := false
+		select {
+		case <-changed:
+			announced = true
+		default:
+		}
+		if got := strings.Join(names, " "); got != step.want || announced != step.announced {
+			t.Errorf("%q, not %q; announced %v", got, step.want, announced)
+		}
+	}
+	tokens.clear(a)
+	if readers, _ := tokens.Seen(); len(readers) != 0 || a.tokens != nil {
+		t.Errorf("after it was cleared: %+v", readers)
 	}
 }

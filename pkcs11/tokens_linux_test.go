@@ -2,8 +2,13 @@ package pkcs11
 
 import (
 	"context"
+	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/crs-bridge/crs/internal/tokentest"
 )
 
 // Tokens may be used from everywhere at once: the race detector finds where they may not.
@@ -24,4 +29,145 @@ func TestManyAtOnce(t *testing.T) {
 		})
 	}
 	busy.Wait()
+}
+
+// followed runs Tokens over what found returns, until the test ends.
+func followed(t *testing.T, found func() []Module) (tokens *Tokens, end func()) {
+	t.Helper()
+	tokens = tokensOf(t)
+	tokens.Find = found
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		tokens.Run(ctx)
+		close(done)
+	}()
+	end = func() {
+		cancel()
+		<-done
+	}
+	t.Cleanup(end)
+	return tokens, end
+}
+
+// shows waits until the tokens are so many cards, woken by their changes alone.
+func shows(t *testing.T, tokens *Tokens, n int) (cards []*card) {
+	t.Helper()
+	late := time.After(10 * time.Second)
+	for {
+		readers, changed := tokens.Seen()
+		cards = nil
+		for _, r := range readers {
+			if c, ok := r.Card.(*card); ok {
+				cards = append(cards, c)
+			}
+		}
+		if len(cards) == n {
+			return cards
+		}
+		select {
+		case <-changed:
+		case <-late:
+			t.Fatalf("%+v, not %d cards", readers, n)
+		}
+	}
+}
+
+// TestFollow: a module's token shows when it is inserted, and goes when it is pulled, for whoever waits; a
+// file that another one replaces is loaded anew, and one that may not be used any more is ended.
+func TestFollow(t *testing.T) {
+	f := tokentest.NewFake(t, "")
+	f.Insert()
+	var modules atomic.Pointer[[]Module]
+	modules.Store(&[]Module{{Name: "fake", Path: f.Path}})
+	tokens, end := followed(t, func() []Module { return *modules.Load() })
+	look := func() {
+		tokens.mu.Lock()
+		tokens.scanned = time.Time{} // long ago
+		tokens.mu.Unlock()
+		tokens.Readers()
+	}
+	look()
+	f.Insert(oneToken())
+	c := shows(t, tokens, 1)[0]
+	first := c.host.running()
+	f.Insert()
+	shows(t, tokens, 0)
+	if !c.removed.Load() {
+		t.Error("the card is not told that it was pulled")
+	}
+	f.Insert(oneToken())
+	shows(t, tokens, 1)
+
+	modules.Store(&[]Module{{Name: "fake", Path: f.Path}, {Name: "bad", Path: "/none", Unused: &Unused{Why: Missing}}})
+	for range 2 {
+		look()
+	}
+	for len(tokens.Modules()) < 2 {
+		time.Sleep(time.Millisecond)
+	}
+	if now := shows(t, tokens, 1)[0].host.running(); now != first {
+		t.Error("a module that stayed is loaded anew")
+	}
+	if err := os.Chtimes(f.Path, time.Time{}, time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	look()
+	isEnded(t, "of the file before", first)
+	second := shows(t, tokens, 1)[0].host.running()
+
+	modules.Store(&[]Module{{Name: "fake", Path: f.Path, Unused: &Unused{Why: Writable}}})
+	look()
+	shows(t, tokens, 0)
+	isEnded(t, "of what may not be used", second)
+	if m := tokens.Modules(); len(m) != 1 || m[0].Unused == nil {
+		t.Errorf("modules %+v", m)
+	}
+	modules.Store(&[]Module{{Name: "fake", Path: f.Path}})
+	look()
+	third := shows(t, tokens, 1)[0].host.running()
+	end()
+	isEnded(t, "of a program that ends", third)
+}
+
+// TestFollowReaders: a module that looks into readers runs while there is a card that it is needed for,
+// and what cannot be read is not announced to be in reading again and again.
+func TestFollowReaders(t *testing.T) {
+	f := tokentest.NewFake(t, "")
+	f.Insert(oneToken())
+	tokens, _ := followed(t, func() []Module { return []Module{{Name: "fake", Path: f.Path, readers: true}} })
+	for len(tokens.used()) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	m := tokens.used()[0]
+	tokens.Readers()
+	tokens.Refresh(false)
+	time.Sleep(100 * time.Millisecond)
+	if m.host.running() != nil {
+		t.Error("a worker runs without need")
+	}
+	tokens.Refresh(true)
+	c := shows(t, tokens, 1)[0]
+	w := c.host.running()
+	tokens.Refresh(false)
+	shows(t, tokens, 0)
+	isEnded(t, "one that is not needed any more", w)
+
+	f.Fault("C_GetSlotList", "5")
+	tokens.Refresh(true)
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		readers, _ := tokens.Seen()
+		if modules := tokens.Modules(); len(readers) == 0 && modules[0].Unused != nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%+v of %+v", readers, tokens.Modules())
+		}
+	}
+	f.Fault("", "")
+	tokens.Refresh(true)
+	shows(t, tokens, 1)
+	if m := tokens.Modules()[0]; m.Unused != nil {
+		t.Errorf("a module that works again: %+v", m.Unused)
+	}
 }
