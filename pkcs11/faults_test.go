@@ -115,20 +115,36 @@ func TestT19LoggedOut(t *testing.T) {
 	if err := login(t, c, rightPIN); err != nil {
 		t.Fatal(err)
 	}
-	f.Fault("C_Sign", "5")
-	login(t, c, rightPIN)
-	f.Fault("C_Logout", "5")
-	w := c.host.running()
+	endsWorker := func(call string) (err error) {
+		t.Helper()
+		f.Fault(call, "5")
+		w := c.host.running()
+		err = login(t, c, rightPIN)
+		select {
+		case <-w.ended:
+		case <-time.After(2 * time.Second):
+			t.Errorf("a worker whose %s failed lives on", call)
+		}
+		return err
+	}
+	if err := endsWorker("C_Sign"); err == nil { // its C_Logout may have failed too
+		t.Error("a login whose signature fails")
+	}
+	f.Fault("", "")
 	if err := login(t, c, rightPIN); err != nil {
+		t.Error(err)
+	}
+	if err := endsWorker("C_Logout"); err != nil {
 		t.Errorf("a login whose logout fails: %v", err)
 	}
-	select {
-	case <-w.ended:
-	case <-time.After(2 * time.Second):
-		t.Error("a worker that did not log out lives on")
-	}
-	if got := strings.Join(f.Log(), " "); got != "login:right logout login:right logout login:right" {
+	if got := strings.Join(f.Log(), " "); got != "login:right logout login:right logout login:right logout login:right" {
 		t.Errorf("the module saw %s", got)
+	}
+	f.Fault("C_Logout", "lie")
+	for range 2 {
+		if err := login(t, c, rightPIN); err != nil {
+			t.Errorf("after a logout that was none: %v", err)
+		}
 	}
 }
 

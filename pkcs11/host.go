@@ -251,8 +251,8 @@ func (h *host) ask(q request, secrets [][]byte, limit time.Duration) (reply, err
 	return r.reply, &died{why, ended}
 }
 
-// succeeded takes an answer in. A worker whose module did not log out is ended, for the token not
-// to stay open.
+// succeeded takes an answer in. A worker in which something failed after the PIN was accepted is
+// ended, for the token not to stay open: its module may not have logged out, or not said so.
 func (h *host) succeeded(q request, r reply) (reply, error) {
 	if q.Do != doCheck && q.Do != doLoad {
 		h.mu.Lock()
@@ -262,9 +262,11 @@ func (h *host) succeeded(q request, r reply) (reply, error) {
 	if r.Failure == nil {
 		return r, nil
 	}
-	if r.Failure.Call == callLogout {
+	if r.Accepted {
 		h.running().kill()
 		h.set(nil)
+	}
+	if r.Failure.Call == callLogout {
 		return r, nil // all that was asked for was done before
 	}
 	return r, r.Failure

@@ -8,6 +8,8 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -132,6 +134,27 @@ func TestOneIDForSeveral(t *testing.T) {
 	f.Insert(token)
 	if _, err := theCard(t, tokens).Sign(context.Background(), cardtest.PIN(rightPIN), cardtest.NewStatement(t)); !errors.Is(err, crs.ErrModule) {
 		t.Errorf("a signature of another key: %v", err)
+	}
+}
+
+// What is more than a module is asked for is left out, and the rest can be used.
+func TestTooMuch(t *testing.T) {
+	large := issue(t, person().Key.Public(), func(c *x509.Certificate) {
+		c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 3, 76, 47}, Value: make([]byte, maxCertificate)}}
+	})
+	token := oneToken()
+	token.Objects = append([]tokentest.Object{{ID: []byte{2}, Certificate: large}}, token.Objects...)
+	f, tokens := faked(t, token)
+	if err := login(t, theCard(t, tokens), rightPIN); err != nil {
+		t.Errorf("beside a large certificate: %v", err)
+	}
+	var many []tokentest.Token
+	for i := range maxTokens + 1 {
+		many = append(many, tokentest.Token{Label: "ONE", Serial: fmt.Sprint(i), PIN: rightPIN, Objects: tokentest.Person(person())})
+	}
+	f.Insert(many...)
+	if readers := tokens.List(context.Background(), true); len(readers) != maxTokens {
+		t.Errorf("%d of %d tokens: %+v", len(readers), len(many), tokens.Modules()[0].Unused)
 	}
 }
 

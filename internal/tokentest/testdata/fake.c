@@ -69,6 +69,7 @@ static struct { char label[33], serial[17], slot[65]; ulong flags, min_pin, max_
 static int object_count, token_count;
 static struct { int open, slot, rw, next, context; ulong class; byte id[64]; int id_len; struct object *key; } sessions[64];
 static int logged_in[MOST];
+static int stays; /* logged in, though it said otherwise */
 static char self[1024];
 
 /* Files. */
@@ -147,7 +148,7 @@ static void write_pin(int slot, int tries, const char *pin) {
 	if (f) { fprintf(f, "%d %s\n", tries, pin); fclose(f); }
 }
 
-/* Faults: crash, hang, exit, eat (half a gigabyte, then hang), lie (about a length), print (the
+/* Faults: crash, hang, exit, eat (half a gigabyte, then hang), lie (about a length, or that it logged out), print (the
  * PIN), environ (printed, and whether memory may be dumped), gone (the token), fork and daemon (a process that stays, the second out of
  * its group; then hang), or a CK_RV in hexadecimal. */
 
@@ -337,13 +338,13 @@ static ulong C_CloseSession(ulong s) {
 	sessions[s].open = 0;
 	int left = 0;
 	for (int i = 1; i < 64; i++) left += sessions[i].open && sessions[i].slot == sessions[s].slot;
-	if (!left) logged_in[sessions[s].slot] = 0;
+	if (!left && !stays) logged_in[sessions[s].slot] = 0;
 	return OK;
 }
 
 static ulong C_CloseAllSessions(ulong slot) {
 	for (int i = 1; i < 64; i++) if (sessions[i].slot == (int)slot) sessions[i].open = 0;
-	if (slot < MOST) logged_in[slot] = 0;
+	if (slot < MOST) logged_in[slot] = stays = 0;
 	return OK;
 }
 
@@ -391,6 +392,7 @@ static ulong C_Logout(ulong s) {
 	ENTER("C_Logout");
 	if (s >= 64 || !sessions[s].open) return SESSION_INVALID;
 	if (!logged_in[sessions[s].slot]) return NOT_LOGGED_IN;
+	if (lies()) { stays = 1; return OK; }
 	logged_in[sessions[s].slot] = 0;
 	note("logout");
 	return OK;
