@@ -130,6 +130,7 @@ func TestTakenIn(t *testing.T) {
 		{b, at("1"), "1 2", true},
 		{b, at("4"), "2 4", true},
 		{b, at(""), "2 b", true},
+		{b, at("", ""), "2 b b", true},
 		{b, nil, "2", true},
 		{b, []token{{Reader: "1"}}, "2", false},
 	} {

@@ -225,6 +225,35 @@ func TestT18Memory(t *testing.T) {
 	}
 }
 
+// One that takes a little with each of many quick calls is ended when that is too much.
+func TestT18Leak(t *testing.T) {
+	f, tokens := faked(t, oneToken())
+	w := theCard(t, tokens).host.running()
+	f.Fault("C_GetTokenInfo", "leak")
+	for range maxMemory / (32 << 20) {
+		tokens.List(context.Background(), true)
+	}
+	isEnded(t, "one with too much memory", w)
+}
+
+// The first line of a worker does not go on where the last one's ended.
+func TestNewWorkerNewLine(t *testing.T) {
+	_, tokens := faked(t, oneToken())
+	c := theCard(t, tokens)
+	const first = "the fake module starts"
+	output := func() string { return strings.Join(tokens.Modules()[0].Output, "\n") }
+	eventually(t, "it writes", func() bool { return strings.Contains(output(), first) })
+	c.host.stderr.Write([]byte("PIN 5"))
+	c.host.running().kill()
+	if err := login(t, c, rightPIN); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the next one writes", func() bool { return strings.Count(output(), first) == 2 })
+	if strings.Contains(output(), "PIN") {
+		t.Errorf("output:\n%s", output())
+	}
+}
+
 // TestT18WhatAModuleStarts: a process that a module started ends with the worker, and one that left the
 // worker's group keeps no file of this program open.
 func TestT18WhatAModuleStarts(t *testing.T) {
@@ -243,17 +272,9 @@ func TestT18WhatAModuleStarts(t *testing.T) {
 		}
 		return pid
 	}
-	eventually := func(what string, is func() bool) {
-		t.Helper()
-		for end := time.Now().Add(5 * time.Second); !is(); time.Sleep(10 * time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatal(what)
-			}
-		}
-	}
 	child := started("fork")
 	defer syscall.Kill(child, syscall.SIGKILL)
-	eventually("it lives on", func() bool {
+	eventually(t, "it ends", func() bool {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", child))
 		return err != nil || strings.Contains(string(stat), ") Z ")
 	})
@@ -263,7 +284,7 @@ func TestT18WhatAModuleStarts(t *testing.T) {
 	if len(theirs) < 3 {
 		t.Fatalf("it holds the pipes %v", theirs)
 	}
-	eventually("its pipes are open on this side", func() bool {
+	eventually(t, "its pipes are closed on this side", func() bool {
 		return !slices.ContainsFunc(pipesOf(t, os.Getpid()), func(pipe string) bool { return slices.Contains(theirs, pipe) })
 	})
 }

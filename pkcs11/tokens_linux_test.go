@@ -103,9 +103,7 @@ func TestFollow(t *testing.T) {
 	for range 2 {
 		look()
 	}
-	for len(tokens.Modules()) < 2 {
-		time.Sleep(time.Millisecond)
-	}
+	eventually(t, "the bad one is found", func() bool { return len(tokens.Modules()) == 2 })
 	if now := shows(t, tokens, 1)[0].host.running(); now != first {
 		t.Error("a module that stayed is loaded anew")
 	}
@@ -136,9 +134,7 @@ func TestFollowReaders(t *testing.T) {
 	f := tokentest.NewFake(t, "")
 	f.Insert(oneToken())
 	tokens, _ := followed(t, func() []Module { return []Module{{Name: "fake", Path: f.Path, readers: true}} })
-	for len(tokens.used()) == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	eventually(t, "it is found", func() bool { return len(tokens.used()) == 1 })
 	m := tokens.used()[0]
 	tokens.Readers()
 	tokens.Refresh(false)
@@ -155,15 +151,10 @@ func TestFollowReaders(t *testing.T) {
 
 	f.Fault("C_GetSlotList", "5")
 	tokens.Refresh(true)
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	eventually(t, "it failed, and nothing is in reading", func() bool {
 		readers, _ := tokens.Seen()
-		if modules := tokens.Modules(); len(readers) == 0 && modules[0].Unused != nil {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatalf("%+v of %+v", readers, tokens.Modules())
-		}
-	}
+		return len(readers) == 0 && tokens.Modules()[0].Unused != nil
+	})
 	f.Fault("", "")
 	tokens.Refresh(true)
 	shows(t, tokens, 1)

@@ -148,7 +148,7 @@ static void write_pin(int slot, int tries, const char *pin) {
 	if (f) { fprintf(f, "%d %s\n", tries, pin); fclose(f); }
 }
 
-/* Faults: crash, hang, exit, eat (half a gigabyte, then hang), lie (about a length, or that it logged out), print (the
+/* Faults: crash, hang, exit, eat (half a gigabyte, then hang), leak (32 MB), lie (about a length, or that it logged out), print (the
  * PIN), environ (printed, and whether memory may be dumped), gone (the token), fork and daemon (a process that stays, the second out of
  * its group; then hang), or a CK_RV in hexadecimal. */
 
@@ -178,6 +178,12 @@ static ulong fault(const char *call) {
 	if (!strcmp(fault_kind, "exit")) _exit(0);
 	if (!strcmp(fault_kind, "hang")) for (;;) nap(1000);
 	if (!strcmp(fault_kind, "eat")) for (int i = 0;; i++) { byte *p = i < 64 ? malloc(8 << 20) : NULL; if (p) memset(p, 1, 8 << 20); nap(5); }
+	if (!strcmp(fault_kind, "leak")) {
+		static byte *volatile leaked;
+		leaked = malloc(32 << 20);
+		if (leaked) memset(leaked, 1, 32 << 20);
+		return OK;
+	}
 	if (!strcmp(fault_kind, "environ")) {
 		for (char **e = environ; *e; e++) fprintf(stderr, "%s\n", *e);
 #ifdef __linux__
