@@ -94,8 +94,11 @@ func (c Care) NewPIN(again bool, last error) Text {
 	case last != nil:
 		d.begin(t.again(last))
 	}
-	f := c.Card.PINFormat
-	d.After = t.say("care.new", "min", strconv.Itoa(f.Min), "max", strconv.Itoa(f.Max))
+	f, key := c.Card.PINFormat, "care.new"
+	if !f.DigitsOnly {
+		key = "care.new.token"
+	}
+	d.After = t.say(key, "min", strconv.Itoa(f.Min), "max", strconv.Itoa(f.Max))
 	if again {
 		d.After = t.say("care.again")
 	}

@@ -196,6 +196,7 @@ var cards = []crs.Info{
 	{Reader: "Reader 01 00", Kind: "CNS", Holder: "<b>Mario</b> & C. {host}", PINFormat: crs.PINFormat{Min: 5, Max: 8, DigitsOnly: true}, TwoPartPIN: true},
 	{Reader: "evil\x1b[2Jreader\n", Kind: "CNS", Holder: "\x1b]0;owned\x07" + strings.Repeat("W", 300) + "\u202e", PINFormat: crs.PINFormat{Min: 8, Max: 8, DigitsOnly: true}},
 	{Reader: "Reader 03 00", Kind: "CNS", PINFormat: crs.PINFormat{Min: 5, Max: 8, DigitsOnly: true}},
+	{Reader: "Fake slot 0", Kind: "token", PINFormat: crs.PINFormat{Min: 4, Max: 255}},
 }
 
 // stuckAtPIN: the PIN was sent, and the reader never answered.
@@ -490,6 +491,17 @@ func TestWhatNext(t *testing.T) {
 		}
 		if text := InsertCard(site, test.problem).After; !strings.Contains(text, test.says) || !strings.Contains(text, alone) || strings.Contains(text, page) || strings.Contains(text, command) {
 			t.Errorf("insert, %v: %q", test.problem, text)
+		}
+	}
+}
+
+// TestLetters: of a PIN that may have letters nobody says that it is made of digits.
+func TestLetters(t *testing.T) {
+	p := crs.Prompt{Lang: "it"}
+	token := crs.Info{Kind: "token", PINFormat: crs.PINFormat{Min: 4, Max: 12}}
+	for _, d := range []Text{PIN(crs.PINPrompt{Prompt: p, Card: token}), care(p, token, false).NewPIN(false, nil)} {
+		if text := d.String(); strings.Contains(text, "cifre") || !strings.Contains(text, "caratteri") {
+			t.Errorf("%q", text)
 		}
 	}
 }
