@@ -230,14 +230,21 @@ func TestTwoTokensOfOneLabel(t *testing.T) {
 func TestCertificateWithoutKey(t *testing.T) {
 	token := oneToken()
 	token.Objects = []tokentest.Object{{ID: []byte{7}, Certificate: person().Certificate}, {ID: []byte{8}, Key: person().Key}}
-	_, tokens := faked(t, token)
+	f, tokens := faked(t, token)
 	c := theCard(t, tokens)
 	if err := login(t, c, rightPIN); crs.CodeOf(err) != crs.ErrCardUnusable {
 		t.Errorf("%v is %s", err, crs.CodeOf(err))
 	}
-	if r, _ := tokens.Readers(); len(r) != 1 || r[0].Card != nil || !errors.Is(r[0].Err, crs.ErrNoCNS) {
-		t.Errorf("%+v", r)
+	f.SetTries(0, 2, rightPIN) // the token is the same, and says something else of its PIN
+	for _, r := range [][]crs.Reader{tokens.List(context.Background(), true), tokens.List(context.Background(), true)} {
+		if len(r) != 1 || r[0].Card != nil || !errors.Is(r[0].Err, crs.ErrNoCNS) {
+			t.Errorf("%+v", r)
+		}
 	}
+	f.Insert()
+	tokens.List(context.Background(), true)
+	f.Insert(token)
+	theCard(t, tokens) // the certificate may have a key now
 }
 
 // The flags of a token: shown, and no reason to refuse.
@@ -251,6 +258,20 @@ func TestFlags(t *testing.T) {
 		if got, err := c.PINStatus(context.Background()); got != want || err != nil {
 			t.Errorf("%d tries: %+v %v", tries, got, err)
 		}
+	}
+	f.SetTries(0, 1, rightPIN) // by another program
+	_, changed := tokens.Seen()
+	if again := theCard(t, tokens); again != c || c.KeptPINStatus() != (crs.PINStatus{Retries: 1}) {
+		t.Errorf("listed again: %+v", c.KeptPINStatus())
+	}
+	select {
+	case <-changed:
+	default:
+		t.Error("nobody is told")
+	}
+	f.SetTries(0, 3, rightPIN)
+	if err := login(t, theCard(t, tokens), rightPIN); err != nil || c.KeptPINStatus() != crs.UnknownPINStatus {
+		t.Errorf("after a login: %+v %v", c.KeptPINStatus(), err)
 	}
 	token := oneToken()
 	token.Flags = ckfPINLocked // of a healthy token

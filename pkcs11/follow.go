@@ -155,7 +155,10 @@ func (t *Tokens) list(ctx context.Context, m *driven) error {
 	}
 	m.err = nil
 	if !r.Unchanged {
-		m.tokens, m.keyless = r.Tokens, nil
+		if !slices.EqualFunc(m.tokens, r.Tokens, token.same) {
+			m.keyless = nil
+		}
+		m.tokens = r.Tokens
 	}
 	t.take(m)
 	return nil

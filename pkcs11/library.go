@@ -335,8 +335,8 @@ func (m *library) hasCertificate(s pkcs11.SessionHandle, want certificate) bool 
 	return false
 }
 
-// list reads the tokens. Nothing of it needs a PIN. When the tokens are those of the last list
-// their objects are not read again.
+// list reads the tokens. Nothing of it needs a PIN. The objects of those that were in the last list
+// are not read again.
 func (m *library) list() (reply, error) {
 	slots, err := m.ctx.GetSlotList(true)
 	if err != nil {
@@ -352,6 +352,7 @@ func (m *library) list() (reply, error) {
 		t := tokenOf(slot, info)
 		if n := len(tokens); n < len(m.known) && m.known[n].Slot == slot && m.known[n].same(t) {
 			t.Reader, t.Algorithms, t.Certificates, t.Keys = m.known[n].Reader, m.known[n].Algorithms, m.known[n].Certificates, m.known[n].Keys
+			unchanged = unchanged && m.known[n].Flags == t.Flags
 		} else {
 			unchanged = false
 			if slotInfo, err := m.ctx.GetSlotInfo(slot); err == nil {

@@ -184,6 +184,7 @@ func (t *Tokens) announce() {
 func (t *Tokens) take(m *driven) {
 	before := m.readers
 	m.readers = nil
+	flagged := false
 	for i, tok := range m.tokens {
 		if len(tok.Certificates) == 0 {
 			continue // not made for people
@@ -203,7 +204,7 @@ func (t *Tokens) take(m *driven) {
 				break
 			}
 		}
-		c.flags.Store(uint64(tok.Flags))
+		flagged = c.flags.Swap(uint64(tok.Flags)) != uint64(tok.Flags) || flagged
 		m.readers = append(m.readers, crs.Reader{Name: c.Info().Reader, Card: c})
 	}
 	for _, r := range before {
@@ -211,14 +212,12 @@ func (t *Tokens) take(m *driven) {
 			c.removed.Store(true)
 		}
 	}
-	if !slices.EqualFunc(before, m.readers, sameReader) {
+	if flagged || !slices.EqualFunc(before, m.readers, sameReader) {
 		t.announce()
 	}
 }
 
-func sameReader(a, b crs.Reader) bool {
-	return a.Name == b.Name && a.Card == b.Card && (a.Err == nil) == (b.Err == nil)
-}
+func sameReader(a, b crs.Reader) bool { return a.Name == b.Name && a.Card == b.Card }
 
 // clear drops the tokens of a module. It wants t.mu held.
 func (t *Tokens) clear(m *driven) {
