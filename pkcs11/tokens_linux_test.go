@@ -162,3 +162,30 @@ func TestFollowReaders(t *testing.T) {
 		t.Errorf("a module that works again: %+v", m.Unused)
 	}
 }
+
+// TestCheck: a module that looks into readers is not listed without need, and checked without being
+// initialised; what was listed is not checked.
+func TestCheck(t *testing.T) {
+	quiet, listed, bad := tokentest.NewFake(t, ""), tokentest.NewFake(t, ""), tokentest.NewFake(t, "")
+	quiet.Insert(oneToken())
+	listed.Insert()
+	listed.Fault("C_GetSlotList", "5")
+	if err := os.WriteFile(bad.Path, []byte("no library, whatever its name says, and a little longer than a header"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	tokens := tokensOf(t, Module{Name: "quiet", Path: quiet.Path, readers: true}, Module{Name: "listed", Path: listed.Path}, Module{Name: "bad", Path: bad.Path, readers: true})
+	tokens.List(context.Background(), false)
+	for i, runs := range []bool{false, true, false} {
+		if m := tokens.used()[i]; (m.host.running() != nil) != runs {
+			t.Errorf("%s runs: %v", m.Name, !runs)
+		}
+	}
+	quiet.Fault("C_Initialize", "exit")
+	tokens.Check(context.Background())
+	for i, want := range []Why{NotPKCS11, Failed, Usable} { // by name
+		m := tokens.Modules()[i]
+		if got := m.Unused; got == nil && want != Usable || got != nil && got.Why != want {
+			t.Errorf("%s: %v", m.Name, got)
+		}
+	}
+}
