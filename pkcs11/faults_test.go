@@ -259,6 +259,8 @@ func TestFlags(t *testing.T) {
 			t.Errorf("%d tries: %+v %v", tries, got, err)
 		}
 	}
+	f.SetTries(0, 3, rightPIN)
+	theCard(t, tokens)
 	f.SetTries(0, 1, rightPIN) // by another program
 	_, changed := tokens.Seen()
 	if again := theCard(t, tokens); again != c || c.KeptPINStatus() != (crs.PINStatus{Retries: 1}) {

@@ -217,7 +217,11 @@ func frozen(t *testing.T, pid int) (ends func() bool) {
 		t.Fatal(err)
 	}
 	return func() bool {
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(process), Events: unix.POLLIN}}, 10_000)
-		return n == 1 && err == nil
+		for {
+			n, err := unix.Poll([]unix.PollFd{{Fd: int32(process), Events: unix.POLLIN}}, 10_000)
+			if err != unix.EINTR {
+				return n == 1 && err == nil
+			}
+		}
 	}
 }
