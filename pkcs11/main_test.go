@@ -16,8 +16,8 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(Serve(os.Args[3]))
 	}
-	if len(os.Args) == 3 && os.Args[1] == "parent" {
-		parent(os.Args[2])
+	if len(os.Args) == 4 && os.Args[1] == "parent" {
+		parent(os.Args[2], os.Args[3])
 	}
 	if len(os.Args) == 3 && os.Args[1] == "replaced" {
 		replaced(os.Args[2])
@@ -49,14 +49,24 @@ func replaced(module string) {
 	if err != nil {
 		panic(err)
 	}
-	parent(module)
+	parent("pkcs11", module)
 }
 
-// parent uses a module, says which process has loaded it, and stays.
-func parent(module string) {
-	tokens := &Tokens{Command: workerCommand, Find: func() []Module { return []Module{{Path: module}} }}
-	tokens.List(context.Background(), true)
-	fmt.Println(tokens.modules[0].host.running().process.Pid)
+// parent uses a module, says which process has loaded it, or is to if that is deaf, and stays.
+func parent(how, module string) {
+	tokens := &Tokens{Command: []string{"crs", "worker", how}, Find: func() []Module { return []Module{{Path: module}} }}
+	listed := make(chan struct{})
+	go func() {
+		tokens.List(context.Background(), true)
+		close(listed)
+	}()
+	if how != "deaf" {
+		<-listed
+	}
+	for len(tokens.used()) == 0 || tokens.used()[0].host.running() == nil {
+		time.Sleep(time.Millisecond)
+	}
+	fmt.Println(tokens.used()[0].host.running().process.Pid)
 	time.Sleep(time.Minute)
 }
 

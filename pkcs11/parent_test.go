@@ -9,12 +9,11 @@ import (
 	"testing"
 )
 
-// TestT18TheWorkerEndsWithItsParent: also one that cannot see that its parent has gone.
+// TestT18TheWorkerEndsWithItsParent: also one that does not see that its input has ended.
 func TestT18TheWorkerEndsWithItsParent(t *testing.T) {
-	f, _ := faked(t, oneToken())
-	parent := exec.Command(executable(t), "parent", f.Path)
+	parent := exec.Command(executable(t), "parent", "deaf", "/none")
 	worker := workerOf(t, parent)
-	ends := frozen(t, worker)
+	ends := endOf(t, worker)
 	parent.Process.Kill()
 	if !ends() {
 		t.Error("the worker lives on")

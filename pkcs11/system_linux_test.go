@@ -182,7 +182,7 @@ func TestT18NoFilesOfOthers(t *testing.T) {
 	}
 	defer given.Close()
 	for _, program := range [][]string{{executable(t)}, {"setpriv", "--no-new-privs", executable(t)}} {
-		parent := exec.Command(program[0], append(program[1:], "parent", f.Path)...)
+		parent := exec.Command(program[0], append(program[1:], "parent", "pkcs11", f.Path)...)
 		parent.ExtraFiles = []*os.File{given}
 		proc := fmt.Sprintf("/proc/%d/fd/", workerOf(t, parent))
 		files, err := os.ReadDir(proc)
@@ -205,17 +205,14 @@ func TestUpdatedProgram(t *testing.T) {
 	workerOf(t, exec.Command(program, "replaced", f.Path))
 }
 
-// frozen stops a process, and returns what waits for its end.
-func frozen(t *testing.T, pid int) (ends func() bool) {
+// endOf returns what waits for the end of a process.
+func endOf(t *testing.T, pid int) (ends func() bool) {
 	t.Helper()
 	process, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { unix.Close(process) })
-	if err := unix.PidfdSendSignal(process, unix.SIGSTOP, nil, 0); err != nil {
-		t.Fatal(err)
-	}
 	return func() bool {
 		for {
 			n, err := unix.Poll([]unix.PollFd{{Fd: int32(process), Events: unix.POLLIN}}, 10_000)
