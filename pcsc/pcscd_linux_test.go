@@ -58,7 +58,7 @@ func openInPCSCD(t testing.TB, d *Driver) crs.Card {
 func openReader(t testing.TB, d *Driver, reader string) crs.Card {
 	t.Helper()
 	var last error
-	for range 200 {
+	for range 1000 {
 		card, err := d.Open(context.Background(), pcscReader(reader))
 		if err == nil {
 			return card

@@ -63,7 +63,11 @@ func (v *visit) popup(t *testing.T, url, ready string) {
 	v.run(t, "sites", "block", site)
 	want("found", "denied")
 	v.run(t, "sites", "forget", site)
-
+	v.serve.stop(syscall.SIGTERM)
+	want("found") // the native host starts a service
+	file := filepath.Join(t.TempDir(), "host")
+	v.installHost(t, file)
+	want("missing", "missingNext", "install")
 	t.Run("keyboard", func(t *testing.T) {
 		popup := v.New(true)
 		defer popup.Close()
@@ -74,11 +78,6 @@ func (v *visit) popup(t *testing.T, url, ready string) {
 			t.Errorf("the first key leads to %q", on)
 		}
 	})
-	v.serve.stop(syscall.SIGTERM)
-	want("found") // the native host starts a service
-	file := filepath.Join(t.TempDir(), "host")
-	v.installHost(t, file)
-	want("missing", "missingNext", "install")
 	write(t, file, "#!/bin/sh\n"+tooOldHost+"\n", 0o755)
 	want("old", "oldNext", "install")
 }
