@@ -6,8 +6,10 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -85,8 +87,12 @@ func (f *framed) read() message {
 func (f *framed) ends() {
 	f.t.Helper()
 	f.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
-	if b, err := readFrame(f.from, maxReply); err == nil {
+	b, err := readFrame(f.from, maxReply)
+	if err == nil {
 		f.t.Errorf("another answer: %s", b)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		f.t.Fatal("the bridge stays")
 	}
 	<-f.gone
 }
@@ -123,6 +129,7 @@ func TestT05Connect(t *testing.T) {
 		{connectMessage(`{"origin":"https://portale.example","__proto__":{}}`), crs.ErrInvalidRequest},
 		{connectMessage(`{"origin":"https://portale.example","origin":"https://altro.example"}`), crs.ErrInvalidRequest},
 		{`{"jsonrpc":"2.0","id":1,"method":"hello","params":{"client":"crs.js/1.0","protocol":1}}`, crs.ErrInvalidRequest},
+		{`{"jsonrpc":"2.0","id":1,"method":"hello","params":{"origin":"https://portale.example"}}`, crs.ErrInvalidRequest},
 		{`connect`, crs.ErrInvalidRequest},
 		{``, crs.ErrInvalidRequest},
 	} {

@@ -67,6 +67,10 @@ var forgeries = []struct{ name, script, want string }{
 		post({ from: "crs-extension", channel: "z", action: "open" });
 		tell("send", hello(1));
 		return [await next(), await next()].join()`, "open,invalid_request"},
+	{"open once more", `
+		await open();
+		tell("open");
+		return ask(hello(1))`, `{"jsonrpc":"2.0","id":1,"result":{"protocol":1}}`},
 	{"the same id twice", `
 		await open();
 		return [await ask(hello(1)), await ask(hello(1))].join()`,
