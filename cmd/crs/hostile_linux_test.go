@@ -98,7 +98,7 @@ var forgeries = []struct{ name, script, want string }{
 		return each(["", "{", "\0", "hello", "[]", "null", '"hello"', hello(1) + hello(2), "\ufeff" + hello(1), "[".repeat(60000)])`,
 		"open,invalid_request"},
 	{"too long", `
-		return each(["x".repeat(2 << 20), "è".repeat(40 << 10), hello("x".repeat(64 << 10))])`, "open,invalid_request"},
+		return each(["x".repeat(2 << 20), hello("è".repeat(40 << 10)), hello("x".repeat(64 << 10))])`, "open,invalid_request"},
 	{"names of every object", `
 		const of = (name) => hello(1).replace("{", '{"' + name + '":{"method":"hello","x":1},');
 		const all = [];
@@ -140,13 +140,14 @@ var forgeries = []struct{ name, script, want string }{
 	// Windows other than the page are not heard, not even those of its own origin.
 	{"a frame that speaks to the page", `
 		window.addEventListener("message", ({ data }) => { if (data === "said") window.said = (window.said ?? 0) + 1; });
-		const say = "<script>for (const action of ['find', 'open', 'send', 'close']) parent.postMessage({ to: 'crs-extension', channel: 'z', action, text: '{}' }, '*'); parent.postMessage('said', '*')<\/script>";
+		window.addEventListener("message", ({ data }) => { if (data?.action?.endsWith("-ack")) heard.push(data.action); });
+		const say = "<script>parent.postMessage({ action: 'web-eid:status', libraryVersion: '2.0.1' }, '*'); for (const action of ['find', 'open', 'send', 'close']) parent.postMessage({ to: 'crs-extension', channel: 'z', action, text: '{}' }, '*'); parent.postMessage('said', '*')<\/script>";
 		const foreign = document.createElement("iframe"), own = document.createElement("iframe");
 		foreign.src = "data:text/html," + encodeURIComponent(say);
 		own.srcdoc = say;
 		document.body.append(foreign, own);
 		while (window.said !== 2) await pause(5);
-		await pause(100);
+		await pause(500);
 		const before = heard.join() || "nothing";
 		return before + " " + await open() + " " + await ask(hello(1))`, `nothing open {"jsonrpc":"2.0","id":1,"result":{"protocol":1}}`},
 }
@@ -175,6 +176,18 @@ func (v *visit) hostile(t *testing.T) {
 			w.logsInAt(t, site)
 		})
 	}
+	t.Run("Web eID without a click", func(t *testing.T) {
+		w := v.newTab()
+		defer w.Close()
+		w.Open(site)
+		if heard := w.Run(`const heard = [];
+			addEventListener("message", ({ data }) => heard.push(data.action));
+			window.postMessage({ action: "web-eid:status", libraryVersion: "2.0.1" }, location.origin);
+			await new Promise((r) => setTimeout(r, 500));
+			return heard.join()`); heard != "web-eid:status" {
+			t.Errorf("the page hears %s", heard)
+		}
+	})
 	t.Run("six frames that ask at once", func(t *testing.T) {
 		w := v.newTab()
 		defer w.Close()
