@@ -108,6 +108,14 @@ func TestReading(t *testing.T) {
 	}
 }
 
+// What is not needed any more is not in reading either.
+func TestReadInVain(t *testing.T) {
+	m := driven{Module: Module{readers: true}, reading: true}
+	if tokens := (&Tokens{}); tokens.isAsked(&m) || m.reading {
+		t.Errorf("reading %v", m.reading)
+	}
+}
+
 // TestTakenIn: what a module shows is sorted, and announced if it is something else than before.
 func TestTakenIn(t *testing.T) {
 	at := func(readers ...string) (tokens []token) {

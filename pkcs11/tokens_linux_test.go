@@ -50,7 +50,7 @@ func followed(t *testing.T, found func() []Module) (tokens *Tokens, end func()) 
 	return tokens, end
 }
 
-// shows waits until the tokens are so many cards, woken by their changes alone.
+// shows waits until so many cards are all that there is, woken by changes alone.
 func shows(t *testing.T, tokens *Tokens, n int) (cards []*card) {
 	t.Helper()
 	late := time.After(10 * time.Second)
@@ -62,7 +62,7 @@ func shows(t *testing.T, tokens *Tokens, n int) (cards []*card) {
 				cards = append(cards, c)
 			}
 		}
-		if len(cards) == n {
+		if len(cards) == n && len(readers) == n {
 			return cards
 		}
 		select {
@@ -143,18 +143,26 @@ func TestFollowReaders(t *testing.T) {
 		t.Error("a worker runs without need")
 	}
 	tokens.Refresh(true)
-	c := shows(t, tokens, 1)[0]
-	w := c.host.running()
+	shows(t, tokens, 1)
+	f.Fault("C_GetSlotList", "5")
+	tokens.Refresh(true)
+	shows(t, tokens, 0)
+	f.Fault("", "")
+	tokens.Refresh(true)
+	w := shows(t, tokens, 1)[0].host.running()
 	tokens.Refresh(false)
 	shows(t, tokens, 0)
 	isEnded(t, "one that is not needed any more", w)
 
 	f.Fault("C_GetSlotList", "5")
 	tokens.Refresh(true)
-	eventually(t, "it failed, and nothing is in reading", func() bool {
-		readers, _ := tokens.Seen()
-		return len(readers) == 0 && tokens.Modules()[0].Unused != nil
-	})
+	if readers, _ := tokens.Seen(); len(readers) != 1 || !readers[0].Reading {
+		t.Errorf("while it is read: %+v", readers)
+	}
+	shows(t, tokens, 0)
+	if m := tokens.Modules()[0]; m.Unused == nil {
+		t.Error("a module that fails has no reason not to be used")
+	}
 	f.Fault("", "")
 	tokens.Refresh(true)
 	shows(t, tokens, 1)
