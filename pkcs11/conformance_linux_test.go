@@ -5,7 +5,8 @@ import (
 	"errors"
 	"os"
 	"testing"
-	"time"
+
+	"github.com/ebfe/scard"
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/cardtest"
@@ -63,8 +64,12 @@ func insert(t testing.TB, config virtualcard.Config) *virtualcard.Card {
 		if err := <-done; err != nil && !errors.Is(err, crs.ErrCardRemoved) {
 			t.Error(err)
 		}
-		time.Sleep(500 * time.Millisecond) // pcscd looks for cards every 400 ms
+		if err := testns.AwaitSlot(testns.FirstReader, scard.StateEmpty); err != nil {
+			t.Error(err)
+		}
 	})
-	time.Sleep(600 * time.Millisecond)
+	if err := testns.AwaitSlot(testns.FirstReader, scard.StatePresent); err != nil {
+		t.Fatal(err)
+	}
 	return card
 }

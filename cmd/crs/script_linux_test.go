@@ -147,7 +147,7 @@ func scriptSent(ts *testscript.TestScript, _ bool, args []string) {
 
 func scriptSlot(ts *testscript.TestScript, _ bool, args []string) {
 	want := map[string]scard.StateFlag{"full": scard.StatePresent, "empty": scard.StateEmpty}[args[1]]
-	ts.Check(awaitSlot(slots[args[0]].reader, want))
+	ts.Check(testns.AwaitSlot(slots[args[0]].reader, want))
 }
 
 func scriptPcscd(ts *testscript.TestScript, _ bool, args []string) {

@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -58,32 +57,9 @@ func insertCard(slot string, card *virtualcard.Card) (inserted, error) {
 		if err := <-served; err != nil && !errors.Is(err, crs.ErrCardRemoved) {
 			return err
 		}
-		return awaitSlot(in.reader, scard.StateEmpty)
+		return testns.AwaitSlot(in.reader, scard.StateEmpty)
 	}
-	return in, awaitSlot(in.reader, scard.StatePresent)
-}
-
-// awaitSlot waits until pcscd says this of a reader. Without pcscd there is nothing to wait for.
-func awaitSlot(reader string, want scard.StateFlag) error {
-	pcsc, err := scard.EstablishContext()
-	if err == scard.ErrNoService {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer pcsc.Release()
-	state := []scard.ReaderState{{Reader: reader}}
-	for end := time.Now().Add(patience); time.Now().Before(end); {
-		if err := pcsc.GetStatusChange(state, time.Second); err != nil && err != scard.ErrTimeout {
-			return err
-		}
-		if state[0].EventState&want != 0 {
-			return nil
-		}
-		state[0].CurrentState = state[0].EventState
-	}
-	return fmt.Errorf("pcscd does not say %v of %s, but %v", want, reader, state[0].EventState)
+	return in, testns.AwaitSlot(in.reader, scard.StatePresent)
 }
 
 // insert puts a new card into the first slot until the test ends.
