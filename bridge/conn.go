@@ -137,6 +137,7 @@ func (c *socket) ping(ctx context.Context) {
 		case now := <-tick.C:
 			if now.Sub(time.Unix(0, c.message.Load())) >= c.limits.Idle {
 				c.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseGoingAway, ""), now.Add(writeTime))
+				linger(c.ws.NetConn())
 				c.drop()
 				return
 			}

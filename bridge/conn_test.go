@@ -98,6 +98,7 @@ func TestT25Flood(t *testing.T) {
 	w := newWorld(t)
 	c := w.dial(portale)
 	answers := make(chan int)
+	began := time.Now()
 	go func() {
 		n := 0
 		c.ws.SetReadDeadline(time.Now().Add(20 * time.Second))
@@ -120,9 +121,10 @@ func TestT25Flood(t *testing.T) {
 			break
 		}
 	}
-	// The burst, and what the rate allows within the second for which messages are held back.
-	if n := <-answers; n < 50 || n > 65 {
-		t.Errorf("%d of 1000 messages were answered", n)
+	// The burst, and what the rate allows in the time that it took, which is the second for which
+	// messages are held back or, on a busy machine, longer.
+	if n := <-answers; n < 50 || n > 51+int(10*time.Since(began).Seconds()) {
+		t.Errorf("%d of 1000 messages were answered in %v", n, time.Since(began))
 	}
 
 	pings := w.dial(portale)
