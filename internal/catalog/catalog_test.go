@@ -495,6 +495,19 @@ func TestWhatNext(t *testing.T) {
 	}
 }
 
+// TestTokenRisks: of a token nobody says how many PINs block it, nor that a PUK helps.
+func TestTokenRisks(t *testing.T) {
+	token := crs.Info{Kind: "token", PINFormat: crs.PINFormat{Min: 4, Max: 12}}
+	for _, status := range []crs.PINStatus{crs.UnknownPINStatus, {Retries: 1}, {Retries: 1, Doubtful: true}, {Blocked: true}} {
+		p := crs.PINPrompt{Prompt: crs.Prompt{Lang: "it"}, Card: token, Status: status}
+		for _, d := range []Text{PIN(p), LastTry(p)} {
+			if text := d.String(); strings.Contains(text, "PUK") || strings.Contains(text, "tre PIN") {
+				t.Errorf("%+v: %q", status, text)
+			}
+		}
+	}
+}
+
 // TestLetters: of a PIN that may have letters nobody says that it is made of digits.
 func TestLetters(t *testing.T) {
 	p := crs.Prompt{Lang: "it"}

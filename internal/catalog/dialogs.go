@@ -129,16 +129,16 @@ func PINOrPUK(p crs.PINPrompt) Text {
 // LastTry asks whether to risk what may be the last try.
 func LastTry(p crs.PINPrompt) Text {
 	t := in(p.Lang)
-	title, risk := "last.title", "last.unknown"
+	title, risk := "last.title", t.of(p.Card, "last.unknown", "last.unknown.token")
 	switch {
 	case saidBlocked(p):
-		title, risk = "last.blockedtitle", "last.blocked"
+		title, risk = "last.blockedtitle", t.of(p.Card, "last.blocked", "last.blocked.token")
 	case Tries(p) == 1 && !p.Status.Doubtful:
-		risk = "last.known"
+		risk = t.of(p.Card, "last.known", "last.known.token")
 	}
 	d := t.dialog(p.Prompt, title, "", "")
 	d.Site = ""
-	d.After = t.say(risk) + "\n\n" + t.say("last.after", "holder", t.holder(p.Card))
+	d.After = risk + "\n\n" + t.say("last.after", "holder", t.holder(p.Card))
 	yes := "last.yes"
 	if p.OnReader {
 		yes = "pad.last"
@@ -242,13 +242,24 @@ func (t texts) holder(card crs.Info) string {
 	return t.say("holder.unknown")
 }
 
+// of is say for what differs between a CNS and a token: how many wrong PINs block a token nobody knows,
+// and it has no PUK that this software could send.
+func (t texts) of(card crs.Info, cns, token string) string {
+	if isToken(card) {
+		return t.say(token)
+	}
+	return t.say(cns)
+}
+
+func isToken(card crs.Info) bool { return card.PINFormat.Max > 0 && !card.PINFormat.DigitsOnly }
+
 // digits says what the PIN of a card looks like.
 func (t texts) digits(card crs.Info) string {
 	f := card.PINFormat
 	switch {
 	case card.TwoPartPIN:
 		return t.say("pin.twoparts")
-	case !f.DigitsOnly:
+	case isToken(card):
 		return t.say("pin.token", "min", strconv.Itoa(f.Min), "max", strconv.Itoa(f.Max))
 	case f.Min == f.Max:
 		return t.say("pin.exact", "max", strconv.Itoa(f.Max))
@@ -276,9 +287,9 @@ func (t texts) tries(p crs.PINPrompt) string {
 	n := Tries(p)
 	switch {
 	case saidBlocked(p):
-		return t.say("tries.blocked")
+		return t.of(p.Card, "tries.blocked", "tries.blocked.token")
 	case n < 0:
-		return t.say("tries.unknown")
+		return t.of(p.Card, "tries.unknown", "tries.unknown.token")
 	case n == 0: // counted by this software, and the card did not say that it is blocked
 		return t.say("tries.doubtful")
 	case p.Status.Doubtful:
