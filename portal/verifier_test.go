@@ -217,6 +217,16 @@ func TestVerify(t *testing.T) {
 			c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 99999}, Critical: true, Value: []byte{5, 0}}}
 		}), ReasonCriticalExtension},
 
+		// What the README tells those who write a portal to begin with.
+		{"the card's own certificate for an issuer", func(l *login) {
+			l.verifier.Issuers = x509.NewCertPool()
+			l.verifier.Issuers.AddCert(l.card.Certificate)
+		}, accepted},
+		{"that of another card", func(l *login) {
+			l.verifier.Issuers = x509.NewCertPool()
+			l.verifier.Issuers.AddCert(l.card.Certificate)
+			l.reissue(nil)
+		}, ReasonIssuer},
 		{"foreign issuer", func(l *login) { l.ca = portaltest.NewCA(t); l.reissue(nil) }, ReasonIssuer},
 		{"issuer of servers", func(l *login) {
 			l.ca = portaltest.NewCA(t, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })
