@@ -29,9 +29,9 @@ export type Code =
   | "insecure_context"
   /** The CRS software on this computer is too old or too new for this client. */
   | "unsupported_version"
-  /** The citizen answered no to this site, or closed its question again and again. */
+  /** The citizen blocked this site, or closed its questions again and again: then it is not heard for ten minutes. */
   | "origin_denied"
-  /** Another login is in progress on this computer, perhaps of another site. */
+  /** Another login is in progress on this computer, perhaps of another site, or the citizen was asked about a new site within the last minute. */
   | "busy"
   /** The citizen closed the window for the PIN, or the signal was aborted. */
   | "user_cancelled"
