@@ -20,7 +20,7 @@ func (v *visit) withExtension(t *testing.T, nobody string) {
 			seen := len(v.serve.stderr.String())
 			v.Open(framed + allow)
 			v.PressInFrame()
-			wantOutcome(t, v, "origin_denied")
+			wantOutcome(t, v, "insecure_context")
 			if said := v.serve.stderr.String()[seen:]; strings.Contains(said, siteAsked) || strings.Contains(said, pinAsked) {
 				t.Errorf("%q: the citizen is asked: %s", allow, said)
 			}

@@ -25,7 +25,7 @@ export type Code =
   | "permission_denied"
   /** The citizen closed the browser's question without an answer. The next click asks again; after the third time the browser takes it for a no. */
   | "permission_dismissed"
-  /** The page was not loaded over https, or it runs in a frame without the extension. */
+  /** The page was not loaded over https, or it runs in a frame: without the extension, or of a site that the citizen did not allow. */
   | "insecure_context"
   /** The CRS software on this computer is too old or too new for this client. */
   | "unsupported_version"

@@ -81,13 +81,14 @@ async function connect(signal, onProgress) {
     try {
       return await greet(new Bridge(joinExtension(channel), signal), HELLO_MS);
     } catch (error) {
+      if (framed && error.code === "origin_denied") throw inFrame();
       // What the program said itself it would say by the other way too.
       if (framed || error.code !== "bridge_unavailable") throw error;
     }
   }
   // In a frame the citizen cannot tell whose button it is, and without the extension the bridge
   // sees the frame's origin only.
-  if (framed) throw new CRSError("insecure_context", "The page runs in a frame.");
+  if (framed) throw inFrame();
   return connectSocket(signal, onProgress);
 }
 
@@ -326,6 +327,11 @@ async function permissionState() {
 
 function permissionDenied() {
   return new CRSError("permission_denied", "The browser does not let this site reach programs of this computer.");
+}
+
+// It is the page around that keeps this one from asking: by itself it may.
+function inFrame() {
+  return new CRSError("insecure_context", "The page runs in a frame.");
 }
 
 function wrongAnswer() {
