@@ -7,6 +7,11 @@
 // address there is no link to it.
 const SELFTEST = "";
 
+// What a program is that refuses to join; without a code there is none.
+const REFUSING = { origin_denied: "found", busy: "found", unsupported_version: "old" };
+
+const ANSWER_MS = 15_000; // more than a program takes that starts its service first
+
 const say = chrome.i18n.getMessage;
 const part = (selector) => document.querySelector(selector);
 
@@ -22,20 +27,20 @@ async function show() {
   const site = await siteOfTab();
   // Without a site in the tab, some other name: joining asks nothing.
   const { joined, allowed, code } = await ask(site ?? "https://crs-bridge.org");
-  const here = joined || code === "origin_denied";
-  const state = here ? "found" : code === "unsupported_version" ? "old" : "missing";
-  part("#program").className = here ? "good" : "bad";
+  const state = joined ? "found" : code ? REFUSING[code] ?? "stuck" : "missing";
+  part("#program").className = state === "found" ? "good" : "bad";
   part("#program h2").textContent = say(state);
   part("#program p").textContent = say(`${state}Next`);
-  part("#install").hidden = here;
-  if (!site || !here) return;
+  part("#install").hidden = state === "found";
+  if (!site || !joined && code !== "origin_denied") return;
   part("#site").hidden = false;
   part("#site h2").textContent = say("site");
   part("#site .host").textContent = new URL(site).host;
-  part("#site .state").textContent = say(code === "origin_denied" ? "denied" : allowed ? "allowed" : "unknown");
+  part("#site .state").textContent = say(!joined ? "denied" : allowed ? "allowed" : "unknown");
 }
 
-// ask joins the program for a site, as the background does, and says hello.
+// ask joins the program for a site, as the background does, and says hello. One that says nothing
+// is as one that failed.
 function ask(origin) {
   return new Promise((resolve) => {
     const host = chrome.runtime.connectNative("it.crs.bridge");
@@ -47,6 +52,7 @@ function ask(origin) {
       void chrome.runtime.lastError;
       resolve({});
     });
+    setTimeout(end, ANSWER_MS, { code: "internal" });
     let allowed = false;
     host.onMessage.addListener(({ id, result, error }) => {
       if (error) return end({ code: error.data?.code });

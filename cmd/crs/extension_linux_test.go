@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -59,7 +60,7 @@ func (v *visit) withExtension(t *testing.T, nobody string) {
 		"host missing":    {"", nobody},
 		"host crashes":    {"exit 1", nobody},
 		"host says words": {"echo Good day; sleep 5", nobody},
-		"host too old":    {tooOldHost, "unsupported_version"},
+		"host too old":    {refusingHost("unsupported_version"), "unsupported_version"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "host")
@@ -76,5 +77,12 @@ func (v *visit) withExtension(t *testing.T, nobody string) {
 const hear = `window.heard ??= (window.addEventListener("message", ({ data }) => { if (data?.from === "crs-extension" || data?.action?.startsWith("web-eid:")) window.heard.push(data); }), []);
 `
 
-// tooOldHost answers that it is of another version, which is 100 bytes.
-const tooOldHost = `printf '\144\000\000\000{"jsonrpc":"2.0","id":0,"error":{"code":-32000,"message":"x","data":{"code":"unsupported_version"}}}'; sleep 5`
+// hostSays is the script of a native host that says one short thing, whatever it is asked.
+func hostSays(message string) string {
+	return fmt.Sprintf(`printf '\%03o\000\000\000%s'`, len(message), message)
+}
+
+// refusingHost joins nobody, because of what a code says.
+func refusingHost(code string) string {
+	return hostSays(`{"jsonrpc":"2.0","id":0,"error":{"code":-32000,"message":"x","data":{"code":"`+code+`"}}}`) + "; sleep 5"
+}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -87,11 +86,8 @@ func (v *visit) interrupted(t *testing.T, reload func()) {
 		v.logsInAt(t, site)
 	})
 	t.Run("native host ends after it joined", func(t *testing.T) {
-		joined := `{"jsonrpc":"2.0","id":0,"result":{"allowed":true}}`
-		file := filepath.Join(t.TempDir(), "answer")
-		write(t, file, string(binary.NativeEndian.AppendUint32(nil, uint32(len(joined))))+joined, 0o644)
 		brief := filepath.Join(t.TempDir(), "host")
-		write(t, brief, "#!/bin/sh\ncat "+file+"\n", 0o755)
+		write(t, brief, "#!/bin/sh\n"+hostSays(`{"jsonrpc":"2.0","id":0,"result":{"allowed":true}}`)+"\n", 0o755)
 		v.installHost(world, brief)
 		// The page tries the other way, which Chromium forbids without asking: it has no screen.
 		if inChromium {

@@ -189,8 +189,7 @@ func TestPopupPictures(t *testing.T) {
 	h := newHome(t)
 	serveSites(t)
 	missing := filepath.Join(t.TempDir(), "host")
-	old := missing + "-old"
-	write(t, old, "#!/bin/sh\n"+tooOldHost+"\n", 0o755)
+	refusing := missing + "-refusing"
 	h.serve(t)
 	ours := h.hostProgram(t)
 	for _, lang := range []string{"it", "en", "de"} {
@@ -218,8 +217,11 @@ func TestPopupPictures(t *testing.T) {
 		h.run(t, "sites", "allow", site)
 		show("allowed")
 		h.run(t, "sites", "forget", site)
-		h.installHost(t, old)
-		show("old")
+		h.installHost(t, refusing)
+		for name, code := range map[string]string{"old": "unsupported_version", "stuck": "internal"} {
+			write(t, refusing, "#!/bin/sh\n"+refusingHost(code)+"\n", 0o755)
+			show(name)
+		}
 		h.installHost(t, missing)
 		show("missing")
 	}

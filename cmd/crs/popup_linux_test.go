@@ -78,8 +78,16 @@ func (v *visit) popup(t *testing.T, url, ready string) {
 			t.Errorf("the first key leads to %q", on)
 		}
 	})
-	write(t, file, "#!/bin/sh\n"+tooOldHost+"\n", 0o755)
-	want("old", "oldNext", "install")
+	for code, keys := range map[string][]string{
+		"unsupported_version": {"old", "oldNext", "install"},
+		"internal":            {"stuck", "stuckNext", "install"}, // its service cannot start
+		"busy":                {"found", "foundNext"},
+	} {
+		write(t, file, "#!/bin/sh\n"+refusingHost(code)+"\n", 0o755)
+		if said := want(keys...); strings.Contains(said, ".example") {
+			t.Errorf("%s: a site of which nothing is known: %q", code, said)
+		}
+	}
 }
 
 // popupText waits until the popup has found out what there is, and returns what it shows.
