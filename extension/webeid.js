@@ -7,7 +7,8 @@
 // The versions of Web eID that this speaks. Its library compares the first number alone.
 const WEB_EID = "2.0.0";
 
-const FOREIGN_MS = 200; // that another extension has; the library waits for a second
+const FOREIGN_MS = 200; // that another extension has
+const ACK_MS = 900; // for an acknowledgement: the library gives up after a second
 const LOGIN_MS = 120_000; // unless the page says otherwise, and at most
 const LONGEST_MS = 300_000;
 
@@ -41,9 +42,7 @@ window.addEventListener("message", (event) => {
 
 async function answerWebEID({ action, libraryVersion, challengeNonce, options }) {
   const seen = acknowledged.get(action + "-ack");
-  await new Promise((resolve) => setTimeout(resolve, FOREIGN_MS));
-  if (acknowledged.get(action + "-ack") !== seen) return;
-
+  const another = () => acknowledged.get(action + "-ack") !== seen;
   const channel = Symbol(action); // no page can name it, nor does another request have it
   let answered = false; // with an acknowledgement: the page has heard of us
   let timer = null;
@@ -63,11 +62,15 @@ async function answerWebEID({ action, libraryVersion, challengeNonce, options })
     finish("failure", { error });
   };
 
+  // The citizen is not to be asked for a PIN that the page does not wait for any more.
+  timer = setTimeout(finish, ACK_MS);
+  await new Promise((resolve) => setTimeout(resolve, FOREIGN_MS));
+  if (another()) return finish();
   connect(channel, {
     open({ allowed }) {
-      if (!allowed) return finish();
-      // Read again: the program took its time, and the other extension may have.
-      if (acknowledged.get(action + "-ack") !== seen) return finish();
+      // Asked again: the program took its time, and the other extension may have.
+      if (!allowed || another()) return finish();
+      clearTimeout(timer);
       answered = true;
       tell("ack");
       if (action === "web-eid:status") return finish("success", { library: libraryVersion, extension: WEB_EID, nativeApp: WEB_EID });

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -43,13 +44,31 @@ func (v *visit) webEID(t *testing.T) {
 			strings.ReplaceAll(`{"X":"","X-ack":"","X-failure":"ERR_WEBEID_NATIVE_INVALID_ARGUMENT"}`, "X", action))
 	}
 
+	// A page that waits no longer than so long; the question goes away with it.
+	v.Run(webEIDPage + `window.act = window.say({ action: "web-eid:authenticate", libraryVersion: "2.0.1", challengeNonce: window.challenge, options: { userInteractionTimeout: 500 } })`)
+	v.Press("button")
+	wantOutcome(t, v, `{"web-eid:authenticate":"","web-eid:authenticate-ack":"","web-eid:authenticate-failure":"ERR_WEBEID_USER_TIMEOUT"}`)
+	v.serve.next("code=gone")
+
 	// Silent, and nobody is asked, where another extension acknowledges first, as its content script
-	// would, and on a site that is not allowed.
+	// would, where the program comes too late, and on a site that is not allowed.
 	seen := len(v.serve.stderr.String())
+	hosts := v.countHosts(t)
 	v.Run(`window.foreign = true;
 		window.addEventListener("message", ({ data }) => { if (/^web-eid:[a-z]+$/.test(data?.action)) window.postMessage({ action: data.action + "-ack" }, "*"); });`)
-	say(status, `{"web-eid:status":"","web-eid:status-ack":""}`)
 	say(authenticate, `{"web-eid:authenticate":"","web-eid:authenticate-ack":""}`)
+	if n := hosts(); n != 0 {
+		t.Errorf("beside another extension %d native hosts were started", n)
+	}
+	late := filepath.Join(t.TempDir(), "host")
+	write(t, late, "#!/bin/sh\nsleep 1.2\nexec "+v.hostProgram(t)+" \"$@\"\n", 0o755)
+	v.installHost(t, late)
+	v.Open(site)
+	say(authenticate, `{"web-eid:authenticate":""}`)
+	if heard := v.Run(`await new Promise((r) => setTimeout(r, 700)); return heard.map((m) => m.action).join()`); heard != "web-eid:authenticate" {
+		t.Errorf("later the page hears %s", heard)
+	}
+	v.installHost(t, v.hostProgram(t))
 	v.run(t, "sites", "forget", otherSite)
 	v.Open(otherSite)
 	say(status, `{"web-eid:status":""}`)
