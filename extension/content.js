@@ -18,12 +18,15 @@ const FLOOD_MS = 10_000;
 
 let connection = null; // the one of this frame: {port, on, sent}
 
-// Other windows and frames post messages too, and a sandboxed page has no origin. None is heard.
 window.addEventListener("message", (event) => {
-  if (event.source !== window || event.origin !== location.origin || window.origin !== location.origin) return;
-  const { data } = event;
-  if (data?.to === "crs-extension") hear(data);
+  if (isOfPage(event) && event.data?.to === "crs-extension") hear(event.data);
 });
+
+// isOfPage reports whether a script of this page posted a message. Other windows and frames do too,
+// and a sandboxed page has no origin.
+function isOfPage({ source, origin }) {
+  return source === window && origin === location.origin && window.origin === location.origin;
+}
 
 // The background asks the top page of a tab who it is, on behalf of a frame in it. It takes that
 // from the browser, which says who sent this answer, and not from the answer.
@@ -55,8 +58,7 @@ function hear({ channel, action, text }) {
   } else if (action === "ping" && mine) {
     tell({ action: "pong" });
   } else if (action === "close" && mine) {
-    connection.port.disconnect();
-    connection = null;
+    disconnect();
   }
 }
 
@@ -87,10 +89,23 @@ function send(text) {
   const now = Date.now();
   while (sent[0] < now - FLOOD_MS) sent.shift();
   if (sent.push(now) <= MESSAGES && fits(text)) return port.postMessage(text);
-  connection = null;
-  port.disconnect();
+  disconnect();
   on.closed("invalid_request");
 }
+
+function disconnect() {
+  connection.port.disconnect();
+  connection = null;
+}
+
+// A browser may keep a page that the citizen leaves, to show it again, and closes the port without
+// telling this end.
+window.addEventListener("pagehide", () => {
+  const left = connection;
+  if (!left) return;
+  disconnect();
+  left.on.closed("bridge_unavailable");
+});
 
 function fits(text) {
   return typeof text === "string" && text.length <= MESSAGE_BYTES && new TextEncoder().encode(text).length <= MESSAGE_BYTES;

@@ -30,7 +30,7 @@ const WEB_EID_ACTIONS = ["web-eid:status", "web-eid:authenticate", "web-eid:get-
 const acknowledged = new Map(); // by action: how many answers of another extension were seen
 
 window.addEventListener("message", (event) => {
-  if (event.source !== window || event.origin !== location.origin || window.origin !== location.origin) return;
+  if (!isOfPage(event)) return;
   const action = event.data?.action;
   if (typeof action !== "string" || !action.startsWith("web-eid:")) return;
   if (action.endsWith("-ack")) {
@@ -49,10 +49,7 @@ async function answerWebEID({ action, libraryVersion, challengeNonce, options })
   const tell = (kind, fields) => window.postMessage({ ...fields, action: `${action}-${kind}` }, location.origin);
   const finish = (kind, fields) => {
     clearTimeout(timer);
-    if (connection?.channel === channel) {
-      connection.port.disconnect();
-      connection = null;
-    }
+    if (connection?.channel === channel) disconnect();
     if (answered) tell(kind, fields);
   };
   const fail = (code, message = "The CRS software did not log in.") => {

@@ -77,6 +77,22 @@ func (v *visit) interrupted(t *testing.T, reload func()) {
 		v.serve.answer(testPIN)
 		wantOutcome(t, v, "token")
 	})
+	t.Run("page left and come back to", func(t *testing.T) {
+		v.Open(site)
+		v.Run(`window.kept = "kept"; window.act = () => (window.postMessage({ action: "web-eid:authenticate", challengeNonce: challenge }), new Promise(() => {}))`)
+		v.Press("button")
+		v.serve.next(pinAsked)
+		v.Open(otherSite)
+		v.serve.next("code=gone")
+		v.Back()
+		if kept := v.Run("return window.kept"); inChromium && kept != "kept" {
+			t.Error("the browser did not keep the page")
+		}
+		v.Run("delete window.act; document.querySelector('button').focus()")
+		v.Type("\r")
+		v.typePIN()
+		wantOutcome(t, v, "token")
+	})
 	t.Run("native host killed", func(t *testing.T) {
 		interrupt(t, func() {
 			host, _ := processes()

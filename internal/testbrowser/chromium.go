@@ -79,6 +79,20 @@ func (c *Chromium) Open(url string) {
 	c.Do(chromedp.Navigate(url))
 }
 
+func (c *Chromium) Back() {
+	c.t.Helper()
+	left := c.Run("return location.href")
+	c.Do(chromedp.Evaluate("history.back()", nil)) // chromedp's own waits for a page to load
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		var at string
+		// Between the pages there is none that could answer.
+		if chromedp.Run(c.ctx, chromedp.Evaluate("location.href", &at)) == nil && at != left {
+			return
+		}
+	}
+	c.t.Fatal("the browser does not go back")
+}
+
 func (c *Chromium) Press(selector string) {
 	c.t.Helper()
 	c.Do(chromedp.Click(selector, chromedp.ByQuery))

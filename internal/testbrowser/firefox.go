@@ -83,6 +83,11 @@ func (f *Firefox) Open(url string) {
 	f.do("WebDriver:Navigate", map[string]any{"url": url}, nil)
 }
 
+func (f *Firefox) Back() {
+	f.t.Helper()
+	f.do("WebDriver:Back", map[string]any{}, nil)
+}
+
 func (f *Firefox) Press(selector string) {
 	f.t.Helper()
 	var found map[string]string

@@ -13,6 +13,7 @@ import (
 // Tab is a tab of a browser. What it cannot do ends the test.
 type Tab interface {
 	Open(url string)
+	Back()                    // to the page before, which the browser may have kept
 	Press(selector string)    // with a real click, in the middle of the element
 	PressInFrame()            // the same, on the button in the one frame of the page
 	Type(keys string)         // of the keyboard, where its focus is
