@@ -51,7 +51,7 @@ func (v *visit) withExtension(t *testing.T, nobody string) {
 	})
 	t.Run("Web eID", func(t *testing.T) { v.webEID(t) })
 	v.installHost(t, v.hostProgram(t)) // that test had others
-	v.Tab = v.New(true) // a tab may not start so many programs in so short a time
+	v.Tab = v.New(true)                // a tab may not start so many programs in so short a time
 	t.Run("service not running", func(t *testing.T) {
 		v.serve.stop(syscall.SIGTERM)
 		// The native host starts a service, which has no screen here to ask anybody on.
