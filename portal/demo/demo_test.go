@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/elliptic"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -17,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
@@ -92,6 +94,19 @@ func run(t *testing.T, ctx context.Context, actions ...chromedp.Action) {
 	}
 }
 
+// press clicks. Where the page before was just left, the browser may lose the element that was found.
+func press(selector string) chromedp.Action {
+	return chromedp.ActionFunc(func(ctx context.Context) error {
+		for tries := 1; ; tries++ {
+			err := chromedp.Click(selector, chromedp.ByQuery).Do(ctx)
+			if lost := (*cdproto.Error)(nil); !errors.As(err, &lost) || tries == 5 {
+				return err
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	})
+}
+
 func speak(language string) chromedp.Action {
 	return network.SetExtraHTTPHeaders(network.Headers{"Accept-Language": language})
 }
@@ -109,7 +124,7 @@ func TestDemonstration(t *testing.T) {
 			complaints = append(complaints, e.Response.URL)
 		}
 	})
-	pressLogin := chromedp.Click("#login", chromedp.ByQuery)
+	pressLogin := press("#login")
 	errorCode := func(want string) {
 		t.Helper()
 		var code string
