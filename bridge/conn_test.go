@@ -179,7 +179,7 @@ func TestThrottle(t *testing.T) {
 
 func TestT25Idle(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(w *world) { w.Limits.Ping, w.Limits.Idle = 20*time.Millisecond, 100*time.Millisecond })
+	w := newWorld(t, func(w *world) { w.Limits.Ping, w.Limits.Idle = 200*time.Millisecond, 500*time.Millisecond })
 	c := w.dial(portale)
 	pings := 0
 	answer := c.ws.PingHandler()
