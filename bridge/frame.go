@@ -15,7 +15,6 @@ var errTooLong = errors.New("frame of more bytes than are allowed")
 // readFrame reads a message of native messaging: its length in four bytes in the order of this
 // computer, and so many bytes
 // (https://developer.chrome.com/docs/extensions/develop/concepts/native-messaging).
-// io.EOF is an end between two messages.
 func readFrame(r io.Reader, most int) ([]byte, error) {
 	var header [4]byte
 	if _, err := io.ReadFull(r, header[:]); err != nil {
@@ -27,16 +26,13 @@ func readFrame(r io.Reader, most int) ([]byte, error) {
 	}
 	message := make([]byte, n)
 	if _, err := io.ReadFull(r, message); err != nil {
-		return nil, io.ErrUnexpectedEOF
+		return nil, err
 	}
 	return message, nil
 }
 
 // writeFrame writes a message in one call.
 func writeFrame(w io.Writer, message []byte) error {
-	if len(message) > maxReply {
-		return errTooLong
-	}
 	frame := binary.NativeEndian.AppendUint32(make([]byte, 0, 4+len(message)), uint32(len(message)))
 	_, err := w.Write(append(frame, message...))
 	return err
