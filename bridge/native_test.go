@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strings"
@@ -324,18 +325,38 @@ func TestNativeTime(t *testing.T) {
 	}
 }
 
-// TestRelay: a service that ends is answered for.
-func TestRelay(t *testing.T) {
-	t.Parallel()
+// relayed7 starts a relay, and sends request 7 through it.
+func relayed7(t *testing.T) (browser, service net.Conn, done chan error) {
 	browser, host := net.Pipe()
 	service, theirs := net.Pipe()
-	done := make(chan error, 1)
+	done = make(chan error, 1)
 	go func() { done <- Relay(host, theirs) }()
 	ask := `{"jsonrpc":"2.0","id":7,"method":"authenticate","params":{}}`
 	go writeFrame(browser, []byte(ask))
 	if b, err := readFrame(service, maxReply); string(b) != ask {
 		t.Fatalf("%s, %v", b, err)
 	}
+	return browser, service, done
+}
+
+// TestRelayLeft: a browser that goes in the middle of a login is no error, and the service notices.
+func TestRelayLeft(t *testing.T) {
+	t.Parallel()
+	browser, service, done := relayed7(t)
+	browser.Close()
+	if b, err := readFrame(service, maxReply); err != io.EOF {
+		t.Errorf("%s, %v", b, err)
+	}
+	service.Close()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRelay: a service that ends is answered for.
+func TestRelay(t *testing.T) {
+	t.Parallel()
+	browser, service, done := relayed7(t)
 	began := time.Now()
 	service.Close()
 	b, err := readFrame(browser, maxReply)
