@@ -17,9 +17,7 @@ import (
 func Relay(browser io.ReadWriter, service io.ReadWriteCloser) error {
 	r := &relay{browser: browser, service: service, open: map[string]bool{}}
 	go r.ask()
-	err := r.answer()
-	service.Close()
-	return err
+	return r.answer()
 }
 
 // Refuse answers the browser's first message with a code.

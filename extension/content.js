@@ -31,7 +31,7 @@ function isOfPage({ source, origin }) {
 // The background asks the top page of a tab who it is, on behalf of a frame in it. It takes that
 // from the browser, which says who sent this answer, and not from the answer.
 chrome.runtime.onMessage.addListener(({ who }, sender, answer) => {
-  if (window.top === window) chrome.runtime.sendMessage({ here: who });
+  chrome.runtime.sendMessage({ here: who });
   answer();
 });
 

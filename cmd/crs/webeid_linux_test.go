@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -51,19 +52,30 @@ func (v *visit) webEID(t *testing.T) {
 	v.serve.next("code=gone")
 
 	// Silent, and nobody is asked, where another extension acknowledges first, as its content script
-	// would, where the program comes too late, and on a site that is not allowed.
+	// would, at once or while the program starts; where that takes too long; and on a site that is not
+	// allowed.
 	seen := len(v.serve.stderr.String())
 	hosts := v.countHosts(t)
-	v.Run(`window.foreign = true;
-		window.addEventListener("message", ({ data }) => { if (/^web-eid:[a-z]+$/.test(data?.action)) window.postMessage({ action: data.action + "-ack" }, "*"); });`)
+	another := func(afterMS int) {
+		v.Run(fmt.Sprintf(`window.foreign = true;
+			window.addEventListener("message", ({ data }) => { if (/^web-eid:[a-z]+$/.test(data?.action)) setTimeout(() => window.postMessage({ action: data.action + "-ack" }, "*"), %d); });`, afterMS))
+	}
+	slow := func(seconds string) {
+		t.Helper()
+		host := filepath.Join(t.TempDir(), "host")
+		write(t, host, "#!/bin/sh\nsleep "+seconds+"\nexec "+v.hostProgram(t)+" \"$@\"\n", 0o755)
+		v.installHost(t, host)
+		v.Open(site)
+	}
+	another(0)
 	say(authenticate, `{"web-eid:authenticate":"","web-eid:authenticate-ack":""}`)
 	if n := hosts(); n != 0 {
 		t.Errorf("beside another extension %d native hosts were started", n)
 	}
-	late := filepath.Join(t.TempDir(), "host")
-	write(t, late, "#!/bin/sh\nsleep 1.2\nexec "+v.hostProgram(t)+" \"$@\"\n", 0o755)
-	v.installHost(t, late)
-	v.Open(site)
+	slow("0.3")
+	another(350)
+	say(authenticate, `{"web-eid:authenticate":"","web-eid:authenticate-ack":""}`)
+	slow("1.2")
 	say(authenticate, `{"web-eid:authenticate":""}`)
 	if heard := v.Run(`await new Promise((r) => setTimeout(r, 700)); return heard.map((m) => m.action).join()`); heard != "web-eid:authenticate" {
 		t.Errorf("later the page hears %s", heard)
