@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -118,8 +119,9 @@ func (e *extension) connect(origin string) (allowed bool) {
 }
 
 const (
-	helloRequest = `{"jsonrpc":"2.0","id":1,"method":"hello","params":{"client":"crs.js/1.0","protocol":1}}`
-	loginRequest = `{"jsonrpc":"2.0","id":2,"method":"authenticate","params":{"challenge":"MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDEyMzQ1Njc4OQ==","lang":"it"}}`
+	connectRequest = `{"jsonrpc":"2.0","id":"c","method":"connect","params":{"origin":"https://portale.example"}}`
+	helloRequest   = `{"jsonrpc":"2.0","id":1,"method":"hello","params":{"client":"crs.js/1.0","protocol":1}}`
+	loginRequest   = `{"jsonrpc":"2.0","id":2,"method":"authenticate","params":{"challenge":"MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDEyMzQ1Njc4OQ==","lang":"it"}}`
 )
 
 // TestNativeLogin is a login through the extension of either kind of browser.
@@ -225,6 +227,37 @@ func TestNativeServiceKilled(t *testing.T) {
 	e.connect(portale)
 }
 
+// TestNativeUnreachable: a native host that cannot reach a service says so, and names its request.
+func TestNativeUnreachable(t *testing.T) {
+	h := newHome(t)
+	dir := filepath.Join(string(h), "run", "crs")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("portal.sock", filepath.Join(dir, "portal.sock")); err != nil { // to itself
+		t.Fatal(err)
+	}
+	e := h.startHost(t)
+	e.send(connectRequest)
+	if m := e.must(`"internal"`); !strings.Contains(m, `"id":"c"`) {
+		t.Errorf("another request is refused: %s", m)
+	}
+	e.ends()
+}
+
+// TestNativeTerminated: a native host that is asked to end does, and its login with it.
+func TestNativeTerminated(t *testing.T) {
+	h := newHome(t)
+	serve := h.serve(t)
+	e := h.startHost(t)
+	e.connect(portale)
+	e.send(loginRequest)
+	e.must(`"consent"`)
+	e.host.Process.Signal(syscall.SIGTERM)
+	e.ends()
+	serve.next("code=gone")
+}
+
 // TestNativeFigures logs how long a native host takes from its start to its first answer.
 func TestNativeFigures(t *testing.T) {
 	h := newHome(t)
@@ -255,9 +288,11 @@ func TestT26OtherCaller(t *testing.T) {
 		{"/home/it.crs.bridge.json", "other@example.org"},
 	} {
 		e := h.startHost(t, args...)
+		e.raw(frame(connectRequest))
 		if m, ok := e.read(); ok {
 			t.Errorf("%q is answered %s", args, m)
 		}
+		e.to.Close()
 		e.ends()
 	}
 	// The service that runs is another file than the native host, as after an update.
@@ -274,7 +309,7 @@ func TestT26OtherCaller(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := h.startHostFile(t, updated)
-	e.send(`{"jsonrpc":"2.0","id":"c","method":"connect","params":{"origin":"https://portale.example"}}`)
+	e.send(connectRequest)
 	e.must(`"unsupported_version"`)
 	e.ends()
 }
