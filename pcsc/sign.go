@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/pkcs1"
 )
 
 // signMethod is one way to ask a CNS for an RSA signature.
@@ -33,10 +34,6 @@ func (c *cns) signMethods() []signMethod {
 	}
 	return []signMethod{decipherChained, computeSignature}
 }
-
-// digestInfo is the DER of DigestInfo for SHA-256, without the digest (RFC 8017, section 9.2).
-var digestInfo = []byte{0x30, 0x31, 0x30, 0x0D, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01,
-	0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20}
 
 // signDigest has the card sign a SHA-256 digest after a VERIFY. It goes on to the next method
 // only when the card says that it does not know this one; never when the card may have refused
@@ -91,7 +88,7 @@ func (c *cns) pso(s *session, method signMethod, digest []byte) ([]byte, error) 
 		if err := s.succeed(c.mseSet(0xB6)); err != nil {
 			return nil, err
 		}
-		return s.succeedWith(command{ins: insPSO, p1: 0x9E, p2: 0x9A, data: append(bytes.Clone(digestInfo), digest...), le: maxShortResponse})
+		return s.succeedWith(command{ins: insPSO, p1: 0x9E, p2: 0x9A, data: pkcs1.DigestInfo(digest), le: maxShortResponse})
 	}
 	// MSE SET, confidentiality template B8; PSO 80 86 over a padding indicator of 00 and the block.
 	if err := s.succeed(c.mseSet(0xB8)); err != nil {
@@ -124,7 +121,7 @@ func (c *cns) mseSet(template byte) command {
 func pkcs1Block(size int, digest []byte) []byte {
 	block := bytes.Repeat([]byte{0xFF}, size)
 	block[0], block[1] = 0x00, 0x01
-	t := append(bytes.Clone(digestInfo), digest...)
+	t := pkcs1.DigestInfo(digest)
 	block[size-len(t)-1] = 0x00
 	copy(block[size-len(t):], t)
 	return block
