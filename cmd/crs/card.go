@@ -10,7 +10,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"strings"
 
@@ -57,18 +56,12 @@ func card(ctx context.Context, args []string) error {
 // findReaders opens the cards in the readers whose name contains a word, and the tokens. To other
 // readers nothing is sent: they may be in use.
 func findReaders(ctx context.Context, word string) ([]crs.Reader, *pkcs11.Tokens, error) {
-	log := slog.New(slog.DiscardHandler)
-	driver, err := newDriver(log)
-	if err != nil {
-		return nil, nil, err
-	}
-	tokens := newTokens(driver, log)
-	choice := driverChoice(log)
 	wanted := func(name string) bool {
 		return strings.Contains(strings.ToLower(name), strings.ToLower(word))
 	}
-	native, nativeErr := driver.Readers(ctx, wanted)
-	all := cards.Join(native, tokens.List(ctx, cards.Needed(native, choice, nil)), choice, nil)
+	all, tokens, err := look(ctx, wanted, func(native []crs.Reader, choice cards.Choice) bool {
+		return cards.Needed(native, choice, nil)
+	})
 	var found []crs.Reader
 	for _, r := range all {
 		if wanted(r.Name) {
@@ -78,8 +71,8 @@ func findReaders(ctx context.Context, word string) ([]crs.Reader, *pkcs11.Tokens
 	switch {
 	case len(found) > 0:
 		return found, tokens, nil
-	case nativeErr != nil:
-		return nil, tokens, nativeErr
+	case err != nil:
+		return nil, tokens, err
 	case len(all) == 0:
 		return nil, tokens, told("card.noreader")
 	}

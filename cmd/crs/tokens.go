@@ -15,7 +15,7 @@ import (
 
 // joinCards returns the cards in readers and the tokens of modules, each once, and what follows
 // them until its context ends.
-func joinCards(driver *pcsc.Driver, log *slog.Logger) (*cards.Cards, func(context.Context), error) {
+func joinCards(driver *pcsc.Driver, log *slog.Logger) (*cards.Cards, func(context.Context)) {
 	tokens := newTokens(driver, log)
 	monitor := &pcsc.Monitor{Driver: driver}
 	joined := &cards.Cards{Native: monitor, Tokens: tokens, Choice: driverChoice(log)}
@@ -26,28 +26,34 @@ func joinCards(driver *pcsc.Driver, log *slog.Logger) (*cards.Cards, func(contex
 		watching.Go(func() { tokens.Run(ctx) })
 		watching.Go(func() { joined.Run(ctx) })
 		watching.Wait()
-	}, nil
+	}
 }
 
-// quietly returns the cards and tokens that can be seen without a command to a card that the native
-// driver handles. The tokens are to be closed.
-func quietly(ctx context.Context) ([]crs.Reader, *pkcs11.Tokens, error) {
+// look opens the cards in the readers that are wanted, and joins them with the tokens, which are to be
+// closed. Whether the modules that look into readers are asked is for needed to say.
+func look(ctx context.Context, wanted func(reader string) bool, needed func([]crs.Reader, cards.Choice) bool) ([]crs.Reader, *pkcs11.Tokens, error) {
 	log := slog.New(slog.DiscardHandler)
 	driver, err := newDriver(log)
 	if err != nil {
 		return nil, nil, err
 	}
-	native, err := driver.Readers(ctx, func(string) bool { return true })
+	native, err := driver.Readers(ctx, wanted)
 	choice := driverChoice(log)
-	occupied, handled := false, false
-	for _, r := range native {
-		occupied = occupied || r.Card != nil || r.Err != nil
-		handled = handled || r.Card != nil
-	}
-	// A module that looks into readers looks into all of them, some even while they are loaded.
-	look := !occupied || !handled && cards.Needed(native, choice, nil)
 	tokens := newTokens(driver, log)
-	return cards.Join(native, tokens.List(ctx, look), choice, nil), tokens, err
+	return cards.Join(native, tokens.List(ctx, needed(native, choice)), choice, nil), tokens, err
+}
+
+// quietly is look at all that can be seen without a command to a card that the native driver handles.
+func quietly(ctx context.Context) ([]crs.Reader, *pkcs11.Tokens, error) {
+	return look(ctx, func(string) bool { return true }, func(native []crs.Reader, choice cards.Choice) bool {
+		occupied, handled := false, false
+		for _, r := range native {
+			occupied = occupied || r.Card != nil || r.Err != nil
+			handled = handled || r.Card != nil
+		}
+		// A module that looks into readers looks into all of them, some even while they are loaded.
+		return !occupied || !handled && cards.Needed(native, choice, nil)
+	})
 }
 
 // newTokens returns the tokens of this computer's modules. The book of tries is the driver's: a card
