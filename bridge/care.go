@@ -40,11 +40,11 @@ func (s *Server) careFor(ctx context.Context, reader string, unblock bool, do fu
 	info := crs.Info{Reader: reader}
 	if c.card, err = s.cardIn(reader); err == nil {
 		info = c.card.Info()
-		var ok bool
-		if c.manager, ok = c.card.(crs.PINManager); ok {
-			err = do(c, turn.ctx)
-		} else {
+		var able bool
+		if c.manager, able = c.card.(crs.PINManager); !able || unblock && !hasPUK(info) {
 			err = crs.ErrPINUnsupported
+		} else {
+			err = do(c, turn.ctx)
 		}
 	}
 	if errors.Is(err, crs.ErrCancelled) || turn.ctx.Err() != nil && err != nil && !sent(err) {
@@ -60,6 +60,10 @@ func (s *Server) careFor(ctx context.Context, reader string, unblock bool, do fu
 	defer cancel()
 	return s.UI.ReportCare(ctx, c.prompt, info, unblock, err)
 }
+
+// hasPUK reports whether this software can unblock the PIN of a card. A token has no PUK that it
+// could send, though its PIN can be changed.
+func hasPUK(card crs.Info) bool { return card.PUKFormat.Max > 0 }
 
 // sent reports whether an error tells that a PIN was sent to the card.
 func sent(err error) bool {
@@ -173,7 +177,7 @@ func closed(ask context.Context, err error) error {
 // for, and cannot close the dialogs: what is done to the card is the user's business.
 func (l *login) unblock(card crs.Card, blocked error) error {
 	manager, ok := card.(crs.PINManager)
-	if !ok || errors.Is(blocked, crs.ErrPINUnsupported) {
+	if !ok || !hasPUK(card.Info()) || errors.Is(blocked, crs.ErrPINUnsupported) {
 		return blocked
 	}
 	ctx, cancel := context.WithTimeout(l.service, l.limits().Login)

@@ -109,6 +109,29 @@ func TestUnblockInALogin(t *testing.T) {
 	}
 }
 
+// A token's PIN can be changed but not unblocked: neither the menu nor a login asks for a PUK that
+// nobody has, and the user is told so.
+func TestNoUnblockWithoutAPUK(t *testing.T) {
+	t.Parallel()
+	told := "care:true," + crs.ErrPINUnsupported.Error()
+	w := offline(t)
+	card := w.blockedCard(nil)
+	w.card.info.PUKFormat = crs.PINFormat{}
+	if err := w.UnblockPIN(t.Context(), "reader"); err != nil || w.ui.log() != told || len(card.typed) != 0 {
+		t.Errorf("from the menu: %v, asked %s", err, w.ui.log())
+	}
+	if err := w.ChangePIN(t.Context(), "reader"); err != nil || len(card.typed) != 2 {
+		t.Errorf("the change: %v, asked %s", err, w.ui.log())
+	}
+	w = offline(t)
+	card = w.blockedCard()
+	w.card.info.PUKFormat = crs.PINFormat{}
+	_, err := w.login(portale)
+	if crs.CodeOf(err) != crs.ErrPINBlocked || w.ui.log() != "pin:<nil> report:the PIN is blocked (SW 6983)" || len(card.typed) != 0 {
+		t.Errorf("in a login: %v, asked %s", err, w.ui.log())
+	}
+}
+
 // T13: the page that goes, cancels or waits too long closes no dialog of an unblock, and its login ends
 // after it.
 func TestT13PageCannotCloseAnUnblock(t *testing.T) {

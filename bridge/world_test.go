@@ -72,7 +72,8 @@ type testCard struct {
 
 func newCard() *testCard {
 	return &testCard{
-		info:   crs.Info{Reader: "reader 0", Kind: "CNS", Holder: testHolder, ID: testCardID, PINFormat: crs.PINFormat{Min: 5, Max: 8, DigitsOnly: true}},
+		info: crs.Info{Reader: "reader 0", Kind: "CNS", Holder: testHolder, ID: testCardID,
+			PINFormat: crs.PINFormat{Min: 5, Max: 8, DigitsOnly: true}, PUKFormat: crs.PINFormat{Min: 8, Max: 8, DigitsOnly: true}},
 		status: crs.PINStatus{Retries: -1},
 		data:   []byte(testFile),
 	}

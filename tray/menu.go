@@ -145,8 +145,8 @@ func problemKey(p owner.Problem) string {
 
 // care is what can be done about the PIN of the card in a reader. What is urgent comes first.
 func care(r owner.Reader) []item {
-	change := item{label: catalog.Say("tray.change"), off: !r.Card.CanCare, action: action{do: changePIN, reader: r.Name}}
-	unblock := item{label: catalog.Say("tray.unblock"), off: !r.Card.CanCare, action: action{do: unblockPIN, reader: r.Name}}
+	change := item{label: catalog.Say("tray.change"), off: !r.Card.CanChange, action: action{do: changePIN, reader: r.Name}}
+	unblock := item{label: catalog.Say("tray.unblock"), off: !r.Card.CanUnblock, action: action{do: unblockPIN, reader: r.Name}}
 	if r.Card.Blocked {
 		return []item{unblock, change}
 	}

@@ -190,7 +190,7 @@ func everyMenu() map[string]scene {
 		"ready":     {OK: true, Status: status(with(bit4id, ada, false))},
 		"blocked":   {OK: true, Status: status(with(bit4id, ada, true))},
 		"several":   {OK: true, Status: status(with(bit4id, ada, false), with(owner.Reader{Name: "ACS ACR39U 01 00"}, mario, true))},
-		"long":      {OK: true, Status: status(with(owner.Reader{Name: strings.Repeat("W", 200)}, owner.Card{Kind: "CNS", Holder: strings.Repeat("WIDE ", 50), CanCare: true}, true))},
+		"long":      {OK: true, Status: status(with(owner.Reader{Name: strings.Repeat("W", 200)}, owner.Card{Kind: "CNS", Holder: strings.Repeat("WIDE ", 50), CanChange: true, CanUnblock: true}, true))},
 	}
 }
 

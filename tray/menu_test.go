@@ -13,8 +13,8 @@ import (
 
 var (
 	bit4id = owner.Reader{Name: "Bit4id miniLector EVO 00 00"}
-	ada    = owner.Card{Kind: "CNS", Holder: "ADA ESEMPIO", Model: "st", CanCare: true, Tries: -1}
-	mario  = owner.Card{Kind: "CNS", Holder: "MARIO_ROSSI & <b>C.</b>", Model: "idemia", CanCare: true, Tries: 3}
+	ada    = owner.Card{Kind: "CNS", Holder: "ADA ESEMPIO", Model: "st", CanChange: true, CanUnblock: true, Tries: -1}
+	mario  = owner.Card{Kind: "CNS", Holder: "MARIO_ROSSI & <b>C.</b>", Model: "idemia", CanChange: true, CanUnblock: true, Tries: 3}
 )
 
 func with(r owner.Reader, c owner.Card, blocked bool) owner.Reader {
@@ -56,7 +56,8 @@ func TestLook(t *testing.T) {
 	)
 	second := owner.Reader{Name: "Reader 2"}
 	cannot := ada
-	cannot.CanCare = false
+	cannot.CanChange, cannot.CanUnblock = false, false
+	token := owner.Card{Kind: "token", Holder: "ADA ESEMPIO", Model: "bit4id", CanChange: true, Tries: -1}
 	for _, test := range []struct {
 		name   string
 		status owner.Status
@@ -81,7 +82,9 @@ func TestLook(t *testing.T) {
 			"(Carta pronta) (ADA ESEMPIO – CNS) | Cambia PIN… Sblocca PIN con il PUK…" + rest},
 		{"no care", status(with(bit4id, cannot, false)), false, cardReady,
 			"(Carta pronta) (ADA ESEMPIO – CNS)" + noCare + rest},
-		{"no name", status(with(bit4id, owner.Card{Kind: "CNS", CanCare: true}, false)), false, cardReady,
+		{"a token has no PUK", status(with(bit4id, token, false)), false, cardReady,
+			"(Carta pronta) (ADA ESEMPIO – token) | Cambia PIN… (Sblocca PIN con il PUK…)" + rest},
+		{"no name", status(with(bit4id, owner.Card{Kind: "CNS", CanChange: true, CanUnblock: true}, false)), false, cardReady,
 			"(Carta pronta) (Nome non scritto sulla carta – CNS) | Cambia PIN… Sblocca PIN con il PUK…" + rest},
 		{"blocked", status(with(bit4id, ada, true)), false, pinBlocked,
 			"(PIN bloccato: si sblocca con il PUK) (ADA ESEMPIO – CNS) | Sblocca PIN con il PUK… Cambia PIN…" + rest},

@@ -38,13 +38,15 @@ type Reader struct {
 
 // Card is a card that can be used.
 type Card struct {
-	Kind     string `json:"kind"`
-	Holder   string `json:"holder"`
-	Model    string `json:"model"`
-	Blocked  bool   `json:"blocked,omitempty"`  // the card said so when it was last asked
-	CanCare  bool   `json:"canCare,omitempty"`  // its PIN can be changed and unblocked here
-	Tries    int    `json:"tries"`              // of the PIN, -1: not known
-	Doubtful bool   `json:"doubtful,omitempty"` // there may be fewer tries
+	Kind    string `json:"kind"`
+	Holder  string `json:"holder"`
+	Model   string `json:"model"`
+	Blocked bool   `json:"blocked,omitempty"` // the card said so when it was last asked
+
+	CanChange  bool `json:"canChange,omitempty"`  // its PIN can be changed here
+	CanUnblock bool `json:"canUnblock,omitempty"` // and unblocked, with the PUK
+	Tries      int  `json:"tries"`                // of the PIN, -1: not known
+	Doubtful   bool `json:"doubtful,omitempty"`   // there may be fewer tries
 }
 
 // Readers describes readers to the owner. It does no card I/O.
@@ -56,14 +58,14 @@ func Readers(ctx context.Context, readers []crs.Reader) []Reader {
 			continue
 		}
 		info := r.Card.Info()
-		_, canCare := r.Card.(crs.PINManager)
+		_, managed := r.Card.(crs.PINManager)
 		pin := crs.UnknownPINStatus
 		if c, ok := r.Card.(interface{ KeptPINStatus() crs.PINStatus }); ok {
 			pin = c.KeptPINStatus() // of a token, whose PINStatus asks its module
 		} else if status, err := r.Card.PINStatus(ctx); err == nil {
 			pin = status
 		}
-		all[i].Card = &Card{Kind: info.Kind, Holder: info.Holder, Model: info.Model, CanCare: canCare,
+		all[i].Card = &Card{Kind: info.Kind, Holder: info.Holder, Model: info.Model, CanChange: managed, CanUnblock: managed && info.PUKFormat.Max > 0,
 			Blocked: pin.Blocked, Tries: pin.Retries, Doubtful: pin.Doubtful}
 	}
 	return all

@@ -29,7 +29,7 @@ func TestClient(t *testing.T) {
 	}
 	s := newService(t)
 	want := Status{Version: "1", Address: "127.0.0.1:27770", Readers: []Reader{
-		{Name: "a", Card: &Card{Kind: "CNS", Holder: "ADA ESEMPIO", Tries: -1, Blocked: true, CanCare: true}},
+		{Name: "a", Card: &Card{Kind: "CNS", Holder: "ADA ESEMPIO", Tries: -1, Blocked: true, CanChange: true, CanUnblock: true}},
 		{Name: "b", Problem: "mute"},
 	}}
 	s.set(want)
