@@ -9,7 +9,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/crs-bridge/crs/internal/testns"
+	"github.com/crs-bridge/crs/internal/test/ns"
 )
 
 // TestMain runs the tests in a network of their own, where the ports of the bridge are free and
@@ -20,9 +20,9 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	if os.Getuid() != 0 {
-		os.Exit(testns.AsRoot()) // TestT08OtherUser needs a second user
+		os.Exit(ns.AsRoot()) // TestT08OtherUser needs a second user
 	}
-	os.Exit(testns.World{Tests: withoutLeaks{m}, WithoutPcscd: true}.Run())
+	os.Exit(ns.World{Tests: withoutLeaks{m}, WithoutPcscd: true}.Run())
 }
 
 // withoutLeaks fails when a goroutine outlives the tests.

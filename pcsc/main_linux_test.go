@@ -4,7 +4,7 @@ import (
 	"os"
 	"testing"
 
-	"github.com/crs-bridge/crs/internal/testns"
+	"github.com/crs-bridge/crs/internal/test/ns"
 )
 
 // The tests of this package have a pcscd of their own; the victim of TestRule8SIGKILL shares it.
@@ -12,7 +12,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(victimVariable) != "" {
 		os.Exit(m.Run())
 	}
-	testns.Main(m)
+	ns.Main(m)
 }
 
 const victimVariable = "CRS_TEST_VICTIM"

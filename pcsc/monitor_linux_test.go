@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
-	"github.com/crs-bridge/crs/internal/testns"
+	"github.com/crs-bridge/crs/internal/test/ns"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 	"github.com/ebfe/scard"
 )
@@ -148,7 +148,7 @@ func TestMonitorOutlivesPCSCD(t *testing.T) {
 	v := newVirtual(virtualcard.Config{})
 	insert(t, v.Card)
 	card := await(t, m, "card", firstHas(true))[0].Card
-	for _, end := range []func() error{testns.Pcscd.Kill, testns.Pcscd.Stop} {
+	for _, end := range []func() error{ns.Pcscd.Kill, ns.Pcscd.Stop} {
 		if err := end(); err != nil {
 			t.Fatal(err)
 		}
@@ -158,7 +158,7 @@ func TestMonitorOutlivesPCSCD(t *testing.T) {
 		}
 		// Long enough that no retry is left: only the socket's directory tells of the return.
 		time.Sleep(4 * time.Second)
-		if err := testns.Pcscd.Start(); err != nil {
+		if err := ns.Pcscd.Start(); err != nil {
 			t.Fatal(err)
 		}
 		card = await(t, m, "card again", firstHas(true))[0].Card
@@ -175,7 +175,7 @@ func TestWaitThatIsCancelledAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pcsc.Release()
-	states := []scard.ReaderState{{Reader: testns.FirstReader}}
+	states := []scard.ReaderState{{Reader: ns.FirstReader}}
 	if err := pcsc.GetStatusChange(states, time.Second); err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +197,7 @@ func TestWaitThatIsCancelledAtOnce(t *testing.T) {
 }
 
 func TestMonitorWithoutPCSCDAtStart(t *testing.T) {
-	if err := testns.Pcscd.Stop(); err != nil {
+	if err := ns.Pcscd.Stop(); err != nil {
 		t.Fatal(err)
 	}
 	m := startMonitor(t)
@@ -206,7 +206,7 @@ func TestMonitorWithoutPCSCDAtStart(t *testing.T) {
 	if _, err := (&Driver{}).Readers(context.Background(), func(string) bool { return true }); !errors.Is(err, crs.ErrNoService) {
 		t.Errorf("readers once: %v", err)
 	}
-	if err := testns.Pcscd.Start(); err != nil {
+	if err := ns.Pcscd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	await(t, m, "readers", firstHas(false))
@@ -242,10 +242,10 @@ func TestStuckPCSCD(t *testing.T) {
 	done := make(chan struct{})
 	go func() { m.Run(ctx); close(done) }()
 	await(t, m, "readers", firstHas(false))
-	if err := testns.Pcscd.Signal(syscall.SIGSTOP); err != nil {
+	if err := ns.Pcscd.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	defer testns.Pcscd.Signal(syscall.SIGCONT)
+	defer ns.Pcscd.Signal(syscall.SIGCONT)
 	d := &Driver{Timeouts: Timeouts{Call: 100 * time.Millisecond}}
 	if _, err := d.Readers(context.Background(), func(string) bool { return true }); !errors.Is(err, crs.ErrCardStuck) {
 		t.Errorf("readers: %v", err)

@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
-	"github.com/crs-bridge/crs/internal/cardtest"
-	"github.com/crs-bridge/crs/internal/testns"
+	cardtest "github.com/crs-bridge/crs/internal/test/cards"
+	"github.com/crs-bridge/crs/internal/test/ns"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 	"github.com/ebfe/scard"
 )
@@ -26,7 +26,7 @@ import (
 // insert puts a card into the first slot of pcscd; the returned function pulls it.
 func insert(t testing.TB, card *virtualcard.Card) (pull func()) {
 	t.Helper()
-	return insertInto(t, card, testns.FirstSlot)
+	return insertInto(t, card, ns.FirstSlot)
 }
 
 func insertInto(t testing.TB, card *virtualcard.Card, slot string) (pull func()) {
@@ -52,7 +52,7 @@ func insertInto(t testing.TB, card *virtualcard.Card, slot string) (pull func())
 // openInPCSCD waits until pcscd sees the card and opens it.
 func openInPCSCD(t testing.TB, d *Driver) crs.Card {
 	t.Helper()
-	return openReader(t, d, testns.FirstReader)
+	return openReader(t, d, ns.FirstReader)
 }
 
 func openReader(t testing.TB, d *Driver, reader string) crs.Card {
@@ -115,7 +115,7 @@ func TestRule8NoStateIsLeftInPCSCD(t *testing.T) {
 	v := newVirtual(virtualcard.Config{})
 	insert(t, v.Card)
 	card := openInPCSCD(t, v.driver)
-	second, err := pcscReader(testns.FirstReader).Connect()
+	second, err := pcscReader(ns.FirstReader).Connect()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func TestRule8CloseInPCSCD(t *testing.T) {
 	insert(t, v.Card)
 	openInPCSCD(t, v.driver)
 	connect := func() Conn {
-		c, err := pcscReader(testns.FirstReader).Connect()
+		c, err := pcscReader(ns.FirstReader).Connect()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -201,7 +201,7 @@ func TestRule8CloseInPCSCD(t *testing.T) {
 	begin(second, crs.ErrCardReset)
 	begin(first, nil)
 	begin(second, nil)
-	if got := signWithoutPIN(t, pcscReader(testns.FirstReader)); got != 0x6982 {
+	if got := signWithoutPIN(t, pcscReader(ns.FirstReader)); got != 0x6982 {
 		t.Errorf("a second program got %v", got)
 	}
 }
@@ -236,7 +236,7 @@ func kill(t *testing.T, v *virtual, ins byte, after bool) {
 	victim.Process.Signal(syscall.SIGKILL)
 	victim.Wait()
 	close(hang)
-	if got := signWithoutPIN(t, pcscReader(testns.FirstReader)); got != 0x6982 {
+	if got := signWithoutPIN(t, pcscReader(ns.FirstReader)); got != 0x6982 {
 		t.Errorf("a second program got %v", got)
 	}
 	if v.Secrets() != 1 {
@@ -293,7 +293,7 @@ func TestPCSCDKilledWithinALogin(t *testing.T) {
 		for v.Count(ins) == 0 {
 			time.Sleep(5 * time.Millisecond)
 		}
-		if err := testns.Pcscd.Kill(); err != nil {
+		if err := ns.Pcscd.Kill(); err != nil {
 			t.Fatal(err)
 		}
 		if err := <-done; crs.CodeOf(err) != crs.ErrCard {
@@ -303,7 +303,7 @@ func TestPCSCDKilledWithinALogin(t *testing.T) {
 		if v.Secrets() != 1 {
 			t.Errorf("INS %02X: %d secrets", ins, v.Secrets())
 		}
-		if err := testns.Pcscd.Start(); err != nil {
+		if err := ns.Pcscd.Start(); err != nil {
 			t.Fatal(err)
 		}
 		if err := v.login(t, openInPCSCD(t, v.driver), rightPIN); err != nil {
@@ -380,14 +380,14 @@ func TestResetsByAnotherProgramInPCSCD(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			if other, err := ctx.Connect(testns.FirstReader, scard.ShareShared, scard.ProtocolAny); err == nil {
+			if other, err := ctx.Connect(ns.FirstReader, scard.ShareShared, scard.ProtocolAny); err == nil {
 				other.Disconnect(scard.ResetCard)
 			}
 			ctx.Release()
 		}
 	}()
 	for range 300 {
-		c, err := pcscReader(testns.FirstReader).Connect()
+		c, err := pcscReader(ns.FirstReader).Connect()
 		if err != nil {
 			t.Error(err)
 			continue
@@ -407,7 +407,7 @@ func TestExclusiveUseByAnotherProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ctx.Release()
-	other, err := ctx.Connect(testns.FirstReader, scard.ShareExclusive, scard.ProtocolAny)
+	other, err := ctx.Connect(ns.FirstReader, scard.ShareExclusive, scard.ProtocolAny)
 	if err != nil {
 		t.Fatal(err)
 	}

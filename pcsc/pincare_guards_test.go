@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/crs-bridge/crs"
-	"github.com/crs-bridge/crs/internal/cardtest"
+	cardtest "github.com/crs-bridge/crs/internal/test/cards"
 	"github.com/crs-bridge/crs/internal/tries"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
-	"github.com/crs-bridge/crs/internal/cardtest"
+	cardtest "github.com/crs-bridge/crs/internal/test/cards"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
 

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/crs-bridge/crs"
-	"github.com/crs-bridge/crs/internal/testns"
+	"github.com/crs-bridge/crs/internal/test/ns"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
 
@@ -18,12 +18,12 @@ func TestT20InPCSCD(t *testing.T) {
 	v := newVirtual(virtualcard.Config{})
 	insert(t, v.Card)
 	openInPCSCD(t, v.driver)
-	k := &keypad{Reader: pcscReader(testns.FirstReader), t: t, verify: true}
+	k := &keypad{Reader: pcscReader(ns.FirstReader), t: t, verify: true}
 	card, err := v.driver.Open(context.Background(), k)
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := pcscReader(testns.FirstReader).Connect()
+	other, err := pcscReader(ns.FirstReader).Connect()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func TestT20InPCSCD(t *testing.T) {
 	if err := signOnPad(t, card); !errors.As(err, &refused) || refused.Retries != 2 {
 		t.Errorf("wrong PIN: %v", err)
 	}
-	if got := signWithoutPIN(t, pcscReader(testns.FirstReader)); got != swNotAllowed {
+	if got := signWithoutPIN(t, pcscReader(ns.FirstReader)); got != swNotAllowed {
 		t.Errorf("a second program got %v", got)
 	}
 }

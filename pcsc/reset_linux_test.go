@@ -7,7 +7,7 @@ import (
 
 	"github.com/ebfe/scard"
 
-	"github.com/crs-bridge/crs/internal/testns"
+	"github.com/crs-bridge/crs/internal/test/ns"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
 
@@ -21,8 +21,8 @@ func TestRule8Reset(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ctx.Release()
-	for _, reader := range []string{testns.FirstReader, "as the maker of a module calls it"} {
-		card, err := ctx.Connect(testns.FirstReader, scard.ShareShared, scard.ProtocolAny)
+	for _, reader := range []string{ns.FirstReader, "as the maker of a module calls it"} {
+		card, err := ctx.Connect(ns.FirstReader, scard.ShareShared, scard.ProtocolAny)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -31,12 +31,12 @@ func TestRule8Reset(t *testing.T) {
 		if r, err := card.Transmit(verify); err != nil || !bytes.Equal(r, []byte{0x90, 0x00}) {
 			t.Fatalf("VERIFY: % X %v", r, err)
 		}
-		if got := signWithoutPIN(t, pcscReader(testns.FirstReader)); got != swOK {
+		if got := signWithoutPIN(t, pcscReader(ns.FirstReader)); got != swOK {
 			t.Fatalf("the card is not open: %v", got)
 		}
 		var log bytes.Buffer
 		(&Driver{Log: slog.New(slog.NewTextHandler(&log, nil))}).Reset(reader)
-		if got := signWithoutPIN(t, pcscReader(testns.FirstReader)); got != 0x6982 {
+		if got := signWithoutPIN(t, pcscReader(ns.FirstReader)); got != 0x6982 {
 			t.Errorf("after a reset of %q: another program gets %v", reader, got)
 		}
 		if log.Len() > 0 {

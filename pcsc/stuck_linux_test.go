@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
-	"github.com/crs-bridge/crs/internal/testns"
+	"github.com/crs-bridge/crs/internal/test/ns"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
 
@@ -22,7 +22,7 @@ func TestStuckCallNeedsNoRestart(t *testing.T) {
 		{"the card answers after all", func(release, _ func()) { release() }},
 		{"the card is pulled", func(_, pull func()) { go pull() }},
 		{"pcscd is killed", func(func(), func()) {
-			if err := errors.Join(testns.Pcscd.Kill(), testns.Pcscd.Start()); err != nil {
+			if err := errors.Join(ns.Pcscd.Kill(), ns.Pcscd.Start()); err != nil {
 				t.Fatal(err)
 			}
 		}},
@@ -78,12 +78,12 @@ func TestAHangOutlivesItsProcess(t *testing.T) {
 	victim.Wait()
 
 	d := &Driver{Timeouts: Timeouts{Call: time.Second}}
-	if _, err := d.Open(t.Context(), pcscReader(testns.FirstReader)); !errors.Is(err, crs.ErrCardStuck) {
+	if _, err := d.Open(t.Context(), pcscReader(ns.FirstReader)); !errors.Is(err, crs.ErrCardStuck) {
 		t.Errorf("the reader of a process that was killed: %v", err)
 	}
 	other := newVirtual(virtualcard.Config{})
-	pullOther := insertInto(t, other.Card, testns.SecondSlot)
-	if _, err := openReader(t, d, testns.SecondReader).Certificate(t.Context()); err != nil {
+	pullOther := insertInto(t, other.Card, ns.SecondSlot)
+	if _, err := openReader(t, d, ns.SecondReader).Certificate(t.Context()); err != nil {
 		t.Errorf("another reader: %v", err)
 	}
 	pullOther()

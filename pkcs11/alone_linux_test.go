@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/crs-bridge/crs/internal/tokentest"
+	tokentest "github.com/crs-bridge/crs/internal/test/tokens"
 )
 
 // TestT19TheTokenIsClosed: beside a worker that logged in, and waits for the next login, another

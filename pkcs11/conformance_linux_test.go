@@ -9,9 +9,9 @@ import (
 	"github.com/ebfe/scard"
 
 	"github.com/crs-bridge/crs"
-	"github.com/crs-bridge/crs/internal/cardtest"
-	"github.com/crs-bridge/crs/internal/testns"
-	"github.com/crs-bridge/crs/internal/tokentest"
+	cardtest "github.com/crs-bridge/crs/internal/test/cards"
+	"github.com/crs-bridge/crs/internal/test/ns"
+	tokentest "github.com/crs-bridge/crs/internal/test/tokens"
 	"github.com/crs-bridge/crs/internal/tries"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
@@ -58,17 +58,17 @@ func insert(t testing.TB, config virtualcard.Config) *virtualcard.Card {
 	card := virtualcard.New(config)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- card.ServeVPCD(ctx, testns.FirstSlot) }()
+	go func() { done <- card.ServeVPCD(ctx, ns.FirstSlot) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil && !errors.Is(err, crs.ErrCardRemoved) {
 			t.Error(err)
 		}
-		if err := testns.AwaitSlot(testns.FirstReader, scard.StateEmpty); err != nil {
+		if err := ns.AwaitSlot(ns.FirstReader, scard.StateEmpty); err != nil {
 			t.Error(err)
 		}
 	})
-	if err := testns.AwaitSlot(testns.FirstReader, scard.StatePresent); err != nil {
+	if err := ns.AwaitSlot(ns.FirstReader, scard.StatePresent); err != nil {
 		t.Fatal(err)
 	}
 	return card

@@ -3,7 +3,7 @@ package pkcs11
 import (
 	"testing"
 
-	"github.com/crs-bridge/crs/internal/cardtest"
+	cardtest "github.com/crs-bridge/crs/internal/test/cards"
 )
 
 func TestConformanceFake(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
-	"github.com/crs-bridge/crs/internal/cardtest"
-	"github.com/crs-bridge/crs/internal/tokentest"
+	cardtest "github.com/crs-bridge/crs/internal/test/cards"
+	tokentest "github.com/crs-bridge/crs/internal/test/tokens"
 )
 
 // TestT18AModuleCannotHurt: whatever a module does in whichever call, the login ends with an error

@@ -19,8 +19,8 @@ import (
 	"testing"
 
 	"github.com/crs-bridge/crs"
-	"github.com/crs-bridge/crs/internal/cardtest"
-	"github.com/crs-bridge/crs/internal/tokentest"
+	cardtest "github.com/crs-bridge/crs/internal/test/cards"
+	tokentest "github.com/crs-bridge/crs/internal/test/tokens"
 	"github.com/crs-bridge/crs/internal/tries"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 	"github.com/crs-bridge/crs/portal"

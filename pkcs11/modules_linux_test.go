@@ -7,14 +7,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/crs-bridge/crs/internal/testns"
+	"github.com/crs-bridge/crs/internal/test/ns"
 )
 
 // lay puts files into a directory of root's, by their paths below it. A text that begins with -> is
 // where a link leads.
 func lay(t *testing.T, files map[string]string) (dir string) {
 	t.Helper()
-	dir, err := os.MkdirTemp(testns.Modules, "places")
+	dir, err := os.MkdirTemp(ns.Modules, "places")
 	if err != nil {
 		t.Fatal(err)
 	}

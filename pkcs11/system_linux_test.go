@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/crs-bridge/crs/internal/tokentest"
+	tokentest "github.com/crs-bridge/crs/internal/test/tokens"
 )
 
 // TestT18OnlyAdministratorsModules: what others can change is refused, and told which.

@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sys/windows"
 
-	"github.com/crs-bridge/crs/internal/tokentest"
+	tokentest "github.com/crs-bridge/crs/internal/test/tokens"
 )
 
 // TestT18OnlyAdministratorsModules: what others can change is refused. Wine knows no other owner of

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/crs-bridge/crs/internal/tokentest"
+	tokentest "github.com/crs-bridge/crs/internal/test/tokens"
 )
 
 // Tokens may be used from everywhere at once: the race detector finds where they may not.

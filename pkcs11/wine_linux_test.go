@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/crs-bridge/crs/internal/tokentest"
+	tokentest "github.com/crs-bridge/crs/internal/test/tokens"
 )
 
 // TestWindows runs the tests of this package that are not Linux's own once more, made for Windows

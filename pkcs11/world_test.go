@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
-	"github.com/crs-bridge/crs/internal/cardtest"
-	"github.com/crs-bridge/crs/internal/tokentest"
+	cardtest "github.com/crs-bridge/crs/internal/test/cards"
+	tokentest "github.com/crs-bridge/crs/internal/test/tokens"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
 

@@ -17,7 +17,7 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
-	"github.com/crs-bridge/crs/portal/internal/portaltest"
+	portaltest "github.com/crs-bridge/crs/internal/test/portal"
 )
 
 // page serves crs.js and an empty page, which the test's scripts run in.

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/crs-bridge/crs/portal/internal/portaltest"
+	portaltest "github.com/crs-bridge/crs/internal/test/portal"
 )
 
 // programCodes are those that the program answers with.

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
-	"github.com/crs-bridge/crs/portal/internal/portaltest"
+	portaltest "github.com/crs-bridge/crs/internal/test/portal"
 )
 
 // site is a portal with one browser in front of it.

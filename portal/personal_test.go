@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/crs-bridge/crs"
-	"github.com/crs-bridge/crs/portal/internal/portaltest"
+	portaltest "github.com/crs-bridge/crs/internal/test/portal"
 )
 
 // identity is that of a card whose certificate carries the hash of these data.

@@ -15,8 +15,8 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/crs-bridge/crs"
+	portaltest "github.com/crs-bridge/crs/internal/test/portal"
 	"github.com/crs-bridge/crs/portal"
-	"github.com/crs-bridge/crs/portal/internal/portaltest"
 )
 
 // quickstart is the server of the README's "portal integration": the lines between the

@@ -23,7 +23,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
-	"github.com/crs-bridge/crs/portal/internal/portaltest"
+	portaltest "github.com/crs-bridge/crs/internal/test/portal"
 )
 
 // login is everything that a verification needs, for tests to spoil one part of it.

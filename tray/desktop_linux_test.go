@@ -11,24 +11,24 @@ import (
 	"testing"
 
 	"github.com/crs-bridge/crs/internal/catalog"
-	"github.com/crs-bridge/crs/internal/owner"
-	"github.com/crs-bridge/crs/internal/testdesk"
+	"github.com/crs-bridge/crs/internal/ipc"
+	"github.com/crs-bridge/crs/internal/test/desk"
 )
 
 // TestNoHost: a desktop without a place for icons is told once, with the command that helps; the
 // notifications come all the same, and the icon as soon as there is a place.
 func TestNoHost(t *testing.T) {
-	testdesk.Display(t)
-	testdesk.Bus(t)
+	desk.Display(t)
+	desk.Bus(t)
 	if err := Icons(); !errors.Is(err, ErrNoHost) {
 		t.Errorf("Icons = %v", err)
 	}
-	testdesk.Start(t, exec.Command("dunst"))
+	desk.Start(t, exec.Command("dunst"))
 	p := startTray(t)
 	p.play(t, scene{OK: true, Status: status(with(bit4id, ada, false)), Lang: "it"})
 	p.says(t, "apt install gnome-shell-extension-appindicator")
-	two := func(blocked bool) owner.Status {
-		return status(with(bit4id, ada, false), with(owner.Reader{Name: "Reader 2"}, mario, blocked))
+	two := func(blocked bool) ipc.Status {
+		return status(with(bit4id, ada, false), with(ipc.Reader{Name: "Reader 2"}, mario, blocked))
 	}
 	for _, lang := range []string{"it", "en", "de"} {
 		catalog.SetLanguage(lang)
@@ -42,10 +42,10 @@ func TestNoHost(t *testing.T) {
 		awaitNotification(t, lang+"-notice-of-two", catalog.Say("tray.notice.blocked"), "MARIO_ROSSI &amp; &lt;b&gt;C.&lt;/b&gt; – CNS")
 	}
 	catalog.SetLanguage("")
-	testdesk.Panel(t, func() bool { return Icons() == nil })
+	desk.Panel(t, func() bool { return Icons() == nil })
 	p.play(t, scene{OK: true, Status: status(with(bit4id, ada, false)), Lang: "it"})
-	testdesk.OpenMenu(t)
-	testdesk.CloseMenu(t)
+	desk.OpenMenu(t)
+	desk.CloseMenu(t)
 	if n := strings.Count(p.says(t, "appindicator"), "crs: "); n != 1 {
 		t.Errorf("told %d times", n)
 	}
@@ -54,13 +54,13 @@ func TestNoHost(t *testing.T) {
 // awaitNotification waits for a notification with this title and a part of this text.
 func awaitNotification(t *testing.T, name, title, text string) {
 	t.Helper()
-	testdesk.Await(t, "the notification "+title, func() bool {
+	desk.Await(t, "the notification "+title, func() bool {
 		return exec.Command("xdotool", "search", "--onlyvisible", "--class", "dunst").Run() == nil
 	})
-	window := strings.Fields(testdesk.XDoTool(t, "search", "--onlyvisible", "--class", "dunst"))
+	window := strings.Fields(desk.XDoTool(t, "search", "--onlyvisible", "--class", "dunst"))
 	fits(t, name, window[:1])
 	exec.Command("dunstctl", "close-all").Run()
-	testdesk.Await(t, "the notification is gone", func() bool {
+	desk.Await(t, "the notification is gone", func() bool {
 		return exec.Command("xdotool", "search", "--onlyvisible", "--class", "dunst").Run() != nil
 	})
 	out, err := exec.Command("dunstctl", "history").Output()
@@ -76,7 +76,7 @@ func awaitNotification(t *testing.T, name, title, text string) {
 
 // TestNoDesktop: what a tray lacks is a sentence with the command that helps.
 func TestNoDesktop(t *testing.T) {
-	testdesk.Display(t) // no bus
+	desk.Display(t) // no bus
 	if err := Icons(); !errors.Is(err, ErrNoBus) {
 		t.Errorf("Icons = %v", err)
 	}

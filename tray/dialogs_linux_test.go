@@ -17,7 +17,7 @@ import (
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
-	"github.com/crs-bridge/crs/internal/testdesk"
+	"github.com/crs-bridge/crs/internal/test/desk"
 )
 
 var pictures = flag.String("pictures", "", "directory that TestWindowsFit writes a picture of each dialog to")
@@ -25,7 +25,7 @@ var pictures = flag.String("pictures", "", "directory that TestWindowsFit writes
 // awaitAnswerable is awaitWindow for a window that is to be answered.
 func awaitAnswerable(t *testing.T, title string) string {
 	t.Helper()
-	window := testdesk.AwaitWindow(t, title)
+	window := desk.AwaitWindow(t, title)
 	time.Sleep(tooSoon)
 	return window
 }
@@ -54,7 +54,7 @@ var (
 // TestKeyboardAlone: each dialog can be answered without a mouse, Enter alone agrees to nothing,
 // and Esc cancels.
 func TestKeyboardAlone(t *testing.T) {
-	testdesk.Display(t)
+	desk.Display(t)
 	var w Windows
 	var got any
 	ask := func() (err error) { got, err = w.Ask(t.Context(), question); return }
@@ -96,7 +96,7 @@ func TestKeyboardAlone(t *testing.T) {
 		got = nil
 		ended := inTime(t, test.dialog)
 		awaitAnswerable(t, question.Title)
-		testdesk.XDoTool(t, append([]string{"key", "--clearmodifiers"}, test.keys...)...)
+		desk.XDoTool(t, append([]string{"key", "--clearmodifiers"}, test.keys...)...)
 		err := ended()
 		if !errors.Is(err, test.err) || err == nil && got != test.want {
 			t.Errorf("%s, keys %v: %v, %v, want %v, %v", test.name, test.keys, got, err, test.want, test.err)
@@ -145,7 +145,7 @@ func TestT14TooSoon(t *testing.T) {
 
 // TestContextClosesWindow: the page is gone, so are window and process.
 func TestContextClosesWindow(t *testing.T) {
-	testdesk.Display(t)
+	desk.Display(t)
 	var w Windows
 	for _, dialog := range []func(context.Context) error{
 		func(ctx context.Context) error { _, err := w.AskPIN(ctx, question); return err },
@@ -153,7 +153,7 @@ func TestContextClosesWindow(t *testing.T) {
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := inTime(t, func() error { return dialog(ctx) })
-		testdesk.AwaitWindow(t, question.Title)
+		desk.AwaitWindow(t, question.Title)
 		cancel()
 		if err := ended(); !errors.Is(err, context.Canceled) {
 			t.Errorf("the dialog ended with %v", err)
@@ -175,7 +175,7 @@ func awaitNoWindow(t *testing.T) {
 // TestFailuresAreNoCancellation: only the user cancels. A login that nobody could be asked about
 // ends with another code, and the error names what helps.
 func TestFailuresAreNoCancellation(t *testing.T) {
-	server := testdesk.Display(t)
+	server := desk.Display(t)
 	ask := func(w Windows) error { _, err := w.AskPIN(t.Context(), question); return err }
 	check := func(name string, err error, want string) {
 		t.Helper()
@@ -185,8 +185,8 @@ func TestFailuresAreNoCancellation(t *testing.T) {
 	}
 
 	ended := inTime(t, func() error { return ask(Windows{}) })
-	window := testdesk.AwaitWindow(t, question.Title)
-	pid, err := strconv.Atoi(testdesk.XDoTool(t, "getwindowpid", window))
+	window := desk.AwaitWindow(t, question.Title)
+	pid, err := strconv.Atoi(desk.XDoTool(t, "getwindowpid", window))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +196,7 @@ func TestFailuresAreNoCancellation(t *testing.T) {
 	check("killed", ended(), "killed")
 
 	ended = inTime(t, func() error { return ask(Windows{}) })
-	testdesk.AwaitWindow(t, question.Title)
+	desk.AwaitWindow(t, question.Title)
 	if err := server.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -240,13 +240,13 @@ func TestOnlyTheAdministratorsZenity(t *testing.T) {
 // TestT24Process: neither arguments nor environment of the window's process hold more than the
 // dialog needs.
 func TestT24Process(t *testing.T) {
-	testdesk.Display(t)
+	desk.Display(t)
 	t.Setenv("CRS_TEST_SECRET", "97531")
 	t.Setenv("GTK_MODULES", "crs-test")
 	ended := inTime(t, func() error { _, err := Windows{}.AskPIN(t.Context(), question); return err })
 	window := awaitAnswerable(t, question.Title)
-	testdesk.XDoTool(t, "type", "97531")
-	proc := "/proc/" + testdesk.XDoTool(t, "getwindowpid", window)
+	desk.XDoTool(t, "type", "97531")
+	proc := "/proc/" + desk.XDoTool(t, "getwindowpid", window)
 	env, err := os.ReadFile(proc + "/environ")
 	if err != nil {
 		t.Fatal(err)
@@ -263,7 +263,7 @@ func TestT24Process(t *testing.T) {
 	if strings.Contains(string(args), "97531") {
 		t.Errorf("the arguments hold the PIN: %q", args)
 	}
-	testdesk.XDoTool(t, "key", "Escape")
+	desk.XDoTool(t, "key", "Escape")
 	if err := ended(); !errors.Is(err, crs.ErrCancelled) {
 		t.Error(err)
 	}
@@ -276,11 +276,11 @@ func TestKilledProgramLeavesNoWindow(t *testing.T) {
 		Windows{}.AskPIN(t.Context(), question)
 		return
 	}
-	testdesk.Display(t)
+	desk.Display(t)
 	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
 	cmd.Env = append(os.Environ(), child+"=1")
-	testdesk.Start(t, cmd)
-	testdesk.AwaitWindow(t, question.Title)
+	desk.Start(t, cmd)
+	desk.AwaitWindow(t, question.Title)
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -302,14 +302,14 @@ func TestLiteralText(t *testing.T) {
 
 // TestWindowsFit opens every dialog, in its worst case too, and measures it.
 func TestWindowsFit(t *testing.T) {
-	testdesk.Display(t)
+	desk.Display(t)
 	defer catalog.SetLanguage("")
 	for _, lang := range []string{"it", "en", "de"} {
 		catalog.SetLanguage(lang)
 		for _, d := range everyDialog(t, lang) {
 			ctx, cancel := context.WithCancel(t.Context())
 			ended := inTime(t, func() error { return d.show(ctx) })
-			window := testdesk.AwaitWindow(t, d.text.Title)
+			window := desk.AwaitWindow(t, d.text.Title)
 			if *pictures != "" {
 				time.Sleep(200 * time.Millisecond) // for it to be drawn
 				file := filepath.Join(*pictures, lang+"-"+d.name+".png")
@@ -317,7 +317,7 @@ func TestWindowsFit(t *testing.T) {
 					t.Errorf("import: %v: %s", err, out)
 				}
 			}
-			x, y, width, height := testdesk.Geometry(t, window)
+			x, y, width, height := desk.Geometry(t, window)
 			if width < 100 || height < 50 || x < 0 || y < 0 || x+width > 1024 || y+height > 768 {
 				t.Errorf("%s, %s: %dx%d at %d,%d does not fit the screen", lang, d.name, width, height, x, y)
 			}

@@ -4,7 +4,7 @@ import (
 	"strconv"
 
 	"github.com/crs-bridge/crs/internal/catalog"
-	"github.com/crs-bridge/crs/internal/owner"
+	"github.com/crs-bridge/crs/internal/ipc"
 )
 
 // view is all that the user sees of the tray: it is made anew from the state at each change. Its
@@ -50,10 +50,10 @@ const maxCards = 6
 
 // look returns what is to be seen of a state; ok is false while no service answers. The language is
 // the one that the user chose.
-func look(s owner.Status, ok bool, language string) view {
+func look(s ipc.Status, ok bool, language string) view {
 	icon, key, cards := sum(s, ok)
 	title := catalog.Say(key, "count", strconv.Itoa(len(cards)))
-	one, several := owner.Reader{Card: &owner.Card{}}, len(cards) > 1
+	one, several := ipc.Reader{Card: &ipc.Card{}}, len(cards) > 1
 	if len(cards) == 1 {
 		one = cards[0]
 	}
@@ -68,7 +68,7 @@ func look(s owner.Status, ok bool, language string) view {
 		menu = append(menu, i)
 	}
 	for i := range maxCards {
-		r, hidden := owner.Reader{Card: &owner.Card{}}, !several || i >= len(cards)
+		r, hidden := ipc.Reader{Card: &ipc.Card{}}, !several || i >= len(cards)
 		if !hidden {
 			r = cards[i]
 		}
@@ -87,7 +87,7 @@ func look(s owner.Status, ok bool, language string) view {
 
 // sum returns what a state comes to, the more urgent before the less, and the readers whose card
 // can be used.
-func sum(s owner.Status, ok bool) (icon picture, key string, cards []owner.Reader) {
+func sum(s ipc.Status, ok bool) (icon picture, key string, cards []ipc.Reader) {
 	if !ok {
 		return noService, "tray.noservice", nil
 	}
@@ -127,7 +127,7 @@ func sum(s owner.Status, ok bool) (icon picture, key string, cards []owner.Reade
 }
 
 // problemKey returns the text for a card that cannot be used, short enough for a menu.
-func problemKey(p owner.Problem) string {
+func problemKey(p ipc.Problem) string {
 	switch p {
 	case "no_service":
 		return "tray.nopcsc"
@@ -144,7 +144,7 @@ func problemKey(p owner.Problem) string {
 }
 
 // care is what can be done about the PIN of the card in a reader. What is urgent comes first.
-func care(r owner.Reader) []item {
+func care(r ipc.Reader) []item {
 	change := item{label: catalog.Say("tray.change"), off: !r.Card.CanChange, action: action{do: changePIN, reader: r.Name}}
 	unblock := item{label: catalog.Say("tray.unblock"), off: !r.Card.CanUnblock, action: action{do: unblockPIN, reader: r.Name}}
 	if r.Card.Blocked {
@@ -170,8 +170,8 @@ type notice struct {
 }
 
 // news returns what happened to the PINs of cards that stayed in their readers.
-func news(old, now owner.Status) (all []notice) {
-	before := map[string]*owner.Card{}
+func news(old, now ipc.Status) (all []notice) {
+	before := map[string]*ipc.Card{}
 	for _, r := range old.Readers {
 		before[r.Name] = r.Card
 	}

@@ -16,8 +16,8 @@ import (
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
-	"github.com/crs-bridge/crs/internal/owner"
-	"github.com/crs-bridge/crs/internal/testdesk"
+	"github.com/crs-bridge/crs/internal/ipc"
+	"github.com/crs-bridge/crs/internal/test/desk"
 )
 
 // TestTrayProcess is the tray of startTray.
@@ -75,7 +75,7 @@ func (s *scripted) scene() scene {
 	return s.now
 }
 
-func (s *scripted) Status() (owner.Status, bool, <-chan struct{}) {
+func (s *scripted) Status() (ipc.Status, bool, <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.now.Status, s.now.OK, s.changed
@@ -94,7 +94,7 @@ func (s *scripted) UnblockPIN(_ context.Context, reader string) error {
 	return nil
 }
 
-func (s *scripted) Sites(context.Context) ([]owner.Site, error) { return s.scene().Sites, nil }
+func (s *scripted) Sites(context.Context) ([]ipc.Site, error) { return s.scene().Sites, nil }
 
 func (s *scripted) SetSite(_ context.Context, origin string, state crs.SiteState) error {
 	fmt.Println("site", origin, state)
@@ -106,7 +106,7 @@ func TestMenu(t *testing.T) {
 	openPanel(t)
 	p := startTray(t)
 	ready := scene{OK: true, Status: status(with(bit4id, ada, false)), Lang: "it", Found: "Lettore: Bit4id",
-		Sites: []owner.Site{{Origin: "https://portale.example", State: crs.SiteAllowed}, {Origin: "https://" + longHost, State: crs.SiteBlocked}}}
+		Sites: []ipc.Site{{Origin: "https://portale.example", State: crs.SiteAllowed}, {Origin: "https://" + longHost, State: crs.SiteBlocked}}}
 
 	for _, test := range []struct {
 		name   string
@@ -123,7 +123,7 @@ func TestMenu(t *testing.T) {
 		{name: "unblock first when blocked", scene: func(s *scene) { s.Status = status(with(bit4id, ada, true)) },
 			keys: []string{"Down", "Return"}, asks: "unblock " + bit4id.Name},
 		{name: "second card", scene: func(s *scene) {
-			s.Status = status(with(owner.Reader{Name: "Reader 1"}, ada, false), with(owner.Reader{Name: "Reader 2"}, mario, true))
+			s.Status = status(with(ipc.Reader{Name: "Reader 1"}, ada, false), with(ipc.Reader{Name: "Reader 2"}, mario, true))
 		}, keys: []string{"Down", "Down", "Right", "Return"}, asks: "unblock Reader 2"},
 		{name: "start", scene: func(s *scene) { s.OK = false }, keys: []string{"Down", "Return"}, asks: "start"},
 		{name: "language", keys: []string{"Up", "Up", "Up", "Right", "Up", "Return"}, asks: "language de"},
@@ -140,48 +140,48 @@ func TestMenu(t *testing.T) {
 				test.scene(&s)
 			}
 			p.play(t, s)
-			testdesk.Choose(t, func() bool {
-				return test.asks != "" && test.next == "" && len(p.out) > 0 || test.window != "" && testdesk.Shows(test.window)
+			desk.Choose(t, func() bool {
+				return test.asks != "" && test.next == "" && len(p.out) > 0 || test.window != "" && desk.Shows(test.window)
 			}, test.keys...)
 			if test.window != "" {
 				awaitAnswerable(t, test.window)
-				testdesk.Keys(t, test.then...)
+				desk.Keys(t, test.then...)
 			}
 			if test.next != "" {
 				awaitAnswerable(t, test.next)
-				testdesk.Keys(t, test.last...)
+				desk.Keys(t, test.last...)
 			}
 			if test.asks != "" {
 				p.asked(t, test.asks)
 			}
 			if test.next != "" { // the list is there again
 				awaitAnswerable(t, test.window)
-				testdesk.Keys(t, "Escape")
+				desk.Keys(t, "Escape")
 			}
-			testdesk.Await(t, "no window is left", func() bool {
+			desk.Await(t, "no window is left", func() bool {
 				return exec.Command("xdotool", "search", "--onlyvisible", "--class", "zenity").Run() != nil
 			})
-			testdesk.CloseMenu(t)
+			desk.CloseMenu(t)
 		})
 		if t.Failed() {
 			return
 		}
 	}
-	testdesk.Choose(t, func() bool { return len(p.out) > 0 }, "Up", "Return")
+	desk.Choose(t, func() bool { return len(p.out) > 0 }, "Up", "Return")
 	p.asked(t, "ended")
 }
 
 // everyMenu are the states that the menu can show.
 func everyMenu() map[string]scene {
-	unusable := func(why owner.Problem) scene {
-		return scene{OK: true, Status: status(owner.Reader{Name: bit4id.Name, Problem: why})}
+	unusable := func(why ipc.Problem) scene {
+		return scene{OK: true, Status: status(ipc.Reader{Name: bit4id.Name, Problem: why})}
 	}
 	return map[string]scene{
 		"noservice": {},
-		"nopcsc":    {OK: true, Status: status(owner.Reader{Problem: "no_service"})},
+		"nopcsc":    {OK: true, Status: status(ipc.Reader{Problem: "no_service"})},
 		"noreader":  {OK: true},
 		"nocard":    {OK: true, Status: status(bit4id)},
-		"reading":   {OK: true, Status: status(owner.Reader{Name: bit4id.Name, Reading: true})},
+		"reading":   {OK: true, Status: status(ipc.Reader{Name: bit4id.Name, Reading: true})},
 		"mute":      unusable("mute"),
 		"notcns":    unusable("not_cns"),
 		"inuse":     unusable("in_use"),
@@ -189,8 +189,8 @@ func everyMenu() map[string]scene {
 		"unusable":  unusable("card_error"),
 		"ready":     {OK: true, Status: status(with(bit4id, ada, false))},
 		"blocked":   {OK: true, Status: status(with(bit4id, ada, true))},
-		"several":   {OK: true, Status: status(with(bit4id, ada, false), with(owner.Reader{Name: "ACS ACR39U 01 00"}, mario, true))},
-		"long":      {OK: true, Status: status(with(owner.Reader{Name: strings.Repeat("W", 200)}, owner.Card{Kind: "CNS", Holder: strings.Repeat("WIDE ", 50), CanChange: true, CanUnblock: true}, true))},
+		"several":   {OK: true, Status: status(with(bit4id, ada, false), with(ipc.Reader{Name: "ACS ACR39U 01 00"}, mario, true))},
+		"long":      {OK: true, Status: status(with(ipc.Reader{Name: strings.Repeat("W", 200)}, ipc.Card{Kind: "CNS", Holder: strings.Repeat("WIDE ", 50), CanChange: true, CanUnblock: true}, true))},
 	}
 }
 
@@ -205,19 +205,19 @@ func TestMenusFit(t *testing.T) {
 			s.Lang = lang
 			catalog.SetLanguage(lang)
 			p.play(t, s)
-			testdesk.OpenMenu(t)
-			fits(t, lang+"-menu-"+name, testdesk.Menus(t))
+			desk.OpenMenu(t)
+			fits(t, lang+"-menu-"+name, desk.Menus(t))
 			if name == "several" {
-				testdesk.CloseMenu(t)
-				testdesk.Choose(t, func() bool { return len(testdesk.Menus(t)) == 2 }, "Down", "Down", "Right")
-				fits(t, lang+"-menu-several-card", testdesk.Menus(t))
+				desk.CloseMenu(t)
+				desk.Choose(t, func() bool { return len(desk.Menus(t)) == 2 }, "Down", "Down", "Right")
+				fits(t, lang+"-menu-several-card", desk.Menus(t))
 			}
 			if name == "ready" {
-				testdesk.CloseMenu(t)
-				testdesk.Choose(t, func() bool { return len(testdesk.Menus(t)) == 2 }, "Up", "Up", "Up", "Right")
-				fits(t, lang+"-menu-language", testdesk.Menus(t))
+				desk.CloseMenu(t)
+				desk.Choose(t, func() bool { return len(desk.Menus(t)) == 2 }, "Up", "Up", "Up", "Right")
+				fits(t, lang+"-menu-language", desk.Menus(t))
 			}
-			testdesk.CloseMenu(t)
+			desk.CloseMenu(t)
 			if t.Failed() {
 				return
 			}
@@ -228,9 +228,9 @@ func TestMenusFit(t *testing.T) {
 // fits checks that windows are on the screen, and keeps a picture.
 func fits(t *testing.T, name string, windows []string) {
 	t.Helper()
-	testdesk.Settle(t)
+	desk.Settle(t)
 	for _, w := range windows {
-		if x, y, width, height := testdesk.Geometry(t, w); width < 60 || height < 40 || x < 0 || y < 0 || x+width > 1024 || y+height > 768 {
+		if x, y, width, height := desk.Geometry(t, w); width < 60 || height < 40 || x < 0 || y < 0 || x+width > 1024 || y+height > 768 {
 			t.Errorf("%s: %dx%d at %d,%d does not fit the screen", name, width, height, x, y)
 		}
 	}

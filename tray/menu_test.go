@@ -8,22 +8,22 @@ import (
 	"testing"
 
 	"github.com/crs-bridge/crs/internal/catalog"
-	"github.com/crs-bridge/crs/internal/owner"
+	"github.com/crs-bridge/crs/internal/ipc"
 )
 
 var (
-	bit4id = owner.Reader{Name: "Bit4id miniLector EVO 00 00"}
-	ada    = owner.Card{Kind: "CNS", Holder: "ADA ESEMPIO", Model: "st", CanChange: true, CanUnblock: true, Tries: -1}
-	mario  = owner.Card{Kind: "CNS", Holder: "MARIO_ROSSI & <b>C.</b>", Model: "idemia", CanChange: true, CanUnblock: true, Tries: 3}
+	bit4id = ipc.Reader{Name: "Bit4id miniLector EVO 00 00"}
+	ada    = ipc.Card{Kind: "CNS", Holder: "ADA ESEMPIO", Model: "st", CanChange: true, CanUnblock: true, Tries: -1}
+	mario  = ipc.Card{Kind: "CNS", Holder: "MARIO_ROSSI & <b>C.</b>", Model: "idemia", CanChange: true, CanUnblock: true, Tries: 3}
 )
 
-func with(r owner.Reader, c owner.Card, blocked bool) owner.Reader {
+func with(r ipc.Reader, c ipc.Card, blocked bool) ipc.Reader {
 	c.Blocked = blocked
 	r.Card = &c
 	return r
 }
 
-func status(readers ...owner.Reader) owner.Status { return owner.Status{Readers: readers} }
+func status(readers ...ipc.Reader) ipc.Status { return ipc.Status{Readers: readers} }
 
 // outline writes what is to be seen of a menu in one line: (what is off), "|" for a separator, [a submenu].
 func outline(items []item) string {
@@ -54,37 +54,37 @@ func TestLook(t *testing.T) {
 		rest   = " | Siti autorizzati… Lingua (Language) Diagnostica… | Esci"
 		noCare = " | (Cambia PIN…) (Sblocca PIN con il PUK…)"
 	)
-	second := owner.Reader{Name: "Reader 2"}
+	second := ipc.Reader{Name: "Reader 2"}
 	cannot := ada
 	cannot.CanChange, cannot.CanUnblock = false, false
-	token := owner.Card{Kind: "token", Holder: "ADA ESEMPIO", Model: "bit4id", CanChange: true, Tries: -1}
+	token := ipc.Card{Kind: "token", Holder: "ADA ESEMPIO", Model: "bit4id", CanChange: true, Tries: -1}
 	for _, test := range []struct {
 		name   string
-		status owner.Status
+		status ipc.Status
 		silent bool // no service answers
 		icon   picture
 		want   string
 	}{
-		{"no service", owner.Status{}, true, noService, "(Il servizio non è in funzione) Avvia il servizio" + noCare +
+		{"no service", ipc.Status{}, true, noService, "(Il servizio non è in funzione) Avvia il servizio" + noCare +
 			" | (Siti autorizzati…) Lingua (Language) Diagnostica… | Esci"},
-		{"no pcscd", status(owner.Reader{Problem: "no_service"}), false, noReader, "(I lettori non si trovano: apra Diagnostica)" + noCare + rest},
-		{"no reader", owner.Status{}, false, noReader, "(Nessun lettore: lo colleghi al computer)" + noCare + rest},
+		{"no pcscd", status(ipc.Reader{Problem: "no_service"}), false, noReader, "(I lettori non si trovano: apra Diagnostica)" + noCare + rest},
+		{"no reader", ipc.Status{}, false, noReader, "(Nessun lettore: lo colleghi al computer)" + noCare + rest},
 		{"no card", status(bit4id), false, noCard, "(Nessuna carta: la inserisca nel lettore)" + noCare + rest},
-		{"reading", status(owner.Reader{Name: "R", Reading: true}), false, noCard, "(La carta viene letta…)" + noCare + rest},
-		{"mute", status(owner.Reader{Name: "R", Problem: "mute"}), false, noCard, "(Il chip non si trova: giri la carta)" + noCare + rest},
-		{"a problem beside an empty reader", status(owner.Reader{Name: "R", Problem: "in_use"}, second), false, noCard,
+		{"reading", status(ipc.Reader{Name: "R", Reading: true}), false, noCard, "(La carta viene letta…)" + noCare + rest},
+		{"mute", status(ipc.Reader{Name: "R", Problem: "mute"}), false, noCard, "(Il chip non si trova: giri la carta)" + noCare + rest},
+		{"a problem beside an empty reader", status(ipc.Reader{Name: "R", Problem: "in_use"}, second), false, noCard,
 			"(Un altro programma usa la carta: lo chiuda)" + noCare + rest},
-		{"a word of a newer service", status(owner.Reader{Name: "R", Problem: "tired"}), false, noCard,
+		{"a word of a newer service", status(ipc.Reader{Name: "R", Problem: "tired"}), false, noCard,
 			"(La carta non si può usare: apra Diagnostica)" + noCare + rest},
 		{"ready", status(with(bit4id, ada, false)), false, cardReady,
 			"(Carta pronta) (ADA ESEMPIO – CNS) | Cambia PIN… Sblocca PIN con il PUK…" + rest},
-		{"ready beside a problem", status(owner.Reader{Name: "A", Problem: "mute"}, with(bit4id, ada, false)), false, cardReady,
+		{"ready beside a problem", status(ipc.Reader{Name: "A", Problem: "mute"}, with(bit4id, ada, false)), false, cardReady,
 			"(Carta pronta) (ADA ESEMPIO – CNS) | Cambia PIN… Sblocca PIN con il PUK…" + rest},
 		{"no care", status(with(bit4id, cannot, false)), false, cardReady,
 			"(Carta pronta) (ADA ESEMPIO – CNS)" + noCare + rest},
 		{"a token has no PUK", status(with(bit4id, token, false)), false, cardReady,
 			"(Carta pronta) (ADA ESEMPIO – token) | Cambia PIN… (Sblocca PIN con il PUK…)" + rest},
-		{"no name", status(with(bit4id, owner.Card{Kind: "CNS", CanChange: true, CanUnblock: true}, false)), false, cardReady,
+		{"no name", status(with(bit4id, ipc.Card{Kind: "CNS", CanChange: true, CanUnblock: true}, false)), false, cardReady,
 			"(Carta pronta) (Nome non scritto sulla carta – CNS) | Cambia PIN… Sblocca PIN con il PUK…" + rest},
 		{"blocked", status(with(bit4id, ada, true)), false, pinBlocked,
 			"(PIN bloccato: si sblocca con il PUK) (ADA ESEMPIO – CNS) | Sblocca PIN con il PUK… Cambia PIN…" + rest},
@@ -104,7 +104,7 @@ func TestLook(t *testing.T) {
 
 // TestActions: each card's items are about its reader, and the language that was chosen is marked.
 func TestActions(t *testing.T) {
-	second := owner.Reader{Name: "Reader 2"}
+	second := ipc.Reader{Name: "Reader 2"}
 	menu := look(status(with(bit4id, ada, false), with(second, ada, false)), true, "de").menu
 	cards := slices.DeleteFunc(menu, func(i item) bool { return i.hidden || len(i.items) != 3 })
 	for i, reader := range []string{bit4id.Name, second.Name} {
@@ -122,19 +122,19 @@ func TestActions(t *testing.T) {
 }
 
 func TestNews(t *testing.T) {
-	second := owner.Reader{Name: "Reader 2"}
+	second := ipc.Reader{Name: "Reader 2"}
 	blocked, unblocked := notice{blocked: true}, notice{}
 	for _, test := range []struct {
 		name     string
-		old, now owner.Status
+		old, now ipc.Status
 		want     []notice
 	}{
-		{"nothing", owner.Status{}, owner.Status{}, nil},
+		{"nothing", ipc.Status{}, ipc.Status{}, nil},
 		{"no change", status(with(bit4id, ada, true)), status(with(bit4id, ada, true)), nil},
 		{"blocked", status(with(bit4id, ada, false)), status(with(bit4id, ada, true)), []notice{blocked}},
 		{"unblocked", status(with(bit4id, ada, true)), status(with(bit4id, ada, false)), []notice{unblocked}},
 		{"inserted blocked", status(bit4id), status(with(bit4id, ada, true)), nil},
-		{"the service starts", owner.Status{}, status(with(bit4id, ada, true)), nil},
+		{"the service starts", ipc.Status{}, status(with(bit4id, ada, true)), nil},
 		{"pulled", status(with(bit4id, ada, true)), status(bit4id), nil},
 		{"another card", status(with(bit4id, ada, false)), status(with(bit4id, mario, true)), nil},
 		{"one of two", status(with(bit4id, ada, false), with(second, mario, false)), status(with(bit4id, ada, true), with(second, mario, false)),

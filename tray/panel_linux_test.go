@@ -11,16 +11,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/crs-bridge/crs/internal/owner"
-	"github.com/crs-bridge/crs/internal/testdesk"
+	"github.com/crs-bridge/crs/internal/ipc"
+	"github.com/crs-bridge/crs/internal/test/desk"
 )
 
 // openPanel starts a panel on a display and a bus of its own.
 func openPanel(t *testing.T) {
 	t.Helper()
-	testdesk.Display(t)
-	testdesk.Bus(t)
-	testdesk.Panel(t, func() bool { return Icons() == nil })
+	desk.Display(t)
+	desk.Bus(t)
+	desk.Panel(t, func() bool { return Icons() == nil })
 }
 
 // trayProcess is a tray in a process of its own, whose service is the test.
@@ -34,9 +34,9 @@ type trayProcess struct {
 // scene is what the service of a trayProcess says.
 type scene struct {
 	OK     bool
-	Status owner.Status
+	Status ipc.Status
 	Lang   string
-	Sites  []owner.Site
+	Sites  []ipc.Site
 	Found  string // by Diagnose
 	Fail   string // error of ChangePIN
 }
@@ -46,7 +46,7 @@ const trayEnv = "CRS_TEST_TRAY"
 func startTray(t *testing.T) *trayProcess {
 	t.Helper()
 	p := &trayProcess{cmd: exec.Command(os.Args[0], "-test.run=^TestTrayProcess$"), out: make(chan string, 100), stderr: filepath.Join(t.TempDir(), "stderr")}
-	p.cmd.Env = append(os.Environ(), trayEnv+"=1", testdesk.RaceOptions)
+	p.cmd.Env = append(os.Environ(), trayEnv+"=1", desk.RaceOptions)
 	stderr, err := os.Create(p.stderr)
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +55,7 @@ func startTray(t *testing.T) *trayProcess {
 	p.cmd.Stderr = stderr
 	t.Cleanup(func() {
 		b, _ := os.ReadFile(p.stderr)
-		if races := testdesk.Races(string(b)); races != "" {
+		if races := desk.Races(string(b)); races != "" {
 			t.Error(races)
 		}
 	})
@@ -68,7 +68,7 @@ func startTray(t *testing.T) *trayProcess {
 		t.Fatal(err)
 	}
 	p.in = json.NewEncoder(in)
-	testdesk.Start(t, p.cmd)
+	desk.Start(t, p.cmd)
 	go func() {
 		defer close(p.out)
 		for lines := bufio.NewScanner(out); lines.Scan(); {
@@ -82,7 +82,7 @@ func startTray(t *testing.T) *trayProcess {
 // says waits for a sentence on stderr, and returns all that is there.
 func (p *trayProcess) says(t *testing.T, sentence string) (stderr string) {
 	t.Helper()
-	testdesk.Await(t, "stderr says "+sentence, func() bool {
+	desk.Await(t, "stderr says "+sentence, func() bool {
 		b, _ := os.ReadFile(p.stderr)
 		stderr = string(b)
 		return strings.Contains(stderr, sentence)
@@ -92,7 +92,7 @@ func (p *trayProcess) says(t *testing.T, sentence string) (stderr string) {
 
 // title returns the state in words, as a screen reader would say it.
 func (p *trayProcess) title() string {
-	return strings.TrimPrefix(testdesk.Tooltip(p.cmd.Process.Pid), name+": ")
+	return strings.TrimPrefix(desk.Tooltip(p.cmd.Process.Pid), name+": ")
 }
 
 // play makes the service of the tray say s, and waits until the tray shows it.
@@ -102,7 +102,7 @@ func (p *trayProcess) play(t *testing.T, s scene) {
 		t.Fatal(err)
 	}
 	want := look(s.Status, s.OK, s.Lang).title
-	testdesk.Await(t, "the tray says "+want, func() bool { return p.title() == want })
+	desk.Await(t, "the tray says "+want, func() bool { return p.title() == want })
 }
 
 // asked waits for what the tray asks of its service.

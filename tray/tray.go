@@ -9,14 +9,14 @@ import (
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/dialog"
-	"github.com/crs-bridge/crs/internal/owner"
+	"github.com/crs-bridge/crs/internal/ipc"
 )
 
 // Service is the service as the tray sees it.
 type Service interface {
 	// Status returns what the service last told of itself, ok false while none answers, and a
 	// channel that is closed at the next change of either.
-	Status() (s owner.Status, ok bool, changed <-chan struct{})
+	Status() (s ipc.Status, ok bool, changed <-chan struct{})
 
 	// ChangePIN and UnblockPIN return when it is done or given up. The service asks, and tells
 	// what the card said, in dialogs of its own, which this tray shows for it.
@@ -24,7 +24,7 @@ type Service interface {
 	UnblockPIN(ctx context.Context, reader string) error
 
 	// Sites lists what the user decided, and SetSite changes it; crs.SiteUnknown forgets.
-	Sites(ctx context.Context) ([]owner.Site, error)
+	Sites(ctx context.Context) ([]ipc.Site, error)
 	SetSite(ctx context.Context, origin string, state crs.SiteState) error
 }
 
@@ -72,7 +72,7 @@ const idleTime = 5 * time.Second
 func (t *Tray) run(ctx context.Context, p place, chosen <-chan action) {
 	ctx, quit := context.WithCancel(ctx)
 	var (
-		known owner.Status
+		known ipc.Status
 		done  = make(chan struct{})
 		busy  bool // a window of the menu is open
 		idle  = time.AfterFunc(idleTime, rest)

@@ -14,17 +14,17 @@ import (
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
-	"github.com/crs-bridge/crs/internal/owner"
+	"github.com/crs-bridge/crs/internal/ipc"
 )
 
 // stub is a Service, a dialog.Screen and a place, which note what they are asked.
 type stub struct {
-	status  owner.Status
+	status  ipc.Status
 	ok      bool
 	changed chan struct{}
 	fail    error         // of all methods of the service
 	hold    chan struct{} // ChangePIN waits for it
-	known   []owner.Site
+	known   []ipc.Site
 	answers []int // to Choose; then the list is closed
 
 	asked     []string
@@ -38,9 +38,9 @@ func (s *stub) note(format string, args ...any) error {
 	return s.fail
 }
 
-func (s *stub) Status() (owner.Status, bool, <-chan struct{}) { return s.status, s.ok, s.changed }
-func (s *stub) UnblockPIN(_ context.Context, r string) error  { return s.note("unblock %s", r) }
-func (s *stub) Sites(context.Context) ([]owner.Site, error)   { return s.known, s.note("sites") }
+func (s *stub) Status() (ipc.Status, bool, <-chan struct{})  { return s.status, s.ok, s.changed }
+func (s *stub) UnblockPIN(_ context.Context, r string) error { return s.note("unblock %s", r) }
+func (s *stub) Sites(context.Context) ([]ipc.Site, error)    { return s.known, s.note("sites") }
 
 func (s *stub) ChangePIN(ctx context.Context, r string) error {
 	select {
@@ -122,13 +122,13 @@ func running(t *testing.T, s *stub) (choose func(action), ended chan struct{}) {
 // and what the service could not be asked is told here, with the next step.
 func TestChoices(t *testing.T) {
 	gone := errors.New("no service")
-	sites := []owner.Site{{Origin: "https://a.example", State: crs.SiteAllowed}, {Origin: "https://b.example", State: crs.SiteBlocked}}
+	sites := []ipc.Site{{Origin: "https://a.example", State: crs.SiteAllowed}, {Origin: "https://b.example", State: crs.SiteBlocked}}
 	list := "Siti autorizzati : consentito: a.example / bloccato: b.example"
 	for _, test := range []struct {
 		name    string
 		choose  action
 		fail    error
-		known   []owner.Site
+		known   []ipc.Site
 		answers []int
 		want    []string // beginnings
 	}{
@@ -224,16 +224,16 @@ func TestFollows(t *testing.T) {
 		choose, ended := running(t, s)
 		for _, step := range []struct {
 			ok       bool
-			status   owner.Status
+			status   ipc.Status
 			icon     picture
 			notified int
 		}{
-			{true, owner.Status{}, noReader, 0},
+			{true, ipc.Status{}, noReader, 0},
 			{true, status(bit4id), noCard, 0},
 			{true, status(with(bit4id, ada, false)), cardReady, 0},
 			{true, status(with(bit4id, ada, true)), pinBlocked, 1},
 			{true, status(with(bit4id, ada, false)), cardReady, 2},
-			{false, owner.Status{}, noService, 2},
+			{false, ipc.Status{}, noService, 2},
 			{true, status(with(bit4id, ada, true)), pinBlocked, 2},
 		} {
 			changed := s.changed

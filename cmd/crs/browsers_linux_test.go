@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/crs-bridge/crs"
-	"github.com/crs-bridge/crs/internal/testbrowser"
+	"github.com/crs-bridge/crs/internal/test/browsers"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 	webportal "github.com/crs-bridge/crs/portal"
 )
@@ -30,7 +30,7 @@ func TestFirefoxWithExtension(t *testing.T) {
 }
 
 func TestChromiumWithoutExtension(t *testing.T) {
-	testbrowser.Policy(t, `{"LoopbackNetworkAllowedForUrls": ["`+site+`", "`+otherSite+`"]}`)
+	browsers.Policy(t, `{"LoopbackNetworkAllowedForUrls": ["`+site+`", "`+otherSite+`"]}`)
 	v := newVisit(t, chromium, false)
 	v.bothWays(t)
 	v.withoutExtension(t, map[string]string{
@@ -97,20 +97,20 @@ func (v *visit) bothWays(t *testing.T) {
 		wantOutcome(t, v, "user_cancelled")
 		v.serve.next("code=user_cancelled")
 	})
-	for name, leave := range map[string]func(ask func(testbrowser.Tab)){
-		"tab closed during the PIN": func(ask func(testbrowser.Tab)) {
+	for name, leave := range map[string]func(ask func(browsers.Tab)){
+		"tab closed during the PIN": func(ask func(browsers.Tab)) {
 			tab := v.New(true)
 			ask(tab)
 			tab.Close()
 		},
-		"page left during the PIN": func(ask func(testbrowser.Tab)) {
+		"page left during the PIN": func(ask func(browsers.Tab)) {
 			ask(v)
 			v.Open("about:blank")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sent := v.card.Secrets()
-			leave(func(tab testbrowser.Tab) {
+			leave(func(tab browsers.Tab) {
 				tab.Open(site)
 				tab.Press("button")
 				v.serve.next(pinAsked)

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/crs-bridge/crs/internal/tokentest"
+	tokentest "github.com/crs-bridge/crs/internal/test/tokens"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
 

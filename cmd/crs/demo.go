@@ -19,9 +19,9 @@ import (
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/bridge"
 	"github.com/crs-bridge/crs/internal/catalog"
+	portaldemo "github.com/crs-bridge/crs/internal/demo"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 	"github.com/crs-bridge/crs/pcsc"
-	portaldemo "github.com/crs-bridge/crs/portal/demo"
 )
 
 const demoPort = 27780

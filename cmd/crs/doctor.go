@@ -12,7 +12,7 @@ import (
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
-	"github.com/crs-bridge/crs/internal/owner"
+	"github.com/crs-bridge/crs/internal/ipc"
 	"github.com/crs-bridge/crs/pkcs11"
 	"github.com/crs-bridge/crs/tray"
 )
@@ -66,7 +66,7 @@ const (
 // computer is what doctor looks at.
 type computer struct {
 	readers func(context.Context) ([]crs.Reader, *pkcs11.Tokens, error)
-	service func(context.Context) (owner.Status, error)
+	service func(context.Context) (ipc.Status, error)
 	ports   func() map[int]string // who listens on the ports of the service: names of programs
 	icons   func() error
 	windows func() error
@@ -74,10 +74,10 @@ type computer struct {
 
 var thisComputer = computer{
 	readers: quietly,
-	service: func(ctx context.Context) (owner.Status, error) {
-		c, err := owner.Dial(ctx)
+	service: func(ctx context.Context) (ipc.Status, error) {
+		c, err := ipc.Dial(ctx)
 		if err != nil {
-			return owner.Status{}, err
+			return ipc.Status{}, err
 		}
 		defer c.Close()
 		return c.Status(ctx)
@@ -183,19 +183,19 @@ func cardProblem(ctx context.Context, c crs.Card) (reason, text string) {
 
 // reason is the word for an error: that of the owner socket.
 func reason(err error) string {
-	for _, r := range owner.Readers(context.Background(), []crs.Reader{{Err: err}}) {
+	for _, r := range ipc.Readers(context.Background(), []crs.Reader{{Err: err}}) {
 		return string(r.Problem)
 	}
 	return ""
 }
 
 // checkService looks at our own service.
-func checkService(s owner.Status, err error) finding {
+func checkService(s ipc.Status, err error) finding {
 	f := finding{Check: "service", State: problem}
 	switch {
 	case err == nil:
 		f.State, f.Detail, f.text = fine, s.Version, catalog.Say("doctor.service", "version", s.Version)
-	case errors.Is(err, owner.ErrNoService):
+	case errors.Is(err, ipc.ErrNoService):
 		f.Reason, f.text = "stopped", catalog.Say("doctor.stopped")
 	default:
 		f.Reason, f.text = "silent", catalog.Say("doctor.silent", "detail", catalog.Literal(err.Error()))
@@ -208,7 +208,7 @@ var bridgePorts = []int{27770, 27771, 27772}
 
 // checkPorts looks at who listens where portals look for the service. Another program there is
 // no harm while one port is left.
-func checkPorts(s owner.Status, listening map[int]string) finding {
+func checkPorts(s ipc.Status, listening map[int]string) finding {
 	f := finding{Check: "port", State: fine, text: catalog.Say("doctor.port.free")}
 	ours := 0
 	if _, port, err := net.SplitHostPort(s.Address); err == nil {
@@ -237,7 +237,7 @@ func checkPorts(s owner.Status, listening map[int]string) finding {
 }
 
 // checkIcon looks at the tray, and at whether there is a place for it.
-func checkIcon(s owner.Status, service, icons error) finding {
+func checkIcon(s ipc.Status, service, icons error) finding {
 	f := finding{Check: "tray", State: problem}
 	switch {
 	case errors.Is(icons, tray.ErrNoBus):

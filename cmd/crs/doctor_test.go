@@ -13,7 +13,7 @@ import (
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
-	"github.com/crs-bridge/crs/internal/owner"
+	"github.com/crs-bridge/crs/internal/ipc"
 	"github.com/crs-bridge/crs/pkcs11"
 	"github.com/crs-bridge/crs/tray"
 )
@@ -69,31 +69,31 @@ func TestDoctor(t *testing.T) {
 			c.readers = in(crs.Reader{Card: examined{expires: good.expires, blocked: true}})
 		}, "card:pin_blocked", "crs pin unblock"},
 		{"stopped", func(c *computer) {
-			c.service = func(context.Context) (owner.Status, error) { return owner.Status{}, owner.ErrNoService }
+			c.service = func(context.Context) (ipc.Status, error) { return ipc.Status{}, ipc.ErrNoService }
 			c.ports = func() map[int]string { return nil }
 		}, "service:stopped tray:skipped", "Avvia il servizio"},
 		{"silent", func(c *computer) {
-			c.service = func(context.Context) (owner.Status, error) { return owner.Status{}, context.DeadlineExceeded }
+			c.service = func(context.Context) (ipc.Status, error) { return ipc.Status{}, context.DeadlineExceeded }
 		}, "service:silent tray:skipped", "non risponde"},
 		{"another program beside", func(c *computer) {
 			c.ports = func() map[int]string { return map[int]string{27770: "crs", 27771: "evil\x1b[2J", 27772: ""} }
 		}, "", "La 27771 è occupata da: evil\uFFFD[2J. La 27772 è occupata da: un programma di un altro utente."},
 		{"all ports taken", func(c *computer) {
-			c.service = func(context.Context) (owner.Status, error) { return owner.Status{}, owner.ErrNoService }
+			c.service = func(context.Context) (ipc.Status, error) { return ipc.Status{}, ipc.ErrNoService }
 			c.ports = func() map[int]string { return map[int]string{27770: "a", 27771: "b", 27772: "c"} }
 		}, "service:stopped port:taken tray:skipped", "✗ Porta: La 27770 è occupata da: a."},
 		{"no host", func(c *computer) { c.icons = func() error { return tray.ErrNoHost } }, "tray:no_host", "appindicator"},
 		{"no bus", func(c *computer) { c.icons = func() error { return fmt.Errorf("%w: x", tray.ErrNoBus) } }, "tray:no_bus", "dbus-user-session"},
 		{"no tray", func(c *computer) {
-			c.service = func(context.Context) (owner.Status, error) { return owner.Status{Address: "127.0.0.1:27770"}, nil }
+			c.service = func(context.Context) (ipc.Status, error) { return ipc.Status{Address: "127.0.0.1:27770"}, nil }
 		}, "tray:stopped", "«crs tray»"},
 		{"no display", func(c *computer) { c.windows = func() error { return tray.ErrNoDisplay } }, "windows:no_display", "--ui terminal"},
 		{"no zenity", func(c *computer) { c.windows = func() error { return fmt.Errorf("%w: x", tray.ErrNoZenity) } }, "windows:no_zenity", "apt install"},
 	} {
 		c := computer{
 			readers: in(crs.Reader{Card: good}),
-			service: func(context.Context) (owner.Status, error) {
-				return owner.Status{Version: "1.2.3", Address: "127.0.0.1:27770", Tray: true}, nil
+			service: func(context.Context) (ipc.Status, error) {
+				return ipc.Status{Version: "1.2.3", Address: "127.0.0.1:27770", Tray: true}, nil
 			},
 			ports:   func() map[int]string { return map[int]string{27770: "crs"} },
 			icons:   func() error { return nil },

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/crs-bridge/crs"
-	"github.com/crs-bridge/crs/internal/tokentest"
+	tokentest "github.com/crs-bridge/crs/internal/test/tokens"
 )
 
 // TestT18AModuleCannotHurtAService: whatever becomes of a module while it signs, the page is told,

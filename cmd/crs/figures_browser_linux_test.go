@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/crs-bridge/crs"
-	"github.com/crs-bridge/crs/internal/testbrowser"
+	"github.com/crs-bridge/crs/internal/test/browsers"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
 
@@ -85,7 +85,7 @@ func TestBrowserFigures(t *testing.T) {
 	}
 	h := newHome(t)
 	h.installHost(t, h.hostProgram(t))
-	testbrowser.Policy(t, `{"LoopbackNetworkAllowedForUrls": ["`+site+`"]}`)
+	browsers.Policy(t, `{"LoopbackNetworkAllowedForUrls": ["`+site+`"]}`)
 	serveSites(t)
 	h.start(t, instant).next("msg=ready")
 	for name, start := range map[string]either{"Chromium": chromium, "Firefox": firefox} {
@@ -93,7 +93,7 @@ func TestBrowserFigures(t *testing.T) {
 		socket := start(t, o)
 		o.Extension = unpacked(t)
 		extension := start(t, o)
-		for way, b := range map[string]testbrowser.Tab{"WebSocket": socket, "extension": extension} {
+		for way, b := range map[string]browsers.Tab{"WebSocket": socket, "extension": extension} {
 			b.Open(site)
 			b.Run(`window.way = "` + way + `";` + timed)
 			b.Press("button")

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/crs-bridge/crs/internal/testns"
+	"github.com/crs-bridge/crs/internal/test/ns"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
 
@@ -128,11 +128,11 @@ func printStart(t *testing.T, file string) {
 		return took[len(took)/2].Round(100 * time.Microsecond)
 	}
 	with := measure()
-	if err := testns.Pcscd.Stop(); err != nil {
+	if err := ns.Pcscd.Stop(); err != nil {
 		t.Fatal(err)
 	}
 	without := measure()
-	if err := testns.Pcscd.Start(); err != nil {
+	if err := ns.Pcscd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	fmt.Printf("crs serve, from its start to listening (median of 11): %v with pcscd, %v without\n", with, without)

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/crs-bridge/crs/internal/tokentest"
+	tokentest "github.com/crs-bridge/crs/internal/test/tokens"
 )
 
 // printTokens prints what the service and the process of a module take with a token in that nobody

@@ -7,14 +7,14 @@ import (
 	"github.com/chromedp/cdproto/serviceworker"
 
 	"github.com/crs-bridge/crs/internal/browser"
-	"github.com/crs-bridge/crs/internal/testbrowser"
+	"github.com/crs-bridge/crs/internal/test/browsers"
 )
 
 // A page that does not log in wakes nothing: not the background of the extension, not a process.
 
 func TestChromiumIdle(t *testing.T) {
 	v := newVisit(t, chromium, true)
-	c := v.Tab.(*testbrowser.Chromium)
+	c := v.Tab.(*browsers.Chromium)
 	awake := func() bool {
 		return c.Targets()[browser.ChromiumExtension+"background.js"] == "service_worker"
 	}
@@ -23,7 +23,7 @@ func TestChromiumIdle(t *testing.T) {
 
 func TestFirefoxIdle(t *testing.T) {
 	v := newVisit(t, firefox, true)
-	f := v.Tab.(*testbrowser.Firefox)
+	f := v.Tab.(*browsers.Firefox)
 	extension := `const { extension } = WebExtensionPolicy.getByID("` + browser.FirefoxExtension + `"); `
 	awake := func() bool { return f.RunInside(extension+`return extension.backgroundState`) != "stopped" }
 	v.idle(t, awake, func() { f.RunInside(extension + `await extension.terminateBackground(); return ""`) })

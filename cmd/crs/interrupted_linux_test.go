@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs/internal/browser"
-	"github.com/crs-bridge/crs/internal/testbrowser"
+	"github.com/crs-bridge/crs/internal/test/browsers"
 )
 
 // What is between a page and its card ends while the citizen is asked for the PIN: the page is told,
@@ -30,7 +30,7 @@ func TestChromiumInterrupted(t *testing.T) {
 func TestFirefoxInterrupted(t *testing.T) {
 	v := newVisit(t, firefox, true)
 	v.interrupted(t, func() {
-		v.Tab.(*testbrowser.Firefox).RunInside(`
+		v.Tab.(*browsers.Firefox).RunInside(`
 			const { AddonManager } = ChromeUtils.importESModule("resource://gre/modules/AddonManager.sys.mjs");
 			await (await AddonManager.getAddonByID("` + browser.FirefoxExtension + `")).reload();
 			return ""`)
@@ -39,7 +39,7 @@ func TestFirefoxInterrupted(t *testing.T) {
 
 func (v *visit) interrupted(t *testing.T, reload func()) {
 	world := t
-	_, inChromium := v.Tab.(*testbrowser.Chromium)
+	_, inChromium := v.Tab.(*browsers.Chromium)
 	v.run(t, "sites", "allow", site)
 	host := filepath.Join(string(v.home), "noted-host")
 	noted := host + ".pid"

@@ -11,7 +11,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"github.com/crs-bridge/crs/internal/testbrowser"
+	"github.com/crs-bridge/crs/internal/test/browsers"
 )
 
 // Without the extension a page opens a WebSocket to this computer, for which browsers have rules.
@@ -88,7 +88,7 @@ func impostor(t *testing.T, speak func(*websocket.Conn)) *screenText {
 func TestT07LookAlike(t *testing.T) {
 	h := newHome(t)
 	serveSites(t)
-	testbrowser.Policy(t, `{"LoopbackNetworkAllowedForUrls": ["`+site+`"]}`)
+	browsers.Policy(t, `{"LoopbackNetworkAllowedForUrls": ["`+site+`"]}`)
 	var messages screenText
 	headers := impostor(t, func(ws *websocket.Conn) {
 		for _, answer := range []string{`{"jsonrpc":"2.0","id":1,"result":{"protocol":1}}`, `{"jsonrpc":"2.0","id":2,"result":{"token":{"format":"web-eid:1.0"}}}`} {

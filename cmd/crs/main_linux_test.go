@@ -8,7 +8,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/crs-bridge/crs/internal/testns"
+	"github.com/crs-bridge/crs/internal/test/ns"
 )
 
 // TestMain runs the tests in a world of their own, with a pcscd and with every port free. In it
@@ -16,7 +16,7 @@ import (
 func TestMain(m *testing.M) {
 	// Otherwise a program that is built with the race detector waits for a second at its end.
 	os.Setenv("GORACE", cmp.Or(os.Getenv("GORACE"), "atexit_sleep_ms=10"))
-	testscript.Main(testns.World{Tests: m}, map[string]func(){
+	testscript.Main(ns.World{Tests: m}, map[string]func(){
 		"crs": main,
 		hurried: func() {
 			moduleTimeouts.PIN = 3 * time.Second

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"unicode"
 
-	"github.com/crs-bridge/crs/internal/tokentest"
+	tokentest "github.com/crs-bridge/crs/internal/test/tokens"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
 

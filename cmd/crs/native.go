@@ -13,7 +13,7 @@ import (
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/bridge"
 	"github.com/crs-bridge/crs/internal/browser"
-	"github.com/crs-bridge/crs/internal/owner"
+	"github.com/crs-bridge/crs/internal/ipc"
 )
 
 // startedByBrowser reports whether a browser started this program. The manifest that names it
@@ -46,7 +46,7 @@ func nativeHost(ctx context.Context, args []string) error {
 	}{os.Stdin, os.Stdout}
 	service, err := dialService(ctx)
 	switch {
-	case errors.Is(err, owner.ErrOtherProgram): // one of the two was updated
+	case errors.Is(err, ipc.ErrOtherProgram): // one of the two was updated
 		return errors.Join(err, bridge.Refuse(page, crs.ErrUnsupportedVersion))
 	case err != nil:
 		return errors.Join(err, bridge.Refuse(page, crs.ErrInternal))
@@ -59,18 +59,18 @@ func nativeHost(ctx context.Context, args []string) error {
 // last browser. That is a process of its own, because a browser kills its native host two seconds
 // after the page was closed, and a card may just be comparing a PIN.
 func dialService(ctx context.Context) (net.Conn, error) {
-	conn, err := owner.DialPortal(ctx)
-	if !errors.Is(err, owner.ErrNoService) {
+	conn, err := ipc.DialPortal(ctx)
+	if !errors.Is(err, ipc.ErrNoService) {
 		return conn, err
 	}
 	if _, _, err := spawnService("--for-browsers", "--log", "warn"); err != nil {
 		return nil, err
 	}
 	// Another native host may have started one too: the lock leaves one of them.
-	for end := time.Now().Add(startTime); errors.Is(err, owner.ErrNoService) && time.Now().Before(end); {
+	for end := time.Now().Add(startTime); errors.Is(err, ipc.ErrNoService) && time.Now().Before(end); {
 		select {
 		case <-time.After(2 * time.Millisecond):
-			conn, err = owner.DialPortal(ctx)
+			conn, err = ipc.DialPortal(ctx)
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}

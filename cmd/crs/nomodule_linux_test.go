@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/crs-bridge/crs/internal/testns"
+	"github.com/crs-bridge/crs/internal/test/ns"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 	"github.com/crs-bridge/crs/pkcs11"
 )
@@ -45,7 +45,7 @@ func hideModules(t *testing.T) {
 	t.Helper()
 	for _, m := range pkcs11.Find() {
 		dir := filepath.Dir(m.Path)
-		changes, err := os.MkdirTemp(testns.Modules, "hidden")
+		changes, err := os.MkdirTemp(ns.Modules, "hidden")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,8 +12,8 @@ import (
 	"github.com/ebfe/scard"
 
 	"github.com/crs-bridge/crs"
-	"github.com/crs-bridge/crs/internal/owner"
-	"github.com/crs-bridge/crs/internal/testns"
+	"github.com/crs-bridge/crs/internal/ipc"
+	"github.com/crs-bridge/crs/internal/test/ns"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 	"github.com/crs-bridge/crs/pcsc"
 	"github.com/crs-bridge/crs/pkcs11"
@@ -40,7 +40,7 @@ func withOpenSC(t *testing.T) {
 	if err != nil {
 		t.Fatalf("OpenSC's module is not installed: %v", err)
 	}
-	dir, err := os.MkdirTemp(testns.Modules, "opensc")
+	dir, err := os.MkdirTemp(ns.Modules, "opensc")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,13 +190,13 @@ func (h home) listed(t *testing.T, args ...string) (cards []listed, module bool)
 }
 
 // status asks the service of a user.
-func (h home) status(t *testing.T) owner.Status {
+func (h home) status(t *testing.T) ipc.Status {
 	t.Helper()
 	t.Setenv("XDG_RUNTIME_DIR", filepath.Join(string(h), "run"))
-	var c *owner.Client
+	var c *ipc.Client
 	eventually(t, "the service answers its owner", func() bool { // some time after pages
 		var err error
-		c, err = owner.Dial(context.Background())
+		c, err = ipc.Dial(context.Background())
 		return err == nil
 	})
 	defer c.Close()

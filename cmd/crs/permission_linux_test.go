@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/crs-bridge/crs/internal/testbrowser"
-	"github.com/crs-bridge/crs/internal/testdesk"
+	"github.com/crs-bridge/crs/internal/test/browsers"
+	"github.com/crs-bridge/crs/internal/test/desk"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
 
@@ -20,18 +20,18 @@ import (
 type question struct{ allow, block, dismiss func() }
 
 func TestChromiumAsks(t *testing.T) {
-	testdesk.Display(t)
+	desk.Display(t)
 	serveSites(t)
 	v := &visit{home: newHome(t)}
 	o := v.options()
 	o.Env = append(o.Env, "DISPLAY="+os.Getenv("DISPLAY"))
 	o.Screen = true
-	v.Tab = testbrowser.StartChromium(t, o)
+	v.Tab = browsers.StartChromium(t, o)
 	// The screen beside what pages show here, where the question will have its cross, once it
 	// is still: a question that fades in takes no keys.
 	still := func(unlike []byte) (corner []byte) {
 		var since time.Time
-		testdesk.Await(t, "a browser that asks", func() bool {
+		desk.Await(t, "a browser that asks", func() bool {
 			now, err := exec.Command("import", "-window", "root", "-crop", "40x40+400+92", "-silent", "rgb:-").Output()
 			if err != nil {
 				t.Fatal("import: ", err)
@@ -50,7 +50,7 @@ func TestChromiumAsks(t *testing.T) {
 	answer := func(keys ...string) func() {
 		return func() {
 			still(empty)
-			testdesk.Keys(t, append([]string{"alt+shift+a"}, keys...)...)
+			desk.Keys(t, append([]string{"alt+shift+a"}, keys...)...)
 		}
 	}
 	v.isAsked(t, question{allow: answer("Tab", "Return"), block: answer("Return"), dismiss: answer("shift+Tab", "Return")})
@@ -63,11 +63,11 @@ func TestFirefoxAsks(t *testing.T) {
 	v := &visit{home: newHome(t)}
 	o := v.options()
 	o.Prefs = `user_pref("network.lna.websocket.enabled", true); user_pref("security.notification_enable_delay", 0);`
-	f := testbrowser.StartFirefox(t, o)
+	f := browsers.StartFirefox(t, o)
 	v.Tab = f
 	answer := func(button string) func() {
 		return func() {
-			testdesk.Await(t, "the browser asks", func() bool {
+			desk.Await(t, "the browser asks", func() bool {
 				return f.RunInside(`const asks = document.querySelector("#notification-popup popupnotification");
 					if (asks?.closest("panel").state !== "open") return "";
 					asks.`+button+`.click();
@@ -87,7 +87,7 @@ func (v *visit) isAsked(t *testing.T, q question) {
 	}
 	announced := func() {
 		t.Helper()
-		testdesk.Await(t, "the page announces the question", func() bool { return v.Run("return window.states.join()") == "permission" })
+		desk.Await(t, "the page announces the question", func() bool { return v.Run("return window.states.join()") == "permission" })
 	}
 	t.Run("nobody listens", func(t *testing.T) {
 		v.wantAt(t, site, "bridge_unavailable")

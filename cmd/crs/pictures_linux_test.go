@@ -16,9 +16,9 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/crs-bridge/crs"
-	"github.com/crs-bridge/crs/internal/testbrowser"
-	"github.com/crs-bridge/crs/internal/testdesk"
-	portaldemo "github.com/crs-bridge/crs/portal/demo"
+	portaldemo "github.com/crs-bridge/crs/internal/demo"
+	"github.com/crs-bridge/crs/internal/test/browsers"
+	"github.com/crs-bridge/crs/internal/test/desk"
 )
 
 var pictures = flag.String("pictures", "", "directory for pictures of the pages")
@@ -29,18 +29,18 @@ const axe = "../../build/axe/axe.min.js"
 // gallery is a browser whose pages are checked by axe-core, and of which pictures are taken if
 // somebody wants any.
 type gallery struct {
-	*testbrowser.Chromium
+	*browsers.Chromium
 	t     *testing.T
 	check string
 }
 
-func newGallery(t *testing.T, o testbrowser.Options) *gallery {
+func newGallery(t *testing.T, o browsers.Options) *gallery {
 	t.Helper()
 	check, err := os.ReadFile(axe)
 	if err != nil {
 		t.Fatalf("%v; `scripts/bootstrap test` fetches it", err)
 	}
-	return &gallery{testbrowser.StartChromium(t, o), t, string(check)}
+	return &gallery{browsers.StartChromium(t, o), t, string(check)}
 }
 
 // see checks what is shown now.
@@ -119,7 +119,7 @@ func TestAccessible(t *testing.T) {
 func TestButton(t *testing.T) {
 	h := newHome(t)
 	serveSites(t)
-	testbrowser.Policy(t, `{"LoopbackNetworkAllowedForUrls": ["`+site+`"]}`)
+	browsers.Policy(t, `{"LoopbackNetworkAllowedForUrls": ["`+site+`"]}`)
 	said := make(chan string) // by the service, to each login
 	impostor(t, func(ws *websocket.Conn) {
 		ws.ReadMessage()
@@ -137,7 +137,7 @@ func TestButton(t *testing.T) {
 	g := newGallery(t, h.options())
 	says := func(key string) {
 		t.Helper()
-		testdesk.Await(t, "the button says "+key, func() bool { return g.Run("return window.last") == key })
+		desk.Await(t, "the button says "+key, func() bool { return g.Run("return window.last") == key })
 	}
 	press := func() {
 		g.Run(`window.last = ""; document.querySelector("crs-login").focus()`)
@@ -198,7 +198,7 @@ func TestPopupPictures(t *testing.T) {
 		tab := newGallery(t, o)
 		tab.Open(site)
 		popup := *tab
-		popup.Chromium = tab.New(false).(*testbrowser.Chromium)
+		popup.Chromium = tab.New(false).(*browsers.Chromium)
 		popup.size(360, 330)
 		show := func(name string) {
 			t.Helper()

@@ -9,7 +9,7 @@ import (
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/dialog"
-	"github.com/crs-bridge/crs/internal/owner"
+	"github.com/crs-bridge/crs/internal/ipc"
 )
 
 // pin is care of the PIN, in the terminal. Each PIN that is typed is sent once.
@@ -43,7 +43,7 @@ func pin(ctx context.Context, args []string) error {
 // tellService lets a running service look again at what is kept of the PIN, so that the tray shows
 // it. What it would see otherwise is no more than late.
 func tellService(ctx context.Context) {
-	if c, err := owner.Dial(ctx); err == nil {
+	if c, err := ipc.Dial(ctx); err == nil {
 		c.Refresh(ctx)
 		c.Close()
 	}

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/crs-bridge/crs/internal/browser"
-	"github.com/crs-bridge/crs/internal/testbrowser"
+	"github.com/crs-bridge/crs/internal/test/browsers"
 )
 
 // What the extension's button opens: in a tab of its own, behind the one that it speaks of.
@@ -25,7 +25,7 @@ func TestChromiumPopup(t *testing.T) {
 }
 
 func TestFirefoxPopup(t *testing.T) {
-	v := newVisit(t, func(t testing.TB, o testbrowser.Options) testbrowser.Tab {
+	v := newVisit(t, func(t testing.TB, o browsers.Options) browsers.Tab {
 		o.Language = "de"
 		o.Prefs = fmt.Sprintf("user_pref(%q, %q);", "extensions.webextensions.uuids", fmt.Sprintf(`{%q: %q}`, browser.FirefoxExtension, firefoxUUID))
 		return firefox(t, o)

@@ -16,7 +16,7 @@ import (
 	"github.com/ebfe/scard"
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/crs-bridge/crs/internal/testns"
+	"github.com/crs-bridge/crs/internal/test/ns"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
 
@@ -147,16 +147,16 @@ func scriptSent(ts *testscript.TestScript, _ bool, args []string) {
 
 func scriptSlot(ts *testscript.TestScript, _ bool, args []string) {
 	want := map[string]scard.StateFlag{"full": scard.StatePresent, "empty": scard.StateEmpty}[args[1]]
-	ts.Check(testns.AwaitSlot(slots[args[0]].reader, want))
+	ts.Check(ns.AwaitSlot(slots[args[0]].reader, want))
 }
 
 func scriptPcscd(ts *testscript.TestScript, _ bool, args []string) {
 	switch args[0] {
 	case "start":
-		ts.Check(testns.Pcscd.Start())
+		ts.Check(ns.Pcscd.Start())
 	case "stop":
-		ts.Check(testns.Pcscd.Stop())
-		ts.Defer(func() { testns.Pcscd.Start() }) // an error when the script did it
+		ts.Check(ns.Pcscd.Stop())
+		ts.Defer(func() { ns.Pcscd.Start() }) // an error when the script did it
 	case "bare":
 		config := ts.MkAbs("no-readers.conf")
 		ts.Check(os.WriteFile(config, nil, 0o600))

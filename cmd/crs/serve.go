@@ -12,7 +12,7 @@ import (
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/bridge"
 	"github.com/crs-bridge/crs/internal/catalog"
-	"github.com/crs-bridge/crs/internal/owner"
+	"github.com/crs-bridge/crs/internal/ipc"
 	"github.com/crs-bridge/crs/internal/state"
 	"github.com/crs-bridge/crs/internal/tries"
 	"github.com/crs-bridge/crs/pcsc"
@@ -36,7 +36,7 @@ func serve(ctx context.Context, args []string) error {
 	if *developer < 0 || *developer > 65535 {
 		return usagef("--developer %d: %s", *developer, catalog.Say("cli.port"))
 	}
-	owners := &owner.Server{Log: log}
+	owners := &ipc.Server{Log: log}
 	ui, err := newUI(*uiMode, owners.Screen)
 	if err != nil {
 		return usageError{err}
@@ -95,9 +95,9 @@ func serve(ctx context.Context, args []string) error {
 		AppVersion: appVersion(),
 		Log:        log,
 	}
-	owners.Status = func() (owner.Status, <-chan struct{}) {
+	owners.Status = func() (ipc.Status, <-chan struct{}) {
 		readers, changed := cards.Seen()
-		return owner.Status{Version: versionString(), Address: listener.Addr(), Readers: owner.Readers(ctx, readers)}, changed
+		return ipc.Status{Version: versionString(), Address: listener.Addr(), Readers: ipc.Readers(ctx, readers)}, changed
 	}
 	owners.Refresh = func() {
 		loadLanguage(log)
@@ -127,13 +127,13 @@ func serve(ctx context.Context, args []string) error {
 }
 
 // serveOwner answers the tray and the command line until ctx ends, and closes the channel then.
-func serveOwner(ctx context.Context, s *owner.Server, log *slog.Logger) <-chan struct{} {
-	return serveOn(owner.Listen, "no tray can attach", log, func(l net.Listener) { s.Serve(ctx, l) })
+func serveOwner(ctx context.Context, s *ipc.Server, log *slog.Logger) <-chan struct{} {
+	return serveOn(ipc.Listen, "no tray can attach", log, func(l net.Listener) { s.Serve(ctx, l) })
 }
 
 // serveBrowsers answers the browsers' native hosts until ctx ends, and closes the channel then.
 func serveBrowsers(ctx context.Context, serve serveNative, log *slog.Logger) <-chan struct{} {
-	return serveOn(owner.ListenPortal, "no browser extension can connect", log, func(l net.Listener) { owner.ServePortal(ctx, l, log, serve) })
+	return serveOn(ipc.ListenPortal, "no browser extension can connect", log, func(l net.Listener) { ipc.ServePortal(ctx, l, log, serve) })
 }
 
 // serveOn serves a socket and closes the channel when that ended. The service works without it.
@@ -181,11 +181,11 @@ func whileUsed(serve serveNative, unused func()) serveNative {
 // ownerSites is the user's list of sites as the tray sees it.
 type ownerSites struct{ kept *state.Sites }
 
-func (s ownerSites) List() ([]owner.Site, error) {
+func (s ownerSites) List() ([]ipc.Site, error) {
 	list, err := s.kept.List()
-	sites := make([]owner.Site, len(list))
+	sites := make([]ipc.Site, len(list))
 	for i, one := range list {
-		sites[i] = owner.Site{Origin: one.Origin.String(), State: one.State}
+		sites[i] = ipc.Site{Origin: one.Origin.String(), State: one.State}
 	}
 	return sites, err
 }

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
-	"github.com/crs-bridge/crs/internal/testns"
+	"github.com/crs-bridge/crs/internal/test/ns"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 	webportal "github.com/crs-bridge/crs/portal"
 )
@@ -216,8 +216,8 @@ func TestWrongPIN(t *testing.T) {
 // TestPcscdComesAndGoes: the service is there before pcscd, and outlives it, also when pcscd
 // dies while the card signs.
 func TestPcscdComesAndGoes(t *testing.T) {
-	t.Cleanup(func() { testns.Pcscd.Start() }) // an error, unless this test failed
-	if err := testns.Pcscd.Stop(); err != nil {
+	t.Cleanup(func() { ns.Pcscd.Start() }) // an error, unless this test failed
+	if err := ns.Pcscd.Stop(); err != nil {
 		t.Fatal(err)
 	}
 	serve := newHome(t).serve(t)
@@ -230,7 +230,7 @@ func TestPcscdComesAndGoes(t *testing.T) {
 	}
 	go logIn()
 	serve.next("non è in funzione") // and what starts it
-	if err := testns.Pcscd.Start(); err != nil {
+	if err := ns.Pcscd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	serve.next(insertPrompt)
@@ -248,14 +248,14 @@ func TestPcscdComesAndGoes(t *testing.T) {
 	for card.Count(0x2A) == 0 {
 		time.Sleep(time.Millisecond)
 	}
-	if err := testns.Pcscd.Kill(); err != nil {
+	if err := ns.Pcscd.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-done; crs.CodeOf(err) == "" || !strings.Contains(err.Error(), "(card_error)") {
 		t.Errorf("pcscd died while the card signed: %v", err)
 	}
 	close(hang)
-	if err := testns.Pcscd.Start(); err != nil {
+	if err := ns.Pcscd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	if card.Secrets() != 1 {

@@ -16,7 +16,7 @@ import (
 	"github.com/crs-bridge/crs"
 	webextension "github.com/crs-bridge/crs/extension"
 	"github.com/crs-bridge/crs/internal/browser"
-	"github.com/crs-bridge/crs/internal/testbrowser"
+	"github.com/crs-bridge/crs/internal/test/browsers"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 	webportal "github.com/crs-bridge/crs/portal"
 )
@@ -120,7 +120,7 @@ if (button) button.onclick = async () => {
 `
 
 // outcome waits for the end of a login of the page.
-func outcome(t *testing.T, b testbrowser.Tab) string {
+func outcome(t *testing.T, b browsers.Tab) string {
 	t.Helper()
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if s := b.Run("return window.outcome || ''"); s != "" {
@@ -131,7 +131,7 @@ func outcome(t *testing.T, b testbrowser.Tab) string {
 	return ""
 }
 
-func wantOutcome(t *testing.T, b testbrowser.Tab, want string) {
+func wantOutcome(t *testing.T, b browsers.Tab, want string) {
 	t.Helper()
 	if got := outcome(t, b); got != want {
 		t.Errorf("the page's login ended with %q, want %q", got, want)
@@ -141,20 +141,20 @@ func wantOutcome(t *testing.T, b testbrowser.Tab, want string) {
 // visit is a citizen with a card in front of a browser.
 type visit struct {
 	home
-	testbrowser.Tab
+	browsers.Tab
 	serve *program
 	card  inserted
 }
 
 // either is either browser, as it is started.
-type either func(testing.TB, testbrowser.Options) testbrowser.Tab
+type either func(testing.TB, browsers.Options) browsers.Tab
 
-func chromium(t testing.TB, o testbrowser.Options) testbrowser.Tab {
-	return testbrowser.StartChromium(t, o)
+func chromium(t testing.TB, o browsers.Options) browsers.Tab {
+	return browsers.StartChromium(t, o)
 }
 
-func firefox(t testing.TB, o testbrowser.Options) testbrowser.Tab {
-	return testbrowser.StartFirefox(t, o)
+func firefox(t testing.TB, o browsers.Options) browsers.Tab {
+	return browsers.StartFirefox(t, o)
 }
 
 // newVisit starts all of it, with the service and the sites.
@@ -175,8 +175,8 @@ func newVisit(t *testing.T, start either, extension bool) *visit {
 }
 
 // options are those of a browser for which the sites are ones of the internet.
-func (h home) options() testbrowser.Options {
-	return testbrowser.Options{
+func (h home) options() browsers.Options {
+	return browsers.Options{
 		Env:    h.env(),
 		Hosts:  []string{"portale.example", "altrove.example"},
 		Public: []string{"127.0.0.1:" + sitePort, "127.0.0.1:8080"},

@@ -16,7 +16,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/crs-bridge/crs/internal/browser"
-	"github.com/crs-bridge/crs/internal/testbrowser"
+	"github.com/crs-bridge/crs/internal/test/browsers"
 )
 
 var soak = flag.Duration("soak", 0, "let the tabs of browsers lie idle for so long")
@@ -29,7 +29,7 @@ func TestSoak(t *testing.T) {
 	}
 	t.Run("Chromium", func(t *testing.T) {
 		v := newVisit(t, chromium, true)
-		c := v.Tab.(*testbrowser.Chromium)
+		c := v.Tab.(*browsers.Chromium)
 		background := strings.TrimSuffix(browser.ChromiumExtension, "/") + "/background.js"
 		var before, after float64
 		v.liesIdle(t,
@@ -43,7 +43,7 @@ func TestSoak(t *testing.T) {
 	})
 	t.Run("Firefox", func(t *testing.T) {
 		v := newVisit(t, firefox, true)
-		f := v.Tab.(*testbrowser.Firefox)
+		f := v.Tab.(*browsers.Firefox)
 		v.liesIdle(t, func() bool {
 			return f.RunInside(`return WebExtensionPolicy.getByID("`+browser.FirefoxExtension+`").extension.backgroundState`) == "running"
 		}, func() {}, func() {})
@@ -92,7 +92,7 @@ func (v *visit) liesIdle(t *testing.T, awake func() bool, begin, end func()) {
 const slowCitizen = 110 * time.Second
 
 // scriptSeconds is how long scripts ran in the process of a tab, of the page and of the extension.
-func scriptSeconds(c *testbrowser.Chromium) (seconds float64) {
+func scriptSeconds(c *browsers.Chromium) (seconds float64) {
 	c.Do(chromedp.ActionFunc(func(ctx context.Context) error {
 		ctx = cdp.WithExecutor(ctx, chromedp.FromContext(ctx).Target)
 		if err := performance.Enable().Do(ctx); err != nil {

@@ -11,15 +11,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/crs-bridge/crs/internal/testns"
-	"github.com/crs-bridge/crs/internal/tokentest"
+	"github.com/crs-bridge/crs/internal/test/ns"
+	tokentest "github.com/crs-bridge/crs/internal/test/tokens"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
 
 // register makes a module known to all programs until the test ends.
 func register(t testing.TB, name, path string) {
 	t.Helper()
-	file := filepath.Join(testns.Registrations, name+".module")
+	file := filepath.Join(ns.Registrations, name+".module")
 	if err := os.WriteFile(file, []byte("module: "+path+"\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}

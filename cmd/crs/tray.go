@@ -12,7 +12,7 @@ import (
 
 	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/dialog"
-	"github.com/crs-bridge/crs/internal/owner"
+	"github.com/crs-bridge/crs/internal/ipc"
 	"github.com/crs-bridge/crs/internal/state"
 	"github.com/crs-bridge/crs/tray"
 )
@@ -38,7 +38,7 @@ func showTray(ctx context.Context, args []string) error {
 	defer unlock()
 
 	var screen dialog.Screen = tray.Windows{}
-	link := &owner.Link{Screen: screen, Log: log}
+	link := &ipc.Link{Screen: screen, Log: log}
 	if err := (tray.Windows{}).Usable(); err != nil {
 		log.Warn("no dialogs can be shown", "reason", err)
 		link.Screen = nil
@@ -66,12 +66,12 @@ func showTray(ctx context.Context, args []string) error {
 }
 
 // setLanguage keeps the user's choice of a language, here and in the service.
-func setLanguage(ctx context.Context, link *owner.Link, lang string, log *slog.Logger) error {
+func setLanguage(ctx context.Context, link *ipc.Link, lang string, log *slog.Logger) error {
 	if err := state.ChangeConfig(func(c *state.Config) { c.Language = lang }); err != nil {
 		return err
 	}
 	catalog.SetLanguage(lang)
-	if err := link.Refresh(ctx); err != nil && !errors.Is(err, owner.ErrNoService) {
+	if err := link.Refresh(ctx); err != nil && !errors.Is(err, ipc.ErrNoService) {
 		log.Warn("the service keeps its language", "reason", err)
 	}
 	return nil
@@ -82,7 +82,7 @@ const startTime = 10 * time.Second
 
 // startService starts the service in the background, where it outlives this program, and returns
 // when it answers. What it logs goes to a file, for when it does not.
-func startService(ctx context.Context, link *owner.Link) error {
+func startService(ctx context.Context, link *ipc.Link) error {
 	path, ended, err := spawnService()
 	if err != nil {
 		return err

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
-	"github.com/crs-bridge/crs/internal/testdesk"
+	"github.com/crs-bridge/crs/internal/test/desk"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 	"github.com/crs-bridge/crs/tray"
 )
@@ -20,14 +20,14 @@ import (
 // sitDown opens a desktop with a panel, and starts the service and its tray on it.
 func (h home) sitDown(t *testing.T, serveFile, trayFile string) (serve, icon *program) {
 	t.Helper()
-	testdesk.Display(t)
-	testdesk.Bus(t)
-	testdesk.Panel(t, func() bool { return tray.Icons() == nil })
+	desk.Display(t)
+	desk.Bus(t)
+	desk.Panel(t, func() bool { return tray.Icons() == nil })
 	for _, name := range []string{"DISPLAY", "DBUS_SESSION_BUS_ADDRESS", "NO_AT_BRIDGE"} {
-		desk = append(desk, name+"="+os.Getenv(name))
+		session = append(session, name+"="+os.Getenv(name))
 	}
-	desk = append(desk, testdesk.RaceOptions)
-	t.Cleanup(func() { desk = nil })
+	session = append(session, desk.RaceOptions)
+	t.Cleanup(func() { session = nil })
 	serve = h.start(t, serveFile, "serve", "--log", "debug")
 	serve.next("msg=listening")
 	icon = h.start(t, trayFile, "tray", "--log", "debug")
@@ -44,7 +44,7 @@ type dialogs struct {
 // answer waits for a window of this title, types a text and presses keys.
 func (d *dialogs) answer(title, text string, keys ...string) {
 	d.t.Helper()
-	testdesk.Await(d.t, "a new window "+title, func() bool {
+	desk.Await(d.t, "a new window "+title, func() bool {
 		out, _ := exec.Command("xdotool", "getactivewindow", "getwindowname", "getwindowpid").Output()
 		name, pid, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
 		if name != title || pid == d.last {
@@ -55,24 +55,24 @@ func (d *dialogs) answer(title, text string, keys ...string) {
 	})
 	time.Sleep(700 * time.Millisecond) // what comes earlier is no answer
 	if text != "" {
-		testdesk.XDoTool(d.t, "type", text)
+		desk.XDoTool(d.t, "type", text)
 	}
 	if len(keys) > 0 {
-		testdesk.Keys(d.t, keys...)
+		desk.Keys(d.t, keys...)
 	}
 }
 
 // says waits until the icon says a text.
 func says(t *testing.T, icon *program, text string) {
 	t.Helper()
-	testdesk.Await(t, "the icon says "+text, func() bool {
-		return strings.Contains(testdesk.Tooltip(icon.process.Pid), text)
+	desk.Await(t, "the icon says "+text, func() bool {
+		return strings.Contains(desk.Tooltip(icon.process.Pid), text)
 	})
 }
 
 func noWindows(t *testing.T) {
 	t.Helper()
-	testdesk.Await(t, "no window is left", func() bool {
+	desk.Await(t, "no window is left", func() bool {
 		return exec.Command("xdotool", "search", "--onlyvisible", "--class", "zenity").Run() != nil
 	})
 }
@@ -128,7 +128,7 @@ func TestT11AndT24Tray(t *testing.T) {
 		<-verify.ended
 	}
 	says(t, icon, "PIN bloccato")
-	testdesk.Choose(t, func() bool { return testdesk.Shows("Sbloccare il PIN con il PUK") }, "Down", "Return")
+	desk.Choose(t, func() bool { return desk.Shows("Sbloccare il PIN con il PUK") }, "Down", "Return")
 	d.answer("Sbloccare il PIN con il PUK", wrongPUK, "Return")
 	d.answer("Sbloccare il PIN con il PUK", testPIN, "Return")
 	d.answer("Sbloccare il PIN con il PUK", testPIN, "Return")
@@ -144,7 +144,7 @@ func TestT11AndT24Tray(t *testing.T) {
 	if !openSC(testPIN) {
 		t.Error("OpenSC does not accept the PIN")
 	}
-	testdesk.Choose(t, func() bool { return testdesk.Shows("Cambiare il PIN") }, "Down", "Return")
+	desk.Choose(t, func() bool { return desk.Shows("Cambiare il PIN") }, "Down", "Return")
 	d.answer("Cambiare il PIN", testPIN, "Return")
 	d.answer("Cambiare il PIN", lastPIN, "Return")
 	d.answer("Cambiare il PIN", lastPIN, "Return")
@@ -182,7 +182,7 @@ func TestT11AndT24Tray(t *testing.T) {
 	// A tray that is killed takes its window with it: nothing was sent, and the login ends as if
 	// the user had closed the window.
 	card.Forget()
-	testdesk.Choose(t, func() bool { return testdesk.Shows("Cambiare il PIN") }, "Down", "Return")
+	desk.Choose(t, func() bool { return desk.Shows("Cambiare il PIN") }, "Down", "Return")
 	d.answer("Cambiare il PIN", lastPIN)
 	icon.stop(syscall.SIGKILL)
 	noWindows(t)
@@ -211,25 +211,25 @@ func TestT11AndT24Tray(t *testing.T) {
 	icon = h.start(t, "crs", "tray")
 	serve.next("tray attached")
 	says(t, icon, "Carta pronta")
-	testdesk.Choose(t, func() bool { return testdesk.Shows("Cambiare il PIN") }, "Down", "Return")
+	desk.Choose(t, func() bool { return desk.Shows("Cambiare il PIN") }, "Down", "Return")
 	d.answer("Cambiare il PIN", lastPIN)
 	serve.stop(syscall.SIGTERM)
 	d.answer("Non è riuscito", "", "Return")
 	noWindows(t)
 	says(t, icon, "non è in funzione")
-	testdesk.Choose(t, func() bool { return strings.Contains(testdesk.Tooltip(icon.process.Pid), "Carta pronta") }, "Down", "Return")
+	desk.Choose(t, func() bool { return strings.Contains(desk.Tooltip(icon.process.Pid), "Carta pronta") }, "Down", "Return")
 	child := children(t, icon.process.Pid)
 	if code := icon.stop(syscall.SIGTERM); code != 0 {
 		t.Errorf("the tray ended with %d", code)
 	}
-	if races := testdesk.Races(serve.stderr.String() + icon.stderr.String()); races != "" {
+	if races := desk.Races(serve.stderr.String() + icon.stderr.String()); races != "" {
 		t.Error(races)
 	}
 	open(t, portale)
 	for _, pid := range child {
 		syscall.Kill(pid, syscall.SIGTERM)
 	}
-	testdesk.Await(t, "the service ended", func() bool {
+	desk.Await(t, "the service ended", func() bool {
 		_, err := tryOpen(t, portale)
 		return err != nil
 	})

@@ -19,7 +19,7 @@ import (
 	"github.com/ebfe/scard"
 
 	"github.com/crs-bridge/crs"
-	"github.com/crs-bridge/crs/internal/testns"
+	"github.com/crs-bridge/crs/internal/test/ns"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
 
@@ -29,8 +29,8 @@ import (
 
 // slots are where a card goes in, and what pcscd calls the place.
 var slots = map[string]struct{ address, reader string }{
-	"1": {testns.FirstSlot, testns.FirstReader},
-	"2": {testns.SecondSlot, testns.SecondReader},
+	"1": {ns.FirstSlot, ns.FirstReader},
+	"2": {ns.SecondSlot, ns.SecondReader},
 }
 
 // patience is longer than anything takes that a test waits for.
@@ -57,9 +57,9 @@ func insertCard(slot string, card *virtualcard.Card) (inserted, error) {
 		if err := <-served; err != nil && !errors.Is(err, crs.ErrCardRemoved) {
 			return err
 		}
-		return testns.AwaitSlot(in.reader, scard.StateEmpty)
+		return ns.AwaitSlot(in.reader, scard.StateEmpty)
 	}
-	return in, testns.AwaitSlot(in.reader, scard.StatePresent)
+	return in, ns.AwaitSlot(in.reader, scard.StatePresent)
 }
 
 // insert puts a new card into the first slot until the test ends.
@@ -100,11 +100,11 @@ func (h home) env() []string {
 		"HOME=" + dir, "XDG_RUNTIME_DIR=" + dir + "/run", "XDG_STATE_HOME=" + dir + "/state",
 		"XDG_CONFIG_HOME=" + dir + "/config", "XDG_CACHE_HOME=" + dir + "/cache", "TMPDIR=" + dir,
 		"LANG=it_IT.UTF-8", "PATH=" + os.Getenv("PATH"), "GORACE=" + os.Getenv("GORACE"),
-	}, desk...)
+	}, session...)
 }
 
-// desk is the environment of a display and a session bus, while a test has them.
-var desk []string
+// session is the environment of a display and a session bus, while a test has them.
+var session []string
 
 // run runs a command of the program to its end, which is a success.
 func (h home) run(t testing.TB, args ...string) string {

@@ -5,7 +5,7 @@ package virtualcard
 import (
 	"testing"
 
-	"github.com/crs-bridge/crs/internal/testns"
+	"github.com/crs-bridge/crs/internal/test/ns"
 )
 
-func TestMain(m *testing.M) { testns.Main(m) }
+func TestMain(m *testing.M) { ns.Main(m) }

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
-	"github.com/crs-bridge/crs/internal/testns"
+	"github.com/crs-bridge/crs/internal/test/ns"
 	"github.com/ebfe/scard"
 )
 
@@ -82,7 +82,7 @@ type opensc struct {
 func insert(t *testing.T, c *Card) *opensc {
 	ctx, pull := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- c.ServeVPCD(ctx, testns.FirstSlot) }()
+	go func() { served <- c.ServeVPCD(ctx, ns.FirstSlot) }()
 	t.Cleanup(func() {
 		pull()
 		if err := <-served; err != nil && !errors.Is(err, crs.ErrCardRemoved) {
@@ -111,7 +111,7 @@ func await(t *testing.T, want scard.StateFlag) []byte {
 		t.Fatal(err)
 	}
 	defer ctx.Release()
-	state := []scard.ReaderState{{Reader: testns.FirstReader}}
+	state := []scard.ReaderState{{Reader: ns.FirstReader}}
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
 		if err := ctx.GetStatusChange(state, time.Second); err != nil && err != scard.ErrTimeout {
 			t.Fatal(err)

@@ -9,19 +9,19 @@ import (
 	"testing"
 
 	"github.com/crs-bridge/crs"
-	"github.com/crs-bridge/crs/internal/testns"
+	"github.com/crs-bridge/crs/internal/test/ns"
 	"github.com/ebfe/scard"
 )
 
 func TestServeVPCDOutlivesPcscd(t *testing.T) {
 	c := New(Config{})
 	insert(t, c)
-	for _, end := range []func() error{testns.Pcscd.Stop, testns.Pcscd.Kill} {
+	for _, end := range []func() error{ns.Pcscd.Stop, ns.Pcscd.Kill} {
 		transmit(t, c, "0020001008"+right)
 		if err := end(); err != nil {
 			t.Fatal(err)
 		}
-		if err := testns.Pcscd.Start(); err != nil {
+		if err := ns.Pcscd.Start(); err != nil {
 			t.Fatal(err)
 		}
 		if atr := await(t, scard.StatePresent); !bytes.Equal(atr, c.ATR()) {
@@ -37,7 +37,7 @@ func TestServeVPCDPullsTheCard(t *testing.T) {
 	c := New(Config{})
 	ctx, pull := context.WithCancel(t.Context())
 	served := make(chan error, 1)
-	serve := func() { served <- c.ServeVPCD(ctx, testns.FirstSlot) }
+	serve := func() { served <- c.ServeVPCD(ctx, ns.FirstSlot) }
 
 	// By a fault, in the middle of a command.
 	go serve()
@@ -48,7 +48,7 @@ func TestServeVPCDPullsTheCard(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pc.Release()
-	card, err := pc.Connect(testns.FirstReader, scard.ShareShared, scard.ProtocolAny)
+	card, err := pc.Connect(ns.FirstReader, scard.ShareShared, scard.ProtocolAny)
 	if err != nil {
 		t.Fatal(err)
 	}

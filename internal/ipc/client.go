@@ -1,0 +1,123 @@
+package ipc
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/dialog"
+)
+
+var (
+	// ErrNoService is returned by Dial when no service of this user runs.
+	ErrNoService = errors.New("the service is not running")
+	// ErrOtherProgram is returned by DialPortal, and told by Link, when the other end is not this very program, as after
+	// an update of which only one of the two was started again.
+	ErrOtherProgram = errors.New("the service and the tray are not the same program")
+)
+
+// Client is a program's connection to the service.
+type Client struct {
+	peer  *peer
+	ended chan struct{}
+}
+
+// Dial connects to the service of this user.
+func Dial(ctx context.Context) (*Client, error) {
+	c, err := newClient(ctx)
+	if err == nil {
+		c.start()
+	}
+	return c, err
+}
+
+func newClient(ctx context.Context) (*Client, error) {
+	conn, err := dial(ctx, ownerSocket)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkUser(conn); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	nothing := func(context.Context, string, jsontext.Value) (any, error) { return nil, crs.ErrInvalidRequest }
+	return &Client{peer: newPeer(conn, nothing), ended: make(chan struct{})}, nil
+}
+
+func (c *Client) start() {
+	go func() {
+		defer close(c.ended)
+		c.peer.run(context.Background())
+	}()
+}
+
+// Close ends the connection.
+func (c *Client) Close() {
+	c.peer.close()
+	<-c.ended
+}
+
+// questionTime is how long a service may take for an answer that asks nobody.
+const questionTime = 5 * time.Second
+
+func (c *Client) ask(ctx context.Context, method string, params, result any) error {
+	ctx, cancel := context.WithTimeout(ctx, questionTime)
+	defer cancel()
+	return c.peer.ask(ctx, method, params, result)
+}
+
+// Status returns what the service tells about itself.
+func (c *Client) Status(ctx context.Context) (s Status, err error) {
+	err = c.ask(ctx, "status", nil, &s)
+	return s, err
+}
+
+// Refresh has the service read again what this program changed on disk.
+func (c *Client) Refresh(ctx context.Context) error { return c.ask(ctx, "refresh", nil, nil) }
+
+// Sites returns the sites that the user decided about.
+func (c *Client) Sites(ctx context.Context) ([]Site, error) {
+	var r sitesResult
+	err := c.ask(ctx, "sites", nil, &r)
+	return r.Sites, err
+}
+
+// SetSite makes a site allowed, blocked or, for crs.SiteUnknown, forgotten.
+func (c *Client) SetSite(ctx context.Context, origin string, state crs.SiteState) error {
+	return c.ask(ctx, "site.set", Site{origin, state}, nil)
+}
+
+// attach makes this program the tray of the service, which shows its dialogs on screen from now
+// on, nowhere if it is nil, and calls told with each status until ctx or the service ends.
+func attach(ctx context.Context, screen dialog.Screen, told func(*Client, Status)) error {
+	c, err := newClient(ctx)
+	if err != nil {
+		return err
+	}
+	if screen != nil {
+		c.peer.answer = func(ctx context.Context, method string, params jsontext.Value) (any, error) {
+			return showOn(ctx, screen, method, params)
+		}
+	}
+	c.peer.told = func(method string, params jsontext.Value) error {
+		var s Status
+		if err := unmarshal(params, &s); err != nil || method != "status" {
+			return errors.New("not a status")
+		}
+		told(c, s)
+		return nil
+	}
+	c.start()
+	defer c.Close()
+	// A PIN goes to the service, so it is to be this very program too.
+	if err := checkProgram(c.peer.conn); err != nil {
+		return ErrOtherProgram
+	}
+	if err := c.ask(ctx, "ui.attach", attachParams{screen != nil}, nil); err != nil {
+		return err
+	}
+	return c.peer.ask(ctx, "ui.watch", nil, nil)
+}

@@ -1,0 +1,124 @@
+// Package ipc is the socket by which the programs of the service's owner, the tray and the
+// command line, speak to the service: owner.sock in the user's runtime directory, on Windows a
+// named pipe. It is the user's alone, never on TCP, and no page and no extension reaches it.
+//
+// A client asks, and the tray is also asked: once it has attached, the service shows its
+// dialogs there. Messages are JSON; a PIN crosses as raw bytes in a frame of its own.
+package ipc
+
+import (
+	"context"
+	"errors"
+	"net"
+
+	"github.com/crs-bridge/crs"
+)
+
+// ownerSocket is the name of the owner's socket.
+const ownerSocket = "owner"
+
+// Listen makes the owner's socket, for the holder of state.LockService.
+func Listen() (net.Listener, error) { return listen(ownerSocket) }
+
+// Status is what the service tells its owner about itself.
+type Status struct {
+	Version string   `json:"version"`
+	Address string   `json:"address"` // where portals reach it, as in "127.0.0.1:27770"
+	Tray    bool     `json:"tray"`    // a tray is attached
+	Readers []Reader `json:"readers"`
+}
+
+// Reader is one card reader and what is in it. It holds the holder's name: it is for the owner.
+type Reader struct {
+	Name    string  `json:"name"`
+	Reading bool    `json:"reading,omitempty"` // a card was inserted and is being read
+	Card    *Card   `json:"card,omitempty"`    // nil: none, or none that can be used
+	Problem Problem `json:"problem,omitempty"` // why the card cannot be used, "" without a card
+}
+
+// Card is a card that can be used.
+type Card struct {
+	Kind    string `json:"kind"`
+	Holder  string `json:"holder"`
+	Model   string `json:"model"`
+	Blocked bool   `json:"blocked,omitempty"` // the card said so when it was last asked
+
+	CanChange  bool `json:"canChange,omitempty"`  // its PIN can be changed here
+	CanUnblock bool `json:"canUnblock,omitempty"` // and unblocked, with the PUK
+	Tries      int  `json:"tries"`                // of the PIN, -1: not known
+	Doubtful   bool `json:"doubtful,omitempty"`   // there may be fewer tries
+}
+
+// Readers describes readers to the owner. It does no card I/O.
+func Readers(ctx context.Context, readers []crs.Reader) []Reader {
+	all := make([]Reader, len(readers))
+	for i, r := range readers {
+		all[i] = Reader{Name: r.Name, Reading: r.Reading, Problem: problemOf(r.Err)}
+		if r.Card == nil {
+			continue
+		}
+		info := r.Card.Info()
+		_, managed := r.Card.(crs.PINManager)
+		pin := crs.UnknownPINStatus
+		if c, ok := r.Card.(interface{ KeptPINStatus() crs.PINStatus }); ok {
+			pin = c.KeptPINStatus() // of a token, whose PINStatus asks its module
+		} else if status, err := r.Card.PINStatus(ctx); err == nil {
+			pin = status
+		}
+		all[i].Card = &Card{Kind: info.Kind, Holder: info.Holder, Model: info.Model, CanChange: managed, CanUnblock: managed && info.PUKFormat.Max > 0,
+			Blocked: pin.Blocked, Tries: pin.Retries, Doubtful: pin.Doubtful}
+	}
+	return all
+}
+
+// Site is one site that the user decided about.
+type Site struct {
+	Origin string        `json:"origin"`
+	State  crs.SiteState `json:"state"`
+}
+
+// Problem is the word for why the card in a reader cannot be used.
+type Problem string
+
+// problems are the words and what they stand for, the more telling before the more general.
+var problems = []struct {
+	word Problem
+	err  error
+}{
+	{"no_service", crs.ErrNoService},
+	{"mute", crs.ErrCardMute},
+	{"not_cns", crs.ErrNoCNS},
+	{"in_use", crs.ErrCardInUse},
+	{"stuck", crs.ErrCardStuck},
+	{"removed", crs.ErrCardRemoved},
+	{"reset", crs.ErrCardReset},
+	{"pin_unusable", crs.ErrPINUnusable},
+	{"card_unusable", crs.ErrCardUnusable},
+	{"card_error", crs.ErrCard},
+}
+
+// problemOf returns the word for an error, "" for none.
+func problemOf(err error) Problem {
+	if err == nil {
+		return ""
+	}
+	for _, p := range problems {
+		if errors.Is(err, p.err) {
+			return p.word
+		}
+	}
+	return "card_error"
+}
+
+// Err returns the error that the word stands for, nil for "".
+func (w Problem) Err() error {
+	for _, p := range problems {
+		if p.word == w {
+			return p.err
+		}
+	}
+	if w != "" {
+		return crs.ErrCard
+	}
+	return nil
+}

@@ -1,0 +1,165 @@
+package ipc
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/dialog"
+)
+
+// Link is the tray's end: it stays attached to a service that comes and goes.
+type Link struct {
+	Screen dialog.Screen // where the service's dialogs are shown, nil: nowhere
+	Log    *slog.Logger
+
+	mu      sync.Mutex
+	client  *Client // nil: no service answers
+	status  Status
+	problem error // why not, nil when there is just no service
+	changed chan struct{}
+}
+
+// Run keeps the link until ctx ends. Between two services it waits without polling, where the
+// system tells that a socket was made.
+func (l *Link) Run(ctx context.Context) error {
+	const first, last = 50 * time.Millisecond, 2 * time.Second
+	made, err := appears(ctx)
+	if err != nil {
+		return err
+	}
+	for delay := first; ctx.Err() == nil; {
+		err := attach(ctx, l.Screen, l.told)
+		if ctx.Err() != nil {
+			break
+		}
+		if l.lost(err) {
+			delay = first // it was there, and may be starting again
+		}
+		var retry <-chan time.Time
+		// A service that just made its socket is not yet listening on it, and one that refuses
+		// may be replaced without a sign.
+		if delay < last || !errors.Is(err, ErrNoService) {
+			retry = time.After(delay)
+			delay = min(2*delay, last)
+		}
+		select {
+		case <-ctx.Done():
+		case <-retry:
+		case <-made:
+			delay = first
+		}
+	}
+	l.lost(nil)
+	return nil
+}
+
+// told takes in what the service told.
+func (l *Link) told(c *Client, s Status) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.client, l.status, l.problem = c, s, nil
+	l.announce()
+}
+
+// lost notes that there is no service, and reports whether there was one.
+func (l *Link) lost(why error) bool {
+	if errors.Is(why, ErrNoService) || errors.Is(why, ErrClosed) {
+		why = nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	was := l.client != nil
+	if why != nil && (l.problem == nil || l.problem.Error() != why.Error()) {
+		l.Log.Warn("not attached to the service", "reason", why)
+	}
+	if was || (why == nil) != (l.problem == nil) {
+		l.announce()
+	}
+	l.client, l.status, l.problem = nil, Status{}, why
+	return was
+}
+
+// announce wakes those who wait for a change. It wants l.mu held.
+func (l *Link) announce() {
+	if l.changed != nil {
+		close(l.changed)
+		l.changed = nil
+	}
+}
+
+// Status returns what the service told last, ok false while none answers, and a channel that is
+// closed at the next change.
+func (l *Link) Status() (s Status, ok bool, changed <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.changed == nil {
+		l.changed = make(chan struct{})
+	}
+	return l.status, l.client != nil, l.changed
+}
+
+// Problem returns why the service that runs cannot be used, nil when there is none or all is well.
+func (l *Link) Problem() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.problem
+}
+
+func (l *Link) service() (*Client, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.client == nil {
+		return nil, ErrNoService
+	}
+	return l.client, nil
+}
+
+// ChangePIN has the service change the PIN of the card in a reader. Its dialogs come to this
+// program's screen, and tell what became of it.
+func (l *Link) ChangePIN(ctx context.Context, reader string) error {
+	return l.care(ctx, "pin.change", reader)
+}
+
+// UnblockPIN has the service unblock it with the PUK.
+func (l *Link) UnblockPIN(ctx context.Context, reader string) error {
+	return l.care(ctx, "pin.unblock", reader)
+}
+
+func (l *Link) care(ctx context.Context, method, reader string) error {
+	c, err := l.service()
+	if err != nil {
+		return err
+	}
+	return c.peer.ask(ctx, method, cardParams{reader}, nil)
+}
+
+// Sites returns the sites that the user decided about.
+func (l *Link) Sites(ctx context.Context) ([]Site, error) {
+	c, err := l.service()
+	if err != nil {
+		return nil, err
+	}
+	return c.Sites(ctx)
+}
+
+// SetSite makes a site allowed, blocked or, for crs.SiteUnknown, forgotten.
+func (l *Link) SetSite(ctx context.Context, origin string, state crs.SiteState) error {
+	c, err := l.service()
+	if err != nil {
+		return err
+	}
+	return c.SetSite(ctx, origin, state)
+}
+
+// Refresh has the service read again what this program changed on disk.
+func (l *Link) Refresh(ctx context.Context) error {
+	c, err := l.service()
+	if err != nil {
+		return err
+	}
+	return c.Refresh(ctx)
+}

@@ -1,0 +1,83 @@
+//go:build unix
+
+package ipc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/crs-bridge/crs/internal/filewatch"
+	"github.com/crs-bridge/crs/internal/state"
+)
+
+// socketPath returns where the service listens to its owner, or to browsers.
+func socketPath(name string) (string, error) {
+	dir, err := state.RuntimeDir()
+	return filepath.Join(dir, name+".sock"), err
+}
+
+// listen makes a socket. It is for the holder of state.LockService: a socket that is there was
+// left behind by a service that was killed.
+func listen(name string) (net.Listener, error) {
+	path, err := socketPath(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("%s socket: %w", name, err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func dial(ctx context.Context, name string) (net.Conn, error) {
+	path, err := socketPath(name)
+	if err != nil {
+		return nil, err
+	}
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+		return nil, ErrNoService
+	}
+	return conn, err
+}
+
+// raw runs f with the file descriptor of a connection.
+func raw(conn net.Conn, f func(fd int) error) error {
+	c, ok := conn.(syscall.Conn)
+	if !ok {
+		return errors.New("not a socket")
+	}
+	r, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var inner error
+	if err := r.Control(func(fd uintptr) { inner = f(int(fd)) }); err != nil {
+		return err
+	}
+	return inner
+}
+
+// appears returns a channel that receives when a service may have started.
+func appears(ctx context.Context) (<-chan struct{}, error) {
+	path, err := socketPath(ownerSocket)
+	if err != nil {
+		return nil, err
+	}
+	return filewatch.Watch(ctx, path), nil
+}

@@ -1,0 +1,59 @@
+package ipc
+
+import (
+	"context"
+	"log/slog"
+	"net"
+
+	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/browser"
+)
+
+// The portal socket is where browsers reach the service, through a native host: another process
+// of this very program, which passes on what the browser's extension says. What crosses it is the
+// protocol of package bridge.
+
+const (
+	portalSocket = "portal"
+	maxBrowsers  = 80 // more than the bridge has seats, so that it can say so
+)
+
+// ListenPortal makes the portal socket, for the holder of state.LockService.
+func ListenPortal() (net.Listener, error) { return listen(portalSocket) }
+
+// DialPortal connects a native host to the service of this user. The error is ErrNoService when
+// none runs, and ErrOtherProgram when another program does.
+func DialPortal(ctx context.Context) (net.Conn, error) {
+	conn, err := dial(ctx, portalSocket)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkUser(conn); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	if checkProgram(conn) != nil {
+		conn.Close()
+		return nil, ErrOtherProgram
+	}
+	return conn, nil
+}
+
+// ServePortal serves native hosts until ctx ends. What runs a native host is its browser: program
+// returns that, as crs.Prompt tells it.
+func ServePortal(ctx context.Context, l net.Listener, log *slog.Logger, serve func(ctx context.Context, conn net.Conn, program func() string)) {
+	accept(ctx, l, maxBrowsers, log, func(conn net.Conn) {
+		if err := checkProgram(conn); err != nil {
+			log.Warn("connection refused", "socket", l.Addr().String(), "reason", err)
+			conn.Close()
+			return
+		}
+		serve(ctx, conn, func() string {
+			pid, err := process(conn)
+			if err != nil {
+				return crs.UnknownProgram
+			}
+			return browser.Parent(pid)
+		})
+	})
+}
