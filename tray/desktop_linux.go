@@ -13,6 +13,7 @@ import (
 	"github.com/godbus/dbus/v5"
 
 	"github.com/crs-bridge/crs/internal/catalog"
+	"github.com/crs-bridge/crs/internal/dialog"
 )
 
 // hostTime is how long after the login of a session its panel may take to come.
@@ -38,8 +39,8 @@ type desktop struct {
 
 // openDesktop returns nil, and no error, when there can be windows but no icon.
 func openDesktop(ctx context.Context) (*desktop, error) {
-	switch err := (Windows{}).Usable(); {
-	case errors.Is(err, ErrNoDisplay):
+	switch err := (dialog.Windows{}).Usable(); {
+	case errors.Is(err, dialog.ErrNoDisplay):
 		return nil, errors.New(catalog.Say("tray.nodisplay"))
 	case err != nil: // the state can be shown all the same
 		fmt.Fprintln(os.Stderr, "crs:", catalog.Say("tray.nozenity"))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
+	"github.com/crs-bridge/crs/internal/dialog"
 	"github.com/crs-bridge/crs/internal/ipc"
 	"github.com/crs-bridge/crs/internal/test/desk"
 )
@@ -48,7 +50,7 @@ func TestTrayProcess(t *testing.T) {
 	}()
 	tray := &Tray{
 		Service:      s,
-		Screen:       Windows{},
+		Screen:       dialog.Windows{},
 		Diagnose:     func(context.Context) (string, error) { return s.scene().Found, nil },
 		StartService: func() error { fmt.Println("start"); return nil },
 		Language:     func() string { return s.scene().Lang },
@@ -192,6 +194,15 @@ func everyMenu() map[string]scene {
 		"several":   {OK: true, Status: status(with(bit4id, ada, false), with(ipc.Reader{Name: "ACS ACR39U 01 00"}, mario, true))},
 		"long":      {OK: true, Status: status(with(ipc.Reader{Name: strings.Repeat("W", 200)}, ipc.Card{Kind: "CNS", Holder: strings.Repeat("WIDE ", 50), CanChange: true, CanUnblock: true}, true))},
 	}
+}
+
+var pictures = flag.String("pictures", "", "directory that TestMenusFit writes a picture of each menu to")
+
+// awaitAnswerable waits for a window, and until it takes an answer.
+func awaitAnswerable(t *testing.T, title string) {
+	t.Helper()
+	desk.AwaitWindow(t, title)
+	time.Sleep(600 * time.Millisecond)
 }
 
 // TestMenusFit opens every menu and every window of the menu, and measures it. With -pictures it

@@ -1,3 +1,5 @@
+// Package tray is the icon that shows the state of card and service, and its menu. It promises no
+// compatibility to those who import it.
 package tray
 
 import (
@@ -10,6 +12,12 @@ import (
 	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/dialog"
 	"github.com/crs-bridge/crs/internal/ipc"
+)
+
+// Why a desktop shows no icon.
+var (
+	ErrNoBus  = errors.New("there is no session bus")
+	ErrNoHost = errors.New("this desktop has no place for icons (no StatusNotifier host)")
 )
 
 // Service is the service as the tray sees it.

@@ -71,8 +71,8 @@ func TestDemo(t *testing.T) {
 	}
 	click := func(selector string) { t.Helper(); do(chromedp.Click(selector, chromedp.ByQuery)) }
 
-	demo.stdout.await(t, "Apra nel browser: http://localhost:27780")
-	demo.stdout.await(t, "Il suo PIN è "+virtualcard.DefaultPIN)
+	demo.stdout.Await(t, "Apra nel browser: http://localhost:27780")
+	demo.stdout.Await(t, "Il suo PIN è "+virtualcard.DefaultPIN)
 	do(network.Enable(), network.SetExtraHTTPHeaders(network.Headers{"Accept-Language": "it-IT"}),
 		chromedp.Navigate("http://localhost:27780"))
 	see("#start", "Accedi con la tessera")

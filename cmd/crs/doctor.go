@@ -12,6 +12,7 @@ import (
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
+	"github.com/crs-bridge/crs/internal/dialog"
 	"github.com/crs-bridge/crs/internal/ipc"
 	"github.com/crs-bridge/crs/pkcs11"
 	"github.com/crs-bridge/crs/tray"
@@ -84,7 +85,7 @@ var thisComputer = computer{
 	},
 	ports:   listeners,
 	icons:   tray.Icons,
-	windows: tray.Windows{}.Usable,
+	windows: dialog.Windows{}.Usable,
 }
 
 // examine makes all checks, in the order in which a login needs what they look at.
@@ -260,7 +261,7 @@ func checkWindows(err error) finding {
 	switch {
 	case err == nil:
 		f.State, f.text = fine, catalog.Say("doctor.dialogs")
-	case errors.Is(err, tray.ErrNoDisplay):
+	case errors.Is(err, dialog.ErrNoDisplay):
 		f.Reason, f.text = "no_display", catalog.Say("tray.nodisplay")
 	default:
 		f.Reason, f.text = "no_zenity", catalog.Say("tray.nozenity")

@@ -13,6 +13,7 @@ import (
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
+	"github.com/crs-bridge/crs/internal/dialog"
 	"github.com/crs-bridge/crs/internal/ipc"
 	"github.com/crs-bridge/crs/pkcs11"
 	"github.com/crs-bridge/crs/tray"
@@ -87,8 +88,8 @@ func TestDoctor(t *testing.T) {
 		{"no tray", func(c *computer) {
 			c.service = func(context.Context) (ipc.Status, error) { return ipc.Status{Address: "127.0.0.1:27770"}, nil }
 		}, "tray:stopped", "«crs tray»"},
-		{"no display", func(c *computer) { c.windows = func() error { return tray.ErrNoDisplay } }, "windows:no_display", "--ui terminal"},
-		{"no zenity", func(c *computer) { c.windows = func() error { return fmt.Errorf("%w: x", tray.ErrNoZenity) } }, "windows:no_zenity", "apt install"},
+		{"no display", func(c *computer) { c.windows = func() error { return dialog.ErrNoDisplay } }, "windows:no_display", "--ui terminal"},
+		{"no zenity", func(c *computer) { c.windows = func() error { return fmt.Errorf("%w: x", dialog.ErrNoZenity) } }, "windows:no_zenity", "apt install"},
 	} {
 		c := computer{
 			readers: in(crs.Reader{Card: good}),

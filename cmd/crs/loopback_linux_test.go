@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"github.com/crs-bridge/crs/internal/test/screen"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -61,13 +62,13 @@ func (v *visit) withoutExtension(t *testing.T, want map[string]string) {
 
 // impostor listens on the port of the service until the test ends. It returns what browsers sent
 // with the handshake.
-func impostor(t *testing.T, speak func(*websocket.Conn)) *screenText {
+func impostor(t *testing.T, speak func(*websocket.Conn)) *screen.Text {
 	t.Helper()
 	l, err := net.Listen("tcp", bridgeAddress)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var headers screenText
+	var headers screen.Text
 	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintln(&headers, r.Header)
 		upgrader := websocket.Upgrader{CheckOrigin: func(*http.Request) bool { return true }}
@@ -89,7 +90,7 @@ func TestT07LookAlike(t *testing.T) {
 	h := newHome(t)
 	serveSites(t)
 	browsers.Policy(t, `{"LoopbackNetworkAllowedForUrls": ["`+site+`"]}`)
-	var messages screenText
+	var messages screen.Text
 	headers := impostor(t, func(ws *websocket.Conn) {
 		for _, answer := range []string{`{"jsonrpc":"2.0","id":1,"result":{"protocol":1}}`, `{"jsonrpc":"2.0","id":2,"result":{"token":{"format":"web-eid:1.0"}}}`} {
 			_, message, err := ws.ReadMessage()

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"github.com/crs-bridge/crs/internal/test/screen"
 	"io"
 	"os"
 	"os/exec"
@@ -25,7 +26,7 @@ type extension struct {
 	to    io.WriteCloser
 	from  io.Reader
 	ended chan error
-	err   *screenText
+	err   *screen.Text
 }
 
 // startHost starts a native host as Chromium does, unless other arguments are given.
@@ -39,7 +40,7 @@ func (h home) startHostFile(t testing.TB, file string, args ...string) *extensio
 	if args == nil {
 		args = []string{browser.ChromiumExtension}
 	}
-	e := &extension{t: t, host: exec.Command(file, args...), ended: make(chan error, 1), err: &screenText{}}
+	e := &extension{t: t, host: exec.Command(file, args...), ended: make(chan error, 1), err: &screen.Text{}}
 	e.host.Env = h.env()
 	e.host.Stderr = e.err
 	e.host.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

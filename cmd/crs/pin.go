@@ -65,7 +65,7 @@ func withPINManager(ctx context.Context, reader string, do func(context.Context,
 	if !ok {
 		return told("pin.unsupported")
 	}
-	stdin := newTerminal(os.Stdin, os.Stderr)
+	stdin := dialog.NewTerminal(os.Stdin, os.Stderr)
 	ui := dialog.UI{Screen: func() (dialog.Screen, error) { return stdin, nil }}
 	return cancelled(do(ctx, ui, c, manager))
 }

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/crs-bridge/crs/internal/test/screen"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/crs-bridge/crs"
-	"github.com/crs-bridge/crs/internal/dialog"
 )
 
 // keyCard is a card in a reader with keys, which answers what a test says.
@@ -18,7 +18,7 @@ type keyCard struct {
 	status  crs.PINStatus
 	answers []error
 	calls   []string
-	shown   *screenText
+	shown   *screen.Text
 }
 
 func (c *keyCard) Info() crs.Info {
@@ -106,7 +106,7 @@ func TestRule9PINCommandsOnReader(t *testing.T) {
 			if test.change {
 				run = changePIN
 			}
-			err := cancelled(run(t.Context(), ui.(dialog.UI), card, card))
+			err := cancelled(run(t.Context(), ui, card, card))
 			if (err == nil) != (test.told == "") || err != nil && !strings.Contains(oneLine(explain(err)), test.told) {
 				t.Errorf("told: %v", err)
 			}

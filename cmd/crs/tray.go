@@ -37,9 +37,9 @@ func showTray(ctx context.Context, args []string) error {
 	}
 	defer unlock()
 
-	var screen dialog.Screen = tray.Windows{}
+	var screen dialog.Screen = dialog.Windows{}
 	link := &ipc.Link{Screen: screen, Log: log}
-	if err := (tray.Windows{}).Usable(); err != nil {
+	if err := (dialog.Windows{}).Usable(); err != nil {
 		log.Warn("no dialogs can be shown", "reason", err)
 		link.Screen = nil
 	}

@@ -6,7 +6,6 @@ import (
 	"os"
 
 	"github.com/crs-bridge/crs/internal/dialog"
-	"github.com/crs-bridge/crs/tray"
 )
 
 // newUI returns the dialogs of --ui auto, window, terminal or none; attached returns the screen of an
@@ -17,10 +16,10 @@ func newUI(mode string, attached func() dialog.Screen) (dialog.UI, error) {
 	default:
 		return dialog.UI{}, errors.New("--ui " + mode + ": auto, window, terminal, none")
 	}
-	stdin := newTerminal(os.Stdin, os.Stderr)
+	stdin := dialog.NewTerminal(os.Stdin, os.Stderr)
 	return dialog.UI{Screen: func() (dialog.Screen, error) {
-		var windows tray.Windows
-		return chooseScreen(mode, attached(), windows, windows.Usable(), stdin, stdin.isTerminal())
+		var windows dialog.Windows
+		return chooseScreen(mode, attached(), windows, windows.Usable(), stdin, stdin.Interactive())
 	}}, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"github.com/crs-bridge/crs/internal/test/screen"
 	"io"
 	"os"
 	"os/exec"
@@ -123,7 +124,7 @@ type program struct {
 	t              testing.TB
 	process        *os.Process
 	stdin          io.WriteCloser
-	stdout, stderr *screenText
+	stdout, stderr *screen.Text
 	read           int // how much of stderr next has looked at
 	ended          chan struct{}
 	code           int // when ended is closed
@@ -132,7 +133,7 @@ type program struct {
 // start starts a command, by the name of its file, and kills it when the test ends.
 func (h home) start(t testing.TB, file string, args ...string) *program {
 	t.Helper()
-	p := &program{t: t, stdout: &screenText{}, stderr: &screenText{}, ended: make(chan struct{})}
+	p := &program{t: t, stdout: &screen.Text{}, stderr: &screen.Text{}, ended: make(chan struct{})}
 	cmd := exec.Command(file, args...)
 	cmd.Env = h.env()
 	cmd.Stdout, cmd.Stderr = p.stdout, p.stderr

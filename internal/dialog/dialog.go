@@ -9,7 +9,7 @@ import (
 	"github.com/crs-bridge/crs/internal/catalog"
 )
 
-// A Screen shows one dialog. Its methods return crs.ErrCancelled when the user closes it and the
+// A Screen shows one  Its methods return crs.ErrCancelled when the user closes it and the
 // context's error, at once, when the context ends. Any other error means that nobody was asked.
 type Screen interface {
 	// Ask puts a question whose default is no.

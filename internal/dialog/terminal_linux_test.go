@@ -1,4 +1,4 @@
-package main
+package dialog
 
 import (
 	"context"
@@ -14,12 +14,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/crs-bridge/crs"
-	"github.com/crs-bridge/crs/internal/dialog"
+	"github.com/crs-bridge/crs/internal/test/screen"
 )
 
 // newPTY returns a terminal's two ends: what a person types on and looks at, and what a program
 // has as stdin. Everything the terminal shows is written to shown.
-func newPTY(t *testing.T) (person, stdin *os.File, shown *screenText) {
+func newPTY(t *testing.T) (person, stdin *os.File, shown *screen.Text) {
 	t.Helper()
 	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -37,7 +37,7 @@ func newPTY(t *testing.T) (person, stdin *os.File, shown *screenText) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shown = &screenText{}
+	shown = &screen.Text{}
 	copied := make(chan struct{})
 	go func() {
 		io.Copy(shown, person)
@@ -60,9 +60,9 @@ func echoes(t *testing.T, f *os.File) bool {
 	return termios.Lflag&unix.ECHO != 0
 }
 
-func onTerminal(stdin *os.File) dialog.UI {
-	screen := newTerminal(stdin, stdin)
-	return dialog.UI{Screen: func() (dialog.Screen, error) { return screen, nil }}
+func onTerminal(stdin *os.File) UI {
+	screen := NewTerminal(stdin, stdin)
+	return UI{Screen: func() (Screen, error) { return screen, nil }}
 }
 
 const pinPromptEnd = "solo Invio = annulla): "
@@ -81,9 +81,9 @@ func TestTerminalHidesPIN(t *testing.T) {
 		}
 		done <- pin
 	}()
-	shown.await(t, pinPromptEnd)
+	shown.Await(t, pinPromptEnd)
 	answer(t, person, "1234\n") // too short: asked again
-	shown.await(t, "troppo corto")
+	shown.Await(t, "troppo corto")
 	for strings.Count(shown.String(), pinPromptEnd) < 2 {
 		time.Sleep(time.Millisecond)
 	}
@@ -106,12 +106,12 @@ func TestTerminalHidesPIN(t *testing.T) {
 		}
 		yes <- ok
 	}()
-	shown.await(t, "n = No; solo Invio = annulla: ")
+	shown.Await(t, "n = No; solo Invio = annulla: ")
 	answer(t, person, "sì\n")
 	if !<-yes {
 		t.Error("AllowSite = false")
 	}
-	shown.await(t, "annulla: sì")
+	shown.Await(t, "annulla: sì")
 	for _, secret := range []string{"1234", "97531"} {
 		if strings.Contains(shown.String(), secret) {
 			t.Errorf("the terminal shows %s:\n%s", secret, shown)
@@ -131,7 +131,7 @@ func TestTerminalRestored(t *testing.T) {
 		_, err := ui.AskPIN(ctx, pinPrompt())
 		done <- err
 	}()
-	shown.await(t, pinPromptEnd)
+	shown.Await(t, pinPromptEnd)
 	answer(t, person, "97")
 	time.Sleep(20 * time.Millisecond) // for the terminal to have it
 	cancel()
@@ -164,7 +164,7 @@ func TestTerminalForgets(t *testing.T) {
 	person, stdin, shown := newPTY(t)
 	ui := onTerminal(stdin)
 	answer(t, person, "\n\ns\n")
-	shown.await(t, "s") // the terminal has it
+	shown.Await(t, "s") // the terminal has it
 	done := make(chan bool)
 	go func() {
 		yes, err := ui.AllowSite(t.Context(), portal)
@@ -173,7 +173,7 @@ func TestTerminalForgets(t *testing.T) {
 		}
 		done <- yes
 	}()
-	shown.await(t, "annulla: ")
+	shown.Await(t, "annulla: ")
 	answer(t, person, "n\n")
 	if <-done {
 		t.Error("the question was answered before it was asked")
@@ -190,7 +190,7 @@ func TestTerminalInterrupted(t *testing.T) {
 		_, err := ui.AskPIN(t.Context(), pinPrompt())
 		done <- err
 	}()
-	shown.await(t, pinPromptEnd)
+	shown.Await(t, pinPromptEnd)
 	if err := syscall.Kill(os.Getpid(), syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package tray
+package dialog
 
 import (
 	"context"

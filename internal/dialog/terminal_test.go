@@ -1,4 +1,4 @@
-package main
+package dialog
 
 import (
 	"bytes"
@@ -7,55 +7,25 @@ import (
 	"io"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/crs-bridge/crs"
-	"github.com/crs-bridge/crs/bridge"
 	"github.com/crs-bridge/crs/internal/catalog"
-	"github.com/crs-bridge/crs/internal/dialog"
+	"github.com/crs-bridge/crs/internal/test/screen"
 )
-
-// screenText is what was written so far.
-type screenText struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *screenText) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *screenText) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
-// await returns when text was written.
-func (s *screenText) await(t *testing.T, text string) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !strings.Contains(s.String(), text); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%q was not written:\n%s", text, s)
-		}
-	}
-}
 
 // scripted returns a UI on a terminal that is a pipe, what to write answers to, and what it
 // shows.
-func scripted(t *testing.T) (ui bridge.UI, answers io.WriteCloser, shown *screenText) {
+func scripted(t *testing.T) (ui UI, answers io.WriteCloser, shown *screen.Text) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.Close(); r.Close() })
-	shown = &screenText{}
-	stdin := newTerminal(r, shown)
-	return dialog.UI{Screen: func() (dialog.Screen, error) { return stdin, nil }}, w, shown
+	shown = &screen.Text{}
+	stdin := NewTerminal(r, shown)
+	return UI{Screen: func() (Screen, error) { return stdin, nil }}, w, shown
 }
 
 func answer(t *testing.T, to io.Writer, lines string) {
@@ -262,7 +232,7 @@ func TestT14CareDefaultsToNo(t *testing.T) {
 	for _, end := range []string{"\n", ""} {
 		for _, typed := range []string{"", "87654321\n", "87654321\n13579\n", "87654321\n13579\n13579\n"} {
 			ui, answers, shown := scripted(t)
-			care := ui.(dialog.UI)
+			care := ui
 			answer(t, answers, typed+end)
 			answers.Close()
 			if puk, fresh, err := care.AskUnblock(t.Context(), puk); puk != nil || fresh != nil || !errors.Is(err, crs.ErrCancelled) {
@@ -278,14 +248,14 @@ func TestT14CareDefaultsToNo(t *testing.T) {
 			ui, answers, _ := scripted(t)
 			answer(t, answers, typed+end)
 			answers.Close()
-			if old, fresh, err := ui.(dialog.UI).ChangePIN(t.Context(), pinPrompt()); old != nil || fresh != nil || !errors.Is(err, crs.ErrCancelled) {
+			if old, fresh, err := ui.ChangePIN(t.Context(), pinPrompt()); old != nil || fresh != nil || !errors.Is(err, crs.ErrCancelled) {
 				t.Errorf("%q: ChangePIN = %v", typed+end, err)
 			}
 		}
 		ui, answers, _ := scripted(t)
 		answer(t, answers, end)
 		answers.Close()
-		if yes, err := ui.(dialog.UI).OfferUnblock(t.Context(), portal, card); yes || !errors.Is(err, crs.ErrCancelled) {
+		if yes, err := ui.OfferUnblock(t.Context(), portal, card); yes || !errors.Is(err, crs.ErrCancelled) {
 			t.Errorf("%q: OfferUnblock = %v, %v", end, yes, err)
 		}
 	}
@@ -303,7 +273,7 @@ func TestEndedPromptSwallowsNothing(t *testing.T) {
 			_, err := ui.AllowSite(ctx, portal)
 			ended <- err
 		}()
-		shown.await(t, "annulla: ")
+		shown.Await(t, "annulla: ")
 		cancel()
 		if err := <-ended; !errors.Is(err, context.Canceled) {
 			t.Fatalf("AllowSite = %v", err)
@@ -328,7 +298,7 @@ func TestOnePromptAtATime(t *testing.T) {
 		_, err := ui.AllowSite(t.Context(), portal)
 		first <- err
 	}()
-	shown.await(t, "annulla: ")
+	shown.Await(t, "annulla: ")
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	if _, err := ui.AskPIN(ctx, pinPrompt()); !errors.Is(err, context.DeadlineExceeded) {
@@ -374,7 +344,7 @@ func TestNoEscapes(t *testing.T) {
 	ui.AskPIN(ctx, p)
 	ui.ConfirmLastTry(ctx, p)
 	ui.Report(ctx, portal, errors.New("\x1b[2Jevil"))
-	stdin, err := ui.(dialog.UI).Screen()
+	stdin, err := ui.Screen()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -411,13 +381,13 @@ func TestReadLine(t *testing.T) {
 func TestT11LinesAreWiped(t *testing.T) {
 	t.Parallel()
 	ui, answers, _ := scripted(t)
-	stdin, err := ui.(dialog.UI).Screen()
+	stdin, err := ui.Screen()
 	if err != nil {
 		t.Fatal(err)
 	}
 	answer(t, answers, "97531\n")
 	var seen []byte
-	err = stdin.(*terminal).prompt(t.Context(), catalog.PIN(pinPrompt()), nil, true, func(line []byte) bool {
+	err = stdin.(*Terminal).prompt(t.Context(), catalog.PIN(pinPrompt()), nil, true, func(line []byte) bool {
 		seen = line
 		return string(line) == "97531"
 	})

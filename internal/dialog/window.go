@@ -1,10 +1,4 @@
-// Package tray shows what this software asks and tells as windows on the user's display.
-//
-// What the windows can and cannot do about other programs of the same user is limited: they
-// cannot keep themselves above others, and a screen can be recorded while they are open. What
-// tells a real PIN window from a picture in a web page is the holder's name, which no page knows
-// before the PIN was typed.
-package tray
+package dialog
 
 import (
 	"context"
@@ -16,17 +10,15 @@ import (
 )
 
 // Windows shows each dialog as a window of its own. The zero value is ready to use. It is a
-// dialog.Screen; each file of an operating system adds Usable, question, list, entry and message.
+// Screen; each file of an operating system adds Usable, question, list, entry and message.
 type Windows struct {
 	zenity string // program, for tests; "" means where the system has it
 }
 
-// Why no window can be shown, and why a desktop shows no icon.
+// Why no window can be shown.
 var (
 	ErrNoDisplay = errors.New("there is no display to open a window on: set DISPLAY or WAYLAND_DISPLAY, or add --ui terminal")
 	ErrNoZenity  = errors.New("no zenity that only the administrator can change")
-	ErrNoBus     = errors.New("there is no session bus")
-	ErrNoHost    = errors.New("this desktop has no place for icons (no StatusNotifier host)")
 )
 
 // Ask puts a question whose default is no.

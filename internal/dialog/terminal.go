@@ -1,4 +1,4 @@
-package main
+package dialog
 
 import (
 	"bytes"
@@ -17,9 +17,9 @@ import (
 	"github.com/crs-bridge/crs/internal/catalog"
 )
 
-// A terminal asks on stderr and reads one answer a line from stdin, which need not be a
-// terminal. An empty line and the end of input cancel. It is a dialog.Screen.
-type terminal struct {
+// Terminal asks on stderr and reads one answer a line from stdin, which need not be a
+// terminal. An empty line and the end of input cancel. It is a Screen.
+type Terminal struct {
 	in  *os.File
 	out io.Writer
 
@@ -38,12 +38,12 @@ type typed struct {
 	err  error
 }
 
-func newTerminal(in *os.File, out io.Writer) *terminal {
-	return &terminal{in: in, out: out, turn: make(chan struct{}, 1), lines: make(chan typed, 1)}
+func NewTerminal(in *os.File, out io.Writer) *Terminal {
+	return &Terminal{in: in, out: out, turn: make(chan struct{}, 1), lines: make(chan typed, 1)}
 }
 
-// Ask implements dialog.Screen.
-func (t *terminal) Ask(ctx context.Context, text catalog.Text) (yes bool, err error) {
+// Ask implements Screen.
+func (t *Terminal) Ask(ctx context.Context, text catalog.Text) (yes bool, err error) {
 	err = t.prompt(ctx, text, nil, false, func(line []byte) bool {
 		switch strings.ToLower(string(line)) {
 		case "s", "si", "sì", "y", "yes", "j", "ja":
@@ -57,8 +57,8 @@ func (t *terminal) Ask(ctx context.Context, text catalog.Text) (yes bool, err er
 	return yes, err
 }
 
-// Choose implements dialog.Screen. The numbers begin with 1.
-func (t *terminal) Choose(ctx context.Context, text catalog.Text, rows []string) (index int, err error) {
+// Choose implements Screen. The numbers begin with 1.
+func (t *Terminal) Choose(ctx context.Context, text catalog.Text, rows []string) (index int, err error) {
 	err = t.prompt(ctx, text, rows, false, func(line []byte) bool {
 		n, err := strconv.Atoi(string(line))
 		index = n - 1
@@ -67,8 +67,8 @@ func (t *terminal) Choose(ctx context.Context, text catalog.Text, rows []string)
 	return index, err
 }
 
-// AskPIN implements dialog.Screen. A terminal does not show what is typed.
-func (t *terminal) AskPIN(ctx context.Context, text catalog.Text) (pin *crs.PIN, err error) {
+// AskPIN implements Screen. A terminal does not show what is typed.
+func (t *Terminal) AskPIN(ctx context.Context, text catalog.Text) (pin *crs.PIN, err error) {
 	err = t.prompt(ctx, text, nil, true, func(line []byte) bool {
 		pin = crs.NewPIN(line)
 		return true
@@ -76,8 +76,8 @@ func (t *terminal) AskPIN(ctx context.Context, text catalog.Text) (pin *crs.PIN,
 	return pin, err
 }
 
-// Tell implements dialog.Screen. It waits for no answer.
-func (t *terminal) Tell(ctx context.Context, text catalog.Text) error {
+// Tell implements Screen. It waits for no answer.
+func (t *Terminal) Tell(ctx context.Context, text catalog.Text) error {
 	if err := t.take(ctx); err != nil {
 		return err
 	}
@@ -86,8 +86,8 @@ func (t *terminal) Tell(ctx context.Context, text catalog.Text) error {
 	return nil
 }
 
-// Wait implements dialog.Screen. It reads nothing.
-func (t *terminal) Wait(ctx context.Context, text catalog.Text) error {
+// Wait implements Screen. It reads nothing.
+func (t *Terminal) Wait(ctx context.Context, text catalog.Text) error {
 	if err := t.Tell(ctx, text); err != nil {
 		return err
 	}
@@ -96,15 +96,15 @@ func (t *terminal) Wait(ctx context.Context, text catalog.Text) error {
 }
 
 // prompt shows a text and reads lines until accept takes one. It wipes them.
-func (t *terminal) prompt(ctx context.Context, text catalog.Text, rows []string, secret bool, accept func(line []byte) bool) error {
+func (t *Terminal) prompt(ctx context.Context, text catalog.Text, rows []string, secret bool, accept func(line []byte) bool) error {
 	if err := t.take(ctx); err != nil {
 		return err
 	}
 	defer t.give()
-	if t.isTerminal() {
+	if t.Interactive() {
 		t.forget()
 	}
-	if secret && t.isTerminal() {
+	if secret && t.Interactive() {
 		show, err := hideInput(int(t.in.Fd()))
 		if err != nil {
 			return fmt.Errorf("the terminal would show the PIN: %w", err)
@@ -122,7 +122,7 @@ func (t *terminal) prompt(ctx context.Context, text catalog.Text, rows []string,
 	for {
 		fmt.Fprintf(t.out, "%s: ", printable(text.Prompt))
 		line, err := t.readAnswer(ctx)
-		if !t.isTerminal() {
+		if !t.Interactive() {
 			fmt.Fprintln(t.out) // nobody's Enter ended the line
 		}
 		if err != nil {
@@ -143,7 +143,7 @@ func (t *terminal) prompt(ctx context.Context, text catalog.Text, rows []string,
 }
 
 // take waits until no other prompt is open.
-func (t *terminal) take(ctx context.Context) error {
+func (t *Terminal) take(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -155,12 +155,12 @@ func (t *terminal) take(ctx context.Context) error {
 	}
 }
 
-func (t *terminal) give() { <-t.turn }
+func (t *Terminal) give() { <-t.turn }
 
-func (t *terminal) isTerminal() bool { return term.IsTerminal(int(t.in.Fd())) }
+func (t *Terminal) Interactive() bool { return term.IsTerminal(int(t.in.Fd())) }
 
 // show writes a dialog, but for its last line.
-func (t *terminal) show(text catalog.Text, rows []string) {
+func (t *Terminal) show(text catalog.Text, rows []string) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n%s\n\n%s\n\n", text.Title, text)
 	for i, row := range rows {
@@ -170,7 +170,7 @@ func (t *terminal) show(text catalog.Text, rows []string) {
 }
 
 // readAnswer returns the next line, which the caller wipes.
-func (t *terminal) readAnswer(ctx context.Context) ([]byte, error) {
+func (t *Terminal) readAnswer(ctx context.Context) ([]byte, error) {
 	if !t.reading {
 		t.reading = true
 		go func() {
@@ -189,7 +189,7 @@ func (t *terminal) readAnswer(ctx context.Context) ([]byte, error) {
 
 // forget drops what was typed before the question was there to be read: a few times Enter in an
 // idle terminal must not cancel the next logins. Programs that answer in advance use a pipe.
-func (t *terminal) forget() {
+func (t *Terminal) forget() {
 	discardInput(int(t.in.Fd()))
 	select {
 	case a := <-t.lines:

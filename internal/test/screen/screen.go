@@ -1,0 +1,40 @@
+// Package screen gives tests what stands at the other end of a dialog: what a program wrote, and
+// a user who answers.
+package screen
+
+import (
+	"bytes"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Text is what a program wrote so far. The zero value is ready to use.
+type Text struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (s *Text) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *Text) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// Await returns when text was written.
+func (s *Text) Await(t testing.TB, text string) {
+	t.Helper()
+	for end := time.Now().Add(2 * time.Minute); !strings.Contains(s.String(), text); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%q was not written:\n%s", text, s)
+		}
+	}
+}
