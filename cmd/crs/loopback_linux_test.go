@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"github.com/crs-bridge/crs/internal/test/screen"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +12,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/crs-bridge/crs/internal/test/browsers"
+	"github.com/crs-bridge/crs/internal/test/screen"
 )
 
 // Without the extension a page opens a WebSocket to this computer, for which browsers have rules.

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"github.com/crs-bridge/crs/internal/test/screen"
 	"io"
 	"os"
 	"os/exec"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs/internal/browser"
+	"github.com/crs-bridge/crs/internal/test/screen"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
 

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/crs-bridge/crs/internal/test/screen"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/test/screen"
 )
 
 // keyCard is a card in a reader with keys, which answers what a test says.

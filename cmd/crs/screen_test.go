@@ -45,12 +45,3 @@ var (
 func pinPrompt() crs.PINPrompt {
 	return crs.PINPrompt{Prompt: portal, Card: rossi, Status: crs.PINStatus{Retries: -1}}
 }
-
-func digits(t *testing.T, pin *crs.PIN) string {
-	t.Helper()
-	b, err := pin.Spend()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
-}

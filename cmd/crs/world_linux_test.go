@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"github.com/crs-bridge/crs/internal/test/screen"
 	"io"
 	"os"
 	"os/exec"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/test/ns"
+	"github.com/crs-bridge/crs/internal/test/screen"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
 
