@@ -140,15 +140,3 @@ func (c Care) failed(err error, status crs.PINStatus) string {
 	}
 	return t.problemOf(err, status)
 }
-
-// refusedPUK says what a refusal of the PUK means.
-func (t texts) refusedPUK(e *crs.PINError, status crs.PINStatus) string {
-	switch {
-	case e.Blocked:
-		return t.say("care.pukblocked")
-	case e.Uncertain:
-		return t.say("care.uncertain")
-	}
-	status.Retries = Tries(crs.PINPrompt{Status: status, Last: e})
-	return strings.Join([]string{t.say("care.wrongpuk"), t.pukTries(status), t.say("care.pukrisk")}, "\n\n")
-}

@@ -101,8 +101,3 @@ func TrayFailed(key string, err error) Text {
 	}
 	return t.answers(d, "understood", "", "")
 }
-
-// Problem says what went wrong with a card or its reader, and what to do now.
-func Problem(err error) string {
-	return strings.ReplaceAll(in("").problem(err), "\n\n", " ")
-}
