@@ -9,10 +9,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ebfe/scard"
-
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/filewatch"
+	"github.com/crs-bridge/crs/internal/scard"
 )
 
 // Monitor follows the readers of the PC/SC service and the cards in them. It waits without

@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/scard"
 	"github.com/crs-bridge/crs/internal/test/ns"
 	"github.com/crs-bridge/crs/internal/virtualcard"
-	"github.com/ebfe/scard"
 )
 
 // logBuffer is a log that is read while somebody may still write to it.

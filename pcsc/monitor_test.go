@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/scard"
 	"github.com/crs-bridge/crs/internal/virtualcard"
-	"github.com/ebfe/scard"
 )
 
 // A reader that fails is told once, and what PC/SC said of it is kept: to ask again with an

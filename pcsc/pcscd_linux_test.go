@@ -14,10 +14,10 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/scard"
 	cardtest "github.com/crs-bridge/crs/internal/test/cards"
 	"github.com/crs-bridge/crs/internal/test/ns"
 	"github.com/crs-bridge/crs/internal/virtualcard"
-	"github.com/ebfe/scard"
 )
 
 // These tests run on a real pcscd, in which the virtual card sits through vpcd. They share its

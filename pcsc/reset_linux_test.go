@@ -5,8 +5,7 @@ import (
 	"log/slog"
 	"testing"
 
-	"github.com/ebfe/scard"
-
+	"github.com/crs-bridge/crs/internal/scard"
 	"github.com/crs-bridge/crs/internal/test/ns"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )

@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"github.com/crs-bridge/crs"
-	"github.com/ebfe/scard"
+	"github.com/crs-bridge/crs/internal/scard"
 )
 
 // pcscReader is a reader of the operating system's PC/SC service.

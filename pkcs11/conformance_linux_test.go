@@ -6,9 +6,8 @@ import (
 	"os"
 	"testing"
 
-	"github.com/ebfe/scard"
-
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/scard"
 	cardtest "github.com/crs-bridge/crs/internal/test/cards"
 	"github.com/crs-bridge/crs/internal/test/ns"
 	tokentest "github.com/crs-bridge/crs/internal/test/tokens"

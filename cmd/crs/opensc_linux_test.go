@@ -9,10 +9,9 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/ebfe/scard"
-
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/ipc"
+	"github.com/crs-bridge/crs/internal/scard"
 	"github.com/crs-bridge/crs/internal/test/ns"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 	"github.com/crs-bridge/crs/pcsc"

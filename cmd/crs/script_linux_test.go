@@ -13,9 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ebfe/scard"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/crs-bridge/crs/internal/scard"
 	"github.com/crs-bridge/crs/internal/test/ns"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )

@@ -16,9 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ebfe/scard"
-
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/scard"
 	"github.com/crs-bridge/crs/internal/test/ns"
 	"github.com/crs-bridge/crs/internal/test/screen"
 	"github.com/crs-bridge/crs/internal/virtualcard"

@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/scard"
 	"github.com/crs-bridge/crs/internal/test/ns"
-	"github.com/ebfe/scard"
 )
 
 // OpenSC 0.23 judges these profiles. It does not know the others: idemia, whose paths are not

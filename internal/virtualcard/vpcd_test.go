@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/scard"
 	"github.com/crs-bridge/crs/internal/test/ns"
-	"github.com/ebfe/scard"
 )
 
 func TestServeVPCDOutlivesPcscd(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/ebfe/scard"
+	"github.com/crs-bridge/crs/internal/scard"
 )
 
 // AwaitSlot waits until pcscd says this of a reader. Without pcscd there is nothing to wait for.
