@@ -98,7 +98,7 @@ func (c *cns) Sign(ctx context.Context, pin *crs.PIN, statement crs.Statement) (
 func (c *cns) PersonalData(ctx context.Context) ([]byte, error) {
 	const usual, most = 400, 4 << 10
 	var b []byte
-	err := c.transaction(ctx, asItIs, false, func(s *session) error {
+	err := c.withCard(ctx, txn{}, func(s *session) error {
 		size, err := s.selectSize(pathPersonalData)
 		if errors.Is(err, swNotFound) {
 			return crs.ErrNoPersonalData
@@ -131,11 +131,7 @@ func (c *cns) withPIN(ctx context.Context, pin *crs.PIN, f func(*session) error)
 			return err
 		}
 	}
-	begin := asItIs
-	if pin == nil {
-		begin = clean
-	}
-	return c.transaction(ctx, begin, true, func(s *session) error {
+	return c.withCard(ctx, txn{clean: pin == nil, reset: true}, func(s *session) error {
 		// From here to the signature nothing but this is selected: whether a SELECT ends the
 		// security status differs by card (rule 3).
 		if c.layout.keyDF != nil {
@@ -153,30 +149,17 @@ func (c *cns) withPIN(ctx context.Context, pin *crs.PIN, f func(*session) error)
 	})
 }
 
-// beginning is how a transaction finds the card.
-type beginning bool
-
-const (
-	asItIs beginning = false
-	clean  beginning = true // reset: no PIN is verified
-)
-
-// transaction runs f in a transaction with this very card: EF_IDCarta is read again in each,
+// withCard runs f in a transaction with this very card: EF_IDCarta is read again in each,
 // because a card can be swapped between two (T21). If another program resets the card before a
 // PIN was sent, it begins again at this check.
-func (c *cns) transaction(ctx context.Context, begin beginning, reset bool, f func(*session) error) error {
+func (c *cns) withCard(ctx context.Context, t txn, f func(*session) error) error {
 	var err error
 	for range maxBeginAttempts {
 		if c.removed.Load() {
 			return crs.ErrCardRemoved
 		}
 		pinSent := false
-		err = c.driver.transaction(ctx, c.source, reset, func(s *session) error {
-			if begin == clean {
-				if err := s.beginClean(); err != nil {
-					return err
-				}
-			}
+		err = c.driver.transaction(ctx, c.source, t, func(s *session) error {
 			id, err := readCardID(s)
 			if err != nil {
 				return removedIfAnswered(err)
@@ -234,9 +217,9 @@ func (c *cns) verify(s *session, pin *crs.PIN) error {
 			}
 			return err
 		}
-		if status.compared() {
+		if status.refExists() {
 			c.pinRefs = c.pinRefs[i : i+1] // this is the one while the card is in
-			c.refKnown = c.refKnown || status.tells()
+			c.refKnown = c.refKnown || status.refCertain()
 		}
 		return err
 	}

@@ -16,7 +16,7 @@ import (
 // reader failed.
 func (d *Driver) Open(ctx context.Context, r Reader) (crs.Card, error) {
 	var c *cns
-	err := d.transaction(ctx, r, false, func(s *session) (err error) {
+	err := d.transaction(ctx, r, txn{}, func(s *session) (err error) {
 		c, err = identify(s)
 		if s.lost {
 			return err

@@ -193,7 +193,7 @@ func (c *cns) verifyOnPad(s *session, f func(*session) error) error {
 		c.pinRefs, c.refKnown = c.pinRefs[1:], false
 		return crs.ErrPINAgain
 	case err != nil:
-		if status.compared() {
+		if status.refExists() {
 			c.pinRefs, c.refKnown = c.pinRefs[:1], true
 		}
 		return err

@@ -413,7 +413,7 @@ func TestRule9NoKeys(t *testing.T) {
 func TestRule2Keypad(t *testing.T) {
 	v := newVirtual(virtualcard.Config{})
 	k := &keypad{Reader: v.reader, t: t, verify: true, modify: true}
-	err := v.driver.transaction(context.Background(), k, true, func(s *session) error {
+	err := v.driver.transaction(context.Background(), k, txn{reset: true}, func(s *session) error {
 		for ins := range 0x100 {
 			s.identified = ins != insVerify && ins != insChangePIN && ins != insResetRetry
 			if _, err := s.transmitPad(command{ins: byte(ins), data: pinBlocks(nil)}); err == nil {

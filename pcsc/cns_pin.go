@@ -96,7 +96,7 @@ func (c *cns) replacePIN(ctx context.Context, f func(s *session, ref byte) error
 	if !c.refKnown {
 		return crs.ErrPINUnsupported
 	}
-	return c.transaction(ctx, asItIs, true, func(s *session) error {
+	return c.withCard(ctx, txn{reset: true}, func(s *session) error {
 		if c.layout.keyDF != nil {
 			if err := s.selectPath(c.layout.keyDF); err != nil {
 				return err

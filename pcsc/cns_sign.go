@@ -47,7 +47,7 @@ func (c *cns) signDigest(s *session, digest []byte) ([]byte, error) {
 	}
 	// MSE RESTORE of security environment 3. The last byte is an empty Lc that the
 	// specification wants; as an Le it has the same form (OpenSC, card-itacns.c).
-	if err := s.succeed(command{ins: insMSE, p1: 0xF3, p2: 0x03, le: maxShortResponse}); err != nil {
+	if err := s.transmitOK(command{ins: insMSE, p1: 0xF3, p2: 0x03, le: maxShortResponse}); err != nil {
 		return nil, err
 	}
 	var refused sw
@@ -85,13 +85,13 @@ func (c *cns) signDigest(s *session, digest []byte) ([]byte, error) {
 func (c *cns) pso(s *session, method signMethod, digest []byte) ([]byte, error) {
 	if method == computeSignature {
 		// MSE SET, digital signature template B6; PSO 9E 9A (CIE functional specification v2, p. 70).
-		if err := s.succeed(c.mseSet(0xB6)); err != nil {
+		if err := s.transmitOK(c.mseSet(0xB6)); err != nil {
 			return nil, err
 		}
-		return s.succeedWith(command{ins: insPSO, p1: 0x9E, p2: 0x9A, data: pkcs1.DigestInfo(digest), le: maxShortResponse})
+		return s.transmitData(command{ins: insPSO, p1: 0x9E, p2: 0x9A, data: pkcs1.DigestInfo(digest), le: maxShortResponse})
 	}
 	// MSE SET, confidentiality template B8; PSO 80 86 over a padding indicator of 00 and the block.
-	if err := s.succeed(c.mseSet(0xB8)); err != nil {
+	if err := s.transmitOK(c.mseSet(0xB8)); err != nil {
 		return nil, err
 	}
 	data := append([]byte{0x00}, pkcs1Block(c.keySize, digest)...)
@@ -102,13 +102,13 @@ func (c *cns) pso(s *session, method signMethod, digest []byte) ([]byte, error) 
 	case method == decipherChained:
 		for len(last.data) > maxShort {
 			part := command{cla: claChained, ins: insPSO, p1: 0x80, p2: 0x86, data: last.data[:maxShort]}
-			if err := s.succeed(part); err != nil {
+			if err := s.transmitOK(part); err != nil {
 				return nil, err
 			}
 			last.data = last.data[maxShort:]
 		}
 	}
-	return s.succeedWith(last)
+	return s.transmitData(last)
 }
 
 // mseSet names the key of the layout row in a control reference template. P1 is F1 on a CNS,
@@ -127,13 +127,13 @@ func pkcs1Block(size int, digest []byte) []byte {
 	return block
 }
 
-// succeed sends a command that has to be answered with 9000.
-func (s *session) succeed(c command) error {
-	_, err := s.succeedWith(c)
+// transmitOK sends a command that has to be answered with 9000.
+func (s *session) transmitOK(c command) error {
+	_, err := s.transmitData(c)
 	return err
 }
 
-func (s *session) succeedWith(c command) ([]byte, error) {
+func (s *session) transmitData(c command) ([]byte, error) {
 	r, err := s.transmit(c)
 	if err != nil {
 		return nil, err

@@ -156,10 +156,16 @@ func within[T any](d *Driver, reader string, limit, fallback time.Duration, call
 	return zero, crs.ErrCardStuck
 }
 
-// transaction runs f with the card of a reader to itself, as one PC/SC transaction, which ends
-// in every path, with a reset if reset is true. Nothing was sent to the card before f, and what
-// an earlier transaction learned of it is to be checked again: it may be another card.
-func (d *Driver) transaction(ctx context.Context, r Reader, reset bool, f func(*session) error) (err error) {
+// txn is how a transaction begins and ends.
+type txn struct {
+	clean bool // begins with a reset: no PIN is verified
+	reset bool // ends with a reset, in every path
+}
+
+// transaction runs f with the card of a reader to itself, as one PC/SC transaction. No command was
+// sent before f runs. What an earlier transaction learned of the card must be checked again: it may
+// be another card.
+func (d *Driver) transaction(ctx context.Context, r Reader, t txn, f func(*session) error) (err error) {
 	state := d.reader(r.Name())
 	select {
 	case <-state.turn:
@@ -192,11 +198,16 @@ func (d *Driver) transaction(ctx context.Context, r Reader, reset bool, f func(*
 		return err
 	}
 	s.t0 = s.conn.Protocol() == 0
-	err = f(s)
+	if t.clean {
+		err = s.beginClean()
+	}
+	if err == nil {
+		err = f(s)
+	}
 	if s.lost {
 		return err
 	}
-	endErr := s.call(func() error { return s.conn.End(reset) })
+	endErr := s.call(func() error { return s.conn.End(t.reset) })
 	if endErr != nil {
 		// Close, deferred above, resets a card whose transaction did not end.
 		d.log().Info("transaction did not end", "reader", s.reader, "error", endErr)

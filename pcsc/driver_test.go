@@ -85,7 +85,7 @@ func (c *fakeConn) Close() error {
 // may need reaches the card, whoever asks.
 func TestRule2AllowList(t *testing.T) {
 	f := &fakeReader{}
-	err := new(Driver).transaction(context.Background(), f, true, func(s *session) error {
+	err := new(Driver).transaction(context.Background(), f, txn{reset: true}, func(s *session) error {
 		for ins := range 0x100 {
 			c := command{ins: byte(ins), le: 1}
 			_, err := s.transmit(c)
@@ -115,7 +115,7 @@ func TestRule1SecretsHaveTheirOwnWay(t *testing.T) {
 	for _, answer := range [][]byte{{0x6C, 0x08}, {0x61, 0x10}, {0x90, 0x00}, {0x63, 0x00}} {
 		var sent []byte
 		f := &fakeReader{transmit: func(b []byte) ([]byte, error) { sent = b; return answer, nil }}
-		err := new(Driver).transaction(context.Background(), f, true, func(s *session) error {
+		err := new(Driver).transaction(context.Background(), f, txn{reset: true}, func(s *session) error {
 			s.identified = true
 			for _, ins := range []byte{insVerify, insChangePIN, insResetRetry} {
 				if _, err := s.transmit(command{ins: ins, data: []byte("secret")}); err == nil {
@@ -150,7 +150,7 @@ func TestRule8TransactionEnds(t *testing.T) {
 	} {
 		for _, reset := range []bool{true, false} {
 			r := &fakeReader{}
-			new(Driver).transaction(context.Background(), r, reset, f)
+			new(Driver).transaction(context.Background(), r, txn{reset: reset}, f)
 			if r.ends != 1 || r.closes != 1 || (r.resets == 1) != reset {
 				t.Errorf("%s, reset %v: %d ends, %d resets, %d closes", name, reset, r.ends, r.resets, r.closes)
 			}
@@ -166,11 +166,11 @@ func TestTransactionBeginsAgainAfterReset(t *testing.T) {
 		}
 		return nil
 	}}
-	if err := new(Driver).transaction(context.Background(), f, true, func(*session) error { return nil }); err != nil {
+	if err := new(Driver).transaction(context.Background(), f, txn{reset: true}, func(*session) error { return nil }); err != nil {
 		t.Error(err)
 	}
 	f.begin = func() error { return crs.ErrCardReset }
-	err := new(Driver).transaction(context.Background(), f, true, func(*session) error { t.Error("ran"); return nil })
+	err := new(Driver).transaction(context.Background(), f, txn{reset: true}, func(*session) error { t.Error("ran"); return nil })
 	if !errors.Is(err, crs.ErrCardReset) {
 		t.Error(err)
 	}
@@ -199,7 +199,7 @@ func TestHangingCallIsAbandoned(t *testing.T) {
 				d := &Driver{}
 				start := time.Now()
 				use := func() error {
-					return d.transaction(context.Background(), f, true, func(s *session) error {
+					return d.transaction(context.Background(), f, txn{reset: true}, func(s *session) error {
 						s.identified = true
 						if err := s.selectPath(nil); errors.Is(err, crs.ErrCardStuck) {
 							return err
@@ -262,7 +262,7 @@ func TestGivesUpAfterEightAbandonedCalls(t *testing.T) {
 			}
 			f := &namedReader{fakeReader{connect: func() error { <-release; return io.EOF }}, string(rune('a' + i))}
 			for _, d := range []*Driver{d, quiet} {
-				if err := d.transaction(context.Background(), f, true, nil); !errors.Is(err, crs.ErrCardStuck) {
+				if err := d.transaction(context.Background(), f, txn{reset: true}, nil); !errors.Is(err, crs.ErrCardStuck) {
 					t.Error(err)
 				}
 			}
@@ -281,7 +281,7 @@ func TestDoesNotGiveUpWhenCallsReturn(t *testing.T) {
 		for range 2 * maxAbandoned {
 			release := make(chan struct{})
 			f := &fakeReader{connect: func() error { <-release; return io.EOF }}
-			if err := d.transaction(context.Background(), f, true, nil); !errors.Is(err, crs.ErrCardStuck) {
+			if err := d.transaction(context.Background(), f, txn{reset: true}, nil); !errors.Is(err, crs.ErrCardStuck) {
 				t.Error(err)
 			}
 			close(release)
@@ -306,7 +306,7 @@ func TestRule7NothingCancelsAPIN(t *testing.T) {
 			return []byte{0x63, 0xC2}, nil
 		}}
 		time.AfterFunc(time.Second, cancel)
-		err := new(Driver).transaction(ctx, f, true, func(s *session) error {
+		err := new(Driver).transaction(ctx, f, txn{reset: true}, func(s *session) error {
 			s.identified = true
 			status, err := s.transmitPIN(command{ins: insVerify, data: []byte("12345678")})
 			if err != nil || status != 0x63C2 {
@@ -325,9 +325,9 @@ func TestWaitingForAReaderEndsWithTheContext(t *testing.T) {
 	d := &Driver{}
 	f := &fakeReader{}
 	ctx, cancel := context.WithCancel(context.Background())
-	err := d.transaction(context.Background(), f, true, func(*session) error {
+	err := d.transaction(context.Background(), f, txn{reset: true}, func(*session) error {
 		cancel()
-		return d.transaction(ctx, f, true, func(*session) error { t.Error("two at once"); return nil })
+		return d.transaction(ctx, f, txn{reset: true}, func(*session) error { t.Error("two at once"); return nil })
 	})
 	if !errors.Is(err, context.Canceled) {
 		t.Error(err)
@@ -337,7 +337,7 @@ func TestWaitingForAReaderEndsWithTheContext(t *testing.T) {
 func TestEndlessResponse(t *testing.T) {
 	for name, answer := range map[string][]byte{"empty": {0x61, 0x10}, "endless": append(make([]byte, 256), 0x61, 0x00)} {
 		f := &fakeReader{transmit: func([]byte) ([]byte, error) { return answer, nil }}
-		err := new(Driver).transaction(context.Background(), f, true, func(s *session) error {
+		err := new(Driver).transaction(context.Background(), f, txn{reset: true}, func(s *session) error {
 			_, err := s.transmit(command{ins: insSelect, le: 256})
 			return err
 		})

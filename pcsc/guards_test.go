@@ -314,7 +314,7 @@ func TestRule5PulledAtThePSO(t *testing.T) {
 // A card that answers more than it was asked for, or is asked beyond what P1 and P2 can say.
 func TestReadIsBounded(t *testing.T) {
 	f := &fakeReader{transmit: func([]byte) ([]byte, error) { return append(make([]byte, 40), 0x90, 0x00), nil }}
-	err := new(Driver).transaction(context.Background(), f, true, func(s *session) error {
+	err := new(Driver).transaction(context.Background(), f, txn{reset: true}, func(s *session) error {
 		if b, err := s.read(0x7FFF, 16, false); err != nil || len(b) != 16 {
 			t.Errorf("%d bytes, %v", len(b), err)
 		}
@@ -360,7 +360,7 @@ func TestNothingIsSentAfterAnAbandonedCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		f := &fakeReader{transmit: func([]byte) ([]byte, error) { <-release; return []byte{0x90, 0x00}, nil }}
-		new(Driver).transaction(context.Background(), f, true, func(s *session) error {
+		new(Driver).transaction(context.Background(), f, txn{reset: true}, func(s *session) error {
 			s.identified = true
 			for range 3 {
 				_, pinErr := s.transmitPIN(command{ins: insVerify, data: []byte("12345678")})

@@ -16,7 +16,7 @@ func (d *Driver) Reset(reader string) {
 		names = []string{reader}
 	}
 	for _, name := range names {
-		one := d.transaction(context.Background(), pcscReader(name), true, func(*session) error { return nil })
+		one := d.transaction(context.Background(), pcscReader(name), txn{reset: true}, func(*session) error { return nil })
 		if !errors.Is(one, crs.ErrCardRemoved) {
 			err = errors.Join(err, one)
 		}

@@ -482,7 +482,7 @@ func TestRule8NoStateIsLeft(t *testing.T) {
 func signWithoutPIN(t *testing.T, r Reader) (status sw) {
 	t.Helper()
 	for {
-		err := new(Driver).transaction(context.Background(), r, false, func(s *session) error {
+		err := new(Driver).transaction(context.Background(), r, txn{}, func(s *session) error {
 			s.identified = true
 			c := &cns{driver: new(Driver), layout: layouts[0], keySize: 256, extended: true}
 			_, err := c.signDigest(s, make([]byte, 32))

@@ -65,13 +65,14 @@ func (s sw) otherMethod() bool {
 	return false
 }
 
-// compared reports whether the answer to a VERIFY shows that there is a PIN under its reference:
-// the other one is asked no more while the card is in.
-func (s sw) compared() bool { return s.tells() || s == swWrongUnknown }
+// refExists reports whether the answer to a VERIFY shows that there is a PIN under its reference:
+// the other one is not tried again while the card is in.
+func (s sw) refExists() bool { return s.refCertain() || s == swWrongUnknown }
 
-// tells reports whether it shows so beyond doubt, so that a PUK may follow. 6300 does not: to
-// other commands it is a warning without a meaning (docs/card-safety.md, rule 6).
-func (s sw) tells() bool {
+// refCertain reports whether the answer proves that the reference holds a PIN, so that a PUK may be
+// sent there. 6300 does not: to other commands it is a warning without a meaning (docs/card-safety.md,
+// rule 6).
+func (s sw) refCertain() bool {
 	return s == swOK || s == swBlocked || s&0xFFF0 == 0x63C0
 }
 
