@@ -83,6 +83,49 @@ func TestPINEqual(t *testing.T) {
 	}
 }
 
+func TestPINTrim(t *testing.T) {
+	cns := PINFormat{Min: 5, Max: 8, DigitsOnly: true}
+	token := PINFormat{Min: 4, Max: 16}
+	for _, test := range []struct {
+		typed  string
+		format PINFormat
+		want   string
+	}{
+		{"12345", cns, "12345"},
+		{"12345\n", cns, "12345"},
+		{"12345\r\n", cns, "12345"},
+		{"12345 ", cns, "12345"},
+		{" \t12345\u00a0\u2003", cns, "12345"},
+		{"\n\n", cns, ""},
+		{"", cns, ""},
+		{"12 345", cns, "12 345"},
+		{"12345\u200b", cns, "12345\u200b"}, // no white space
+		{"12345.", cns, "12345."},
+		{"\xa012345", cns, "\xa012345"}, // no UTF-8
+		{"secret ", token, "secret "},
+		{" secret\r\n", token, " secret"},
+		{"secret\n\n", token, "secret\n"},
+		{"secret\r", token, "secret"},
+		{"12345 ", token, "12345 "},
+	} {
+		t.Run(fmt.Sprintf("%q", test.typed), func(t *testing.T) {
+			p := NewPIN([]byte(test.typed))
+			all := p.digits
+			p.Trim(test.format)
+			if string(p.digits) != test.want {
+				t.Errorf("%q is left, want %q", p.digits, test.want)
+			}
+			if rest := all[len(p.digits):]; !bytes.Equal(rest, make([]byte, len(rest))) {
+				t.Errorf("%q stays behind it in memory", rest)
+			}
+			p.Wipe()
+			if !bytes.Equal(all, make([]byte, len(all))) {
+				t.Errorf("Wipe left %q", all)
+			}
+		})
+	}
+}
+
 func TestPINFormat(t *testing.T) {
 	cns := PINFormat{Min: 5, Max: 8, DigitsOnly: true}
 	for pin, ok := range map[string]bool{

@@ -1,6 +1,7 @@
 package crs
 
 import (
+	"bytes"
 	"crypto/subtle"
 	"errors"
 	"fmt"
@@ -32,6 +33,21 @@ func (p *PIN) Len() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.digits)
+}
+
+// Trim drops what came along with a PIN that was pasted, or typed with a blank behind it: white
+// space around one that has only digits; one line end, and nothing else, after any other, whose
+// blanks may be its own. What stands between the digits stays, and is for Check to refuse.
+func (p *PIN) Trim(f PINFormat) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	kept := bytes.TrimSuffix(bytes.TrimSuffix(p.digits, []byte("\n")), []byte("\r"))
+	if f.DigitsOnly {
+		kept = bytes.TrimSpace(p.digits)
+	}
+	n := copy(p.digits, kept)
+	clear(p.digits[n:])
+	p.digits = p.digits[:n]
 }
 
 // Check returns ErrPINFormat when no card of format f could hold this PIN. It is to be called

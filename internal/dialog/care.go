@@ -43,7 +43,7 @@ func (u UI) OfferUnblock(ctx context.Context, p crs.Prompt, card crs.Info) (bool
 func (u UI) AskUnblock(ctx context.Context, p crs.PUKPrompt) (puk, fresh *crs.PIN, err error) {
 	c := catalog.Care{Card: p.Card, Unblock: true, Lang: p.Lang, Developer: p.Developer}
 	for puk == nil {
-		typed, err := u.typed(ctx, c.PUK(p))
+		typed, err := u.typed(ctx, c.PUK(p), p.Card.PUKFormat)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -85,7 +85,7 @@ func (u UI) ReportCare(ctx context.Context, p crs.Prompt, card crs.Info, unblock
 func (u UI) newPIN(ctx context.Context, c catalog.Care, old *crs.PIN) (*crs.PIN, error) {
 	var last error
 	for {
-		fresh, err := u.typed(ctx, c.NewPIN(false, last))
+		fresh, err := u.typed(ctx, c.NewPIN(false, last), c.Card.PINFormat)
 		if err != nil {
 			return nil, err
 		}
@@ -97,7 +97,7 @@ func (u UI) newPIN(ctx context.Context, c catalog.Care, old *crs.PIN) (*crs.PIN,
 			fresh.Wipe()
 			continue
 		}
-		again, err := u.typed(ctx, c.NewPIN(true, nil))
+		again, err := u.typed(ctx, c.NewPIN(true, nil), c.Card.PINFormat)
 		if err != nil {
 			fresh.Wipe()
 			return nil, err
@@ -112,7 +112,9 @@ func (u UI) newPIN(ctx context.Context, c catalog.Care, old *crs.PIN) (*crs.PIN,
 	}
 }
 
-func (u UI) typed(ctx context.Context, t catalog.Text) (*crs.PIN, error) {
+// typed returns what was typed for a PIN or PUK of format f. What a paste brings along with it is
+// dropped here, the same on every screen.
+func (u UI) typed(ctx context.Context, t catalog.Text, f crs.PINFormat) (*crs.PIN, error) {
 	s, err := u.Screen()
 	if err != nil {
 		return nil, err
@@ -121,5 +123,9 @@ func (u UI) typed(ctx context.Context, t catalog.Text) (*crs.PIN, error) {
 	if err == nil && pin == nil {
 		err = errors.New("dialog without a PIN")
 	}
-	return pin, err
+	if err != nil {
+		return nil, err
+	}
+	pin.Trim(f)
+	return pin, nil
 }

@@ -3,6 +3,7 @@ package dialog
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -157,6 +158,51 @@ func TestRule10InCare(t *testing.T) {
 	puk, _, err := ui.AskUnblock(t.Context(), crs.PUKPrompt{Card: cns, Status: crs.UnknownPINStatus})
 	if puk != nil || !errors.Is(err, crs.ErrCancelled) || len(s.texts) != 4 {
 		t.Errorf("PIN as PUK: %v, asked %d times", err, len(s.texts))
+	}
+}
+
+// TestBlanks: a PIN that was pasted with a line end, or typed with a blank behind it, is taken like
+// the digits alone, and so are a PUK and a new PIN. The blanks of a token's PIN are its own.
+func TestBlanks(t *testing.T) {
+	token := crs.Info{Kind: "token", PINFormat: crs.PINFormat{Min: 4, Max: 16}}
+	flows := map[string]func(UI) []*crs.PIN{
+		"PIN": func(ui UI) []*crs.PIN {
+			pin, _ := ui.AskPIN(t.Context(), crs.PINPrompt{Card: cns})
+			return []*crs.PIN{pin}
+		},
+		"change": func(ui UI) []*crs.PIN {
+			old, fresh, _ := ui.ChangePIN(t.Context(), crs.PINPrompt{Card: cns})
+			return []*crs.PIN{old, fresh}
+		},
+		"unblock": func(ui UI) []*crs.PIN {
+			puk, fresh, _ := ui.AskUnblock(t.Context(), crs.PUKPrompt{Card: cns, Status: crs.UnknownPINStatus})
+			return []*crs.PIN{puk, fresh}
+		},
+		"token": func(ui UI) []*crs.PIN {
+			pin, _ := ui.AskPIN(t.Context(), crs.PINPrompt{Card: token})
+			return []*crs.PIN{pin}
+		},
+	}
+	for _, test := range []struct {
+		flow         string
+		types, taken []string
+	}{
+		{"PIN", []string{"12345\n"}, []string{"12345"}},
+		{"PIN", []string{"12345 "}, []string{"12345"}},
+		{"PIN", []string{"12 345", "\t12345\r\n"}, []string{"12345"}},
+		{"change", []string{" 12345", "54321\u00a0", "54321"}, []string{"12345", "54321"}},
+		{"unblock", []string{"87654321\r\n", "54321", "54321 "}, []string{"87654321", "54321"}},
+		{"token", []string{"12345 \n"}, []string{"12345 "}},
+	} {
+		t.Run(fmt.Sprintf("%s %q", test.flow, test.types), func(t *testing.T) {
+			s := &typist{types: test.types}
+			taken := flows[test.flow](UI{Screen: func() (Screen, error) { return s, nil }})
+			for i, want := range test.taken {
+				if taken[i] == nil || !taken[i].Equal(crs.NewPIN([]byte(want))) {
+					t.Errorf("%d: not %q", i, want)
+				}
+			}
+		})
 	}
 }
 

@@ -110,11 +110,11 @@ func (u UI) AskPIN(ctx context.Context, p crs.PINPrompt) (*crs.PIN, error) {
 func (u UI) askPIN(ctx context.Context, p crs.PINPrompt, text func(crs.PINPrompt) catalog.Text) (*crs.PIN, error) {
 	p.Status.Retries = catalog.Tries(p) // what p.Last says of them is not to be lost with it
 	for {
-		pin, err := u.typed(ctx, text(p))
+		format := p.Card.PINFormat
+		pin, err := u.typed(ctx, text(p), format)
 		if err != nil {
 			return nil, err
 		}
-		format := p.Card.PINFormat
 		if err := catalog.CheckPIN(pin, format); err != nil {
 			pin.Wipe()
 			p.Last = err

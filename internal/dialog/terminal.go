@@ -70,7 +70,7 @@ func (t *Terminal) Choose(ctx context.Context, text catalog.Text, rows []string)
 // AskPIN implements Screen. A terminal does not show what is typed.
 func (t *Terminal) AskPIN(ctx context.Context, text catalog.Text) (pin *crs.PIN, err error) {
 	err = t.prompt(ctx, text, nil, true, func(line []byte) bool {
-		pin = crs.NewPIN(line)
+		pin = crs.NewPIN(line) // blanks and all: which of them are not its own depends on the card
 		return true
 	})
 	return pin, err
@@ -130,6 +130,9 @@ func (t *Terminal) prompt(ctx context.Context, text catalog.Text, rows []string,
 		}
 		trimmed := bytes.TrimSpace(line)
 		empty := len(trimmed) == 0
+		if secret {
+			trimmed = line
+		}
 		ok := !empty && accept(trimmed)
 		clear(line)
 		switch {

@@ -162,6 +162,26 @@ func TestYesAndNo(t *testing.T) {
 }
 
 // TestPINForm: a PIN that no card could have is never handed on, and the user is told why.
+// TestTerminalTakesBlanks: the blanks around digits are dropped, those of a token's PIN are its own.
+func TestTerminalTakesBlanks(t *testing.T) {
+	t.Parallel()
+	ui, answers, _ := scripted(t)
+	answer(t, answers, " 90817\t\r\nsecret \r\n")
+	token := crs.PINPrompt{Card: crs.Info{Kind: "token", PINFormat: crs.PINFormat{Min: 4, Max: 16}}, Status: crs.UnknownPINStatus}
+	for _, test := range []struct {
+		prompt crs.PINPrompt
+		want   string
+	}{{pinPrompt(), "90817"}, {token, "secret "}} {
+		pin, err := ui.AskPIN(t.Context(), test.prompt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := digits(t, pin); got != test.want {
+			t.Errorf("%q, want %q", got, test.want)
+		}
+	}
+}
+
 func TestPINForm(t *testing.T) {
 	t.Parallel()
 	ui, answers, shown := scripted(t)
