@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/pkcs1"
@@ -27,6 +28,15 @@ func (m signMethod) String() string {
 	return [...]string{"decipher", "decipher chained", "compute digital signature"}[m]
 }
 
+// template returns the control reference template under which MSE SET names the key: B6 for digital
+// signatures, B8 for confidentiality (ISO/IEC 7816-4, section 10.3.1).
+func (m signMethod) template() byte {
+	if m == computeSignature {
+		return 0xB6
+	}
+	return 0xB8
+}
+
 // signMethods returns the methods that reader and card can take, in the order of rule 5.
 func (c *cns) signMethods() []signMethod {
 	if 1+c.keySize <= maxShort || c.extended {
@@ -35,9 +45,10 @@ func (c *cns) signMethods() []signMethod {
 	return []signMethod{decipherChained, computeSignature}
 }
 
-// signDigest has the card sign a SHA-256 digest after a VERIFY. It goes on to the next method
-// only when the card says that it does not know this one; never when the card may have refused
-// the PIN or the key, and never after a transport error (docs/card-safety.md, rule 5).
+// signDigest has the card sign a SHA-256 digest after a VERIFY. It goes on to the next method only
+// when the card says that it does not know this one, and to the next template when it has no such key
+// under this one; never when the card may have refused the PIN, and never after a transport error
+// (docs/card-safety.md, rule 5).
 func (c *cns) signDigest(s *session, digest []byte) ([]byte, error) {
 	if len(digest) != 32 {
 		return nil, errors.New("not a SHA-256 digest")
@@ -52,24 +63,33 @@ func (c *cns) signDigest(s *session, digest []byte) ([]byte, error) {
 	}
 	var refused sw
 	for len(c.methods) > 0 {
-		signature, err := c.pso(s, c.methods[0], digest)
+		method := c.methods[0]
+		var signature []byte
+		err := s.transmitOK(c.mseSet(method.template()))
+		keyFound := err == nil
+		if keyFound {
+			signature, err = c.pso(s, method, digest)
+		}
 		var status sw
+		answered := errors.As(err, &status)
 		switch {
 		case err == nil && len(signature) != c.keySize:
 			return nil, fmt.Errorf("%w: signature of %d bytes", crs.ErrCard, len(signature))
 		case err == nil:
 			return signature, nil
-		case errors.As(err, &status) && status.otherMethod():
-			refused = status
-		case c.methods[0] == decipher && c.extended && !cardGone(err) && !errors.As(err, &status):
+		case answered && keyFound && status.otherMethod():
+			c.methods = c.methods[1:]
+		case answered && !keyFound && status.otherTemplate():
+			c.methods = slices.DeleteFunc(c.methods, func(m signMethod) bool { return m.template() == method.template() })
+		case !answered && keyFound && method == decipher && c.extended && !cardGone(err):
 			// The reader could not carry it. This login is over, the next one chains.
 			c.extended, c.methods = false, c.methods[1:]
 			return nil, err
 		default:
 			return nil, err
 		}
-		c.driver.log().Debug("signature method refused", "method", c.methods[0].String(), "sw", status.String())
-		c.methods = c.methods[1:]
+		refused = status
+		c.driver.log().Debug("signature method refused", "method", method.String(), "sw", status.String())
 	}
 	c.methods = nil // the card may be asked all over again in another login
 	// A reader that broke on an extended command once may have had another reason. When the card is
@@ -81,19 +101,13 @@ func (c *cns) signDigest(s *session, digest []byte) ([]byte, error) {
 	return nil, fmt.Errorf("%w: %w", crs.ErrCannotSign, refused)
 }
 
-// pso asks for one signature by one method.
+// pso asks for one signature by one method, after the MSE SET of its template.
 func (c *cns) pso(s *session, method signMethod, digest []byte) ([]byte, error) {
 	if method == computeSignature {
-		// MSE SET, digital signature template B6; PSO 9E 9A (CIE functional specification v2, p. 70).
-		if err := s.transmitOK(c.mseSet(0xB6)); err != nil {
-			return nil, err
-		}
+		// PSO 9E 9A (CIE functional specification v2, p. 70).
 		return s.transmitData(command{ins: insPSO, p1: 0x9E, p2: 0x9A, data: pkcs1.DigestInfo(digest), le: maxShortResponse})
 	}
-	// MSE SET, confidentiality template B8; PSO 80 86 over a padding indicator of 00 and the block.
-	if err := s.transmitOK(c.mseSet(0xB8)); err != nil {
-		return nil, err
-	}
+	// PSO 80 86 over a padding indicator of 00 and the block.
 	data := append([]byte{0x00}, pkcs1Block(c.keySize, digest)...)
 	last := command{ins: insPSO, p1: 0x80, p2: 0x86, data: data, le: maxShortResponse}
 	switch {

@@ -394,6 +394,11 @@ func TestRule5SignatureMethods(t *testing.T) {
 		"refuses 80 86 and chaining":  {virtualcard.Config{Refuse: refuse{virtualcard.Decipher: 0x6D00, virtualcard.Chaining: 0x6884}}, false, "extended chained compute", "compute"},
 		"short reader, no chaining":   {virtualcard.Config{Refuse: refuse{virtualcard.Chaining: 0x6E00}}, true, "chained compute", "compute"},
 		"extended for reading only":   {virtualcard.Config{Refuse: refuse{virtualcard.ExtendedAPDU: 0x6700}}, false, "chained short", "chained short"},
+		"no key under B8":             {virtualcard.Config{Refuse: refuse{virtualcard.Confidentiality: 0x6A88}}, false, "compute", "compute"},
+		"no key under B8, chaining":   {virtualcard.Config{Profile: "t0", Refuse: refuse{virtualcard.Confidentiality: 0x6A80}}, false, "compute", "compute"},
+		"B8 not under this DF":        {virtualcard.Config{Profile: "idemia", Refuse: refuse{virtualcard.Confidentiality: 0x6981}}, false, "compute", "compute"},
+		"B8 unknown":                  {virtualcard.Config{Refuse: refuse{virtualcard.Confidentiality: 0x6A86}}, false, "compute", "compute"},
+		"B8 unknown, RSA-1024":        {virtualcard.Config{Profile: "v1", Refuse: refuse{virtualcard.Confidentiality: 0x6A81}}, false, "compute", "compute"},
 		"RSA-1024, compute signature": {virtualcard.Config{Profile: "v1", Refuse: refuse{virtualcard.Decipher: 0x6A86, virtualcard.Chaining: 0x6883}}, false, "short short compute", "compute"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -410,6 +415,9 @@ func TestRule5SignatureMethods(t *testing.T) {
 				if got := strings.Join(pso(v), " "); got != want {
 					t.Errorf("login %d: %s", i+1, got)
 				}
+				if n := v.Secrets(); n != 1 {
+					t.Errorf("login %d: %d secrets for one typing", i+1, n)
+				}
 			}
 		})
 	}
@@ -423,6 +431,14 @@ func TestRule5NoNextMethod(t *testing.T) {
 		"6C80": {INS: insPSO, SW: 0x6C80}, "no bytes": {INS: insPSO, Mute: true}, "pulled": {INS: insPSO, Remove: true},
 		"wrong signature": {INS: insPSO, Corrupt: true},
 		"MSE refused":     {INS: insMSE, SW: 0x6A88},
+		// The answers of a PIN to the MSE SET, which is the second MSE.
+		"MSE SET 6982": {INS: insMSE, At: 2, SW: 0x6982}, "MSE SET 6983": {INS: insMSE, At: 2, SW: 0x6983},
+		"MSE SET 6984": {INS: insMSE, At: 2, SW: 0x6984}, "MSE SET 6985": {INS: insMSE, At: 2, SW: 0x6985},
+		"MSE SET 63C2": {INS: insMSE, At: 2, SW: 0x63C2}, "MSE SET 6300": {INS: insMSE, At: 2, SW: 0x6300},
+		"MSE SET 6F00": {INS: insMSE, At: 2, SW: 0x6F00}, "MSE SET pulled": {INS: insMSE, At: 2, Remove: true},
+		"MSE SET no bytes": {INS: insMSE, At: 2, Mute: true},
+		// What an MSE SET may answer and a PSO may not.
+		"PSO 6A88": {INS: insPSO, SW: 0x6A88}, "PSO 6981": {INS: insPSO, SW: 0x6981},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := newVirtual(virtualcard.Config{Profile: "idemia"})
@@ -434,8 +450,8 @@ func TestRule5NoNextMethod(t *testing.T) {
 			if err == nil || errors.As(err, &refused) || crs.CodeOf(err) != crs.ErrCard {
 				t.Errorf("error %v", err)
 			}
-			if v.Count(insPSO) > 1 || v.Secrets() != 1 {
-				t.Errorf("%d PSO, %d secrets", v.Count(insPSO), v.Secrets())
+			if v.Count(insPSO) > 1 || v.Count(insMSE) > 2 || v.Secrets() != 1 {
+				t.Errorf("%d PSO, %d MSE, %d secrets", v.Count(insPSO), v.Count(insMSE), v.Secrets())
 			}
 			v.mustLogin(t)
 		})
@@ -458,6 +474,23 @@ func TestRule5AtMostThreeMethods(t *testing.T) {
 	if err := v.login(t, card, rightPIN); err != nil {
 		t.Error(err)
 	}
+}
+
+// Rule 5: a key that is under neither template ends the login before any PSO, and is said to be a card
+// that cannot sign.
+func TestRule5KeyUnderNoTemplate(t *testing.T) {
+	v := newVirtual(virtualcard.Config{})
+	card := v.open(t)
+	v.Forget()
+	v.Inject(virtualcard.Fault{INS: insMSE, At: 2, SW: 0x6A88}, virtualcard.Fault{INS: insMSE, At: 3, SW: 0x6A80})
+	if err := v.login(t, card, rightPIN); !errors.Is(err, crs.ErrCannotSign) {
+		t.Error(err)
+	}
+	if v.Count(insMSE) != 3 || v.Count(insPSO) != 0 || v.Secrets() != 1 {
+		t.Errorf("%d MSE, %d PSO, %d secrets", v.Count(insMSE), v.Count(insPSO), v.Secrets())
+	}
+	v.Inject()
+	v.mustLogin(t)
 }
 
 // Rule 8, T19: after a login of any outcome, a second program finds no PIN state on the card.

@@ -16,9 +16,11 @@ const (
 	swWrongLength  sw = 0x6700
 	swNoChaining1  sw = 0x6883 // last command of the chain expected
 	swNoChaining2  sw = 0x6884 // chaining not supported
+	swIncompatible sw = 0x6981 // command incompatible with the file's structure
 	swNotAllowed   sw = 0x6982 // security status
 	swBlocked      sw = 0x6983
 	swDataUnusable sw = 0x6984 // reference data not usable
+	swWrongData    sw = 0x6A80
 	swNoFunction   sw = 0x6A81
 	swNotFound     sw = 0x6A82
 	swWrongP1P2    sw = 0x6A86
@@ -63,6 +65,13 @@ func (s sw) otherMethod() bool {
 		return true
 	}
 	return false
+}
+
+// otherTemplate reports whether MSE SET failed because the key is not under the template that it was
+// asked for, or because the card does not know the command: nothing was compared, and the key may sign
+// under another one (docs/card-safety.md, rule 5).
+func (s sw) otherTemplate() bool {
+	return s.otherMethod() || s == swNoReference || s == swWrongData || s == swIncompatible
 }
 
 // refExists reports whether the answer to a VERIFY shows that there is a PIN under its reference:

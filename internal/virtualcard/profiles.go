@@ -27,6 +27,7 @@ const (
 	Chaining                        // any command of CLA 10h
 	Decipher                        // PSO DECIPHER, 2A 80 86
 	ComputeSignature                // PSO COMPUTE DIGITAL SIGNATURE, 2A 9E 9A
+	Confidentiality                 // MSE SET of the key in template B8
 )
 
 // layout says where certificate and key are.

@@ -42,6 +42,9 @@ func (c *Card) manageEnvironment(cmd command) uint16 {
 		if !env.restored {
 			return swConditions
 		}
+		if sw, refused := c.config.Refuse[Confidentiality]; refused && cmd.p2 == templateConfidentiality {
+			return sw
+		}
 		env.template, env.key = cmd.p2, cmd.data[2]
 		return swOK
 	}
