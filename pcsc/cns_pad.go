@@ -39,7 +39,6 @@ func pinPad(c Conn) (verify, modify bool) {
 const (
 	padVerify = 60 * time.Second
 	padModify = 120 * time.Second
-	padMargin = 40 * time.Second
 )
 
 // What the two structures have in common. The insertion offsets count from the data field of the

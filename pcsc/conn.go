@@ -15,7 +15,7 @@ type Reader interface {
 }
 
 // Conn is one connection to a card. Its calls block until the card answers, which may be
-// never: see guard. They are not safe for concurrent use.
+// never: see withDeadline. They are not safe for concurrent use.
 type Conn interface {
 	// ATR returns the answer to reset.
 	ATR() []byte

@@ -1,6 +1,7 @@
 package pcsc
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"sync"
@@ -34,17 +35,24 @@ type Driver struct {
 	own       tries.Book // if there is no other
 }
 
-// Timeouts bound calls that may never return; zero fields mean the defaults.
+// Timeouts bound calls that may never return. A zero field means its default.
 type Timeouts struct {
 	Call time.Duration // any call: 10 s
 	PIN  time.Duration // a command that carries a PIN or PUK: 30 s
 	Sign time.Duration // a signature: 30 s
-	Pad  time.Duration // a PIN typed on the reader: 40 s more than the reader waits
+	Pad  time.Duration // beyond what the reader waits for a PIN typed on it: 40 s
+}
+
+func (t Timeouts) withDefaults() Timeouts {
+	return Timeouts{
+		Call: cmp.Or(t.Call, 10*time.Second),
+		PIN:  cmp.Or(t.PIN, 30*time.Second),
+		Sign: cmp.Or(t.Sign, 30*time.Second),
+		Pad:  cmp.Or(t.Pad, 40*time.Second),
+	}
 }
 
 const (
-	defaultCall      = 10 * time.Second
-	defaultSlow      = 30 * time.Second
 	maxAbandoned     = 8
 	maxBeginAttempts = 3
 )
@@ -106,16 +114,13 @@ func (d *Driver) setShortOnly(reader string, only bool) {
 	state.shortOnly = only
 }
 
-// within runs a call that may never return and waits for it at most for limit. An SCard call
+// withDeadline runs a call that may never return and waits for it no longer than limit. An SCard call
 // cannot be cancelled: past the limit it is abandoned, and its reader is skipped until the call
 // returns after all, and dispose gave back what it holds. To make it in a process of its own and
 // end that would cost little (some 15 µs a call, 10 MB) and gain nothing: the service goes on
 // waiting for the reader, whoever asks next hangs too, and what frees the reader (the card
 // answers or is pulled, the service starts anew) lets the abandoned call return as well.
-func within[T any](d *Driver, reader string, limit, fallback time.Duration, call func() (T, error), dispose func(T, error)) (T, error) {
-	if limit == 0 {
-		limit = fallback
-	}
+func withDeadline[T any](d *Driver, reader string, limit time.Duration, call func() (T, error), dispose func(T, error)) (T, error) {
 	type result struct {
 		value T
 		err   error
@@ -180,8 +185,8 @@ func (d *Driver) transaction(ctx context.Context, r Reader, t txn, f func(*sessi
 		return crs.ErrCardStuck
 	}
 
-	s := &session{driver: d, ctx: ctx, reader: r.Name()}
-	s.conn, err = within(d, s.reader, d.Timeouts.Call, defaultCall, r.Connect, func(c Conn, err error) {
+	s := &session{driver: d, limits: d.Timeouts.withDefaults(), ctx: ctx, reader: r.Name()}
+	s.conn, err = withDeadline(d, s.reader, s.limits.Call, r.Connect, func(c Conn, err error) {
 		if err == nil {
 			c.Close()
 		}

@@ -316,7 +316,7 @@ func (m *Monitor) announce() {
 // Readers lists the readers once, for programs that do not stay, and opens the cards in those
 // whose name is wanted.
 func (d *Driver) Readers(ctx context.Context, wanted func(name string) bool) ([]crs.Reader, error) {
-	names, err := within(d, "", d.Timeouts.Call, defaultCall, listReaders, func([]string, error) {})
+	names, err := withDeadline(d, "", d.Timeouts.withDefaults().Call, listReaders, func([]string, error) {})
 	if err != nil {
 		return nil, err
 	}

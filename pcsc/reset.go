@@ -11,7 +11,7 @@ import (
 // Reset resets the card in a reader, so that what another driver was allowed with a PIN ends (rule
 // 8). If no reader has that name, which was the other driver's, the cards in all readers are reset.
 func (d *Driver) Reset(reader string) {
-	names, err := within(d, "", d.Timeouts.Call, defaultCall, listReaders, func([]string, error) {})
+	names, err := withDeadline(d, "", d.Timeouts.withDefaults().Call, listReaders, func([]string, error) {})
 	if slices.Contains(names, reader) {
 		names = []string{reader}
 	}

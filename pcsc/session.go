@@ -13,6 +13,7 @@ import (
 // transmit, and every PIN through transmitPIN or transmitPad.
 type session struct {
 	driver *Driver
+	limits Timeouts
 	ctx    context.Context
 	reader string
 	conn   Conn
@@ -43,7 +44,7 @@ const maxResponse = maxExtended
 
 // call runs a call of the connection within the usual limit.
 func (s *session) call(f func() error) error {
-	_, err := within(s.driver, s.reader, s.driver.Timeouts.Call, defaultCall,
+	_, err := withDeadline(s.driver, s.reader, s.limits.Call,
 		func() (struct{}, error) { return struct{}{}, f() },
 		func(struct{}, error) { s.dispose() })
 	s.lost = s.lost || errors.Is(err, crs.ErrCardStuck)
@@ -88,18 +89,17 @@ func (s *session) transmit(c command) (response, error) {
 	if err := s.ctx.Err(); err != nil {
 		return response{}, err
 	}
-	limit := s.driver.Timeouts.Call
-	fallback := defaultCall
+	limit := s.limits.Call
 	if c.ins == insPSO {
-		limit, fallback = s.driver.Timeouts.Sign, defaultSlow
+		limit = s.limits.Sign
 	}
-	r, err := s.exchange(c, limit, fallback)
+	r, err := s.exchange(c, limit)
 	if err != nil {
 		return response{}, err
 	}
 	if le, ok := r.sw.exactly(); ok && beforeIdentification[c.ins] {
 		c.le = le
-		if r, err = s.exchange(c, limit, fallback); err != nil {
+		if r, err = s.exchange(c, limit); err != nil {
 			return response{}, err
 		}
 	}
@@ -108,7 +108,7 @@ func (s *session) transmit(c command) (response, error) {
 		if !ok {
 			return r, nil
 		}
-		next, err := s.exchange(command{ins: insGetResponse, le: n}, limit, fallback)
+		next, err := s.exchange(command{ins: insGetResponse, le: n}, limit)
 		if err != nil {
 			return response{}, err
 		}
@@ -127,7 +127,7 @@ func (s *session) transmitPIN(c command) (sw, error) {
 	if !s.identified {
 		return 0, errNotIdentified
 	}
-	r, err := s.exchange(c, s.driver.Timeouts.PIN, defaultSlow)
+	r, err := s.exchange(c, s.limits.PIN)
 	return r.sw, err
 }
 
@@ -146,17 +146,17 @@ func (s *session) transmitPad(c command) (sw, error) {
 	if c.ins != insVerify {
 		ask, structure, limit = pad.ModifyPIN, modifyStructure(apdu, s.driver.language()), padModify
 	}
-	r, err := s.send(c, s.driver.Timeouts.Pad, limit+padMargin, func() ([]byte, error) { return ask(structure) })
+	r, err := s.send(c, limit+s.limits.Pad, func() ([]byte, error) { return ask(structure) })
 	return r.sw, err
 }
 
 // exchange sends one command and returns its response, as they are.
-func (s *session) exchange(c command, limit, fallback time.Duration) (response, error) {
+func (s *session) exchange(c command, limit time.Duration) (response, error) {
 	b, err := c.encode(s.t0)
 	if err != nil {
 		return response{}, err
 	}
-	return s.send(c, limit, fallback, func() ([]byte, error) {
+	return s.send(c, limit, func() ([]byte, error) {
 		if c.carriesSecret() {
 			defer clear(b)
 		}
@@ -165,14 +165,14 @@ func (s *session) exchange(c command, limit, fallback time.Duration) (response, 
 }
 
 // send runs the call that carries a command to the card and returns its response.
-func (s *session) send(c command, limit, fallback time.Duration, call func() ([]byte, error)) (response, error) {
+func (s *session) send(c command, limit time.Duration, call func() ([]byte, error)) (response, error) {
 	if !s.identified && !beforeIdentification[c.ins] {
 		return response{}, errNotIdentified
 	}
 	if s.lost {
 		return response{}, crs.ErrCardStuck
 	}
-	answer, err := within(s.driver, s.reader, limit, fallback, call, func([]byte, error) { s.dispose() })
+	answer, err := withDeadline(s.driver, s.reader, limit, call, func([]byte, error) { s.dispose() })
 	if err != nil {
 		s.lost = s.lost || errors.Is(err, crs.ErrCardStuck)
 		s.log(c, 0, "none")

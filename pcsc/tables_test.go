@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/tries"
@@ -299,5 +300,23 @@ func TestMaxDataField(t *testing.T) {
 		if got := maxDataField(unhex(t, properties)); got != want {
 			t.Errorf("%s: %d", properties, got)
 		}
+	}
+}
+
+// What a command that carries a PIN or makes a signature may take is never less than 30 s.
+func TestTimeouts(t *testing.T) {
+	usual := Timeouts{Call: 10 * time.Second, PIN: 30 * time.Second, Sign: 30 * time.Second, Pad: 40 * time.Second}
+	short := usual
+	short.Call = time.Second
+	for name, test := range map[string]struct{ set, want Timeouts }{
+		"none set": {Timeouts{}, usual},
+		"one set":  {Timeouts{Call: time.Second}, short},
+		"all set":  {Timeouts{1, 2, 3, 4}, Timeouts{1, 2, 3, 4}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := test.set.withDefaults(); got != test.want {
+				t.Errorf("%+v", got)
+			}
+		})
 	}
 }
