@@ -20,9 +20,9 @@ type Monitor struct {
 	Driver *Driver
 
 	mu      sync.Mutex
-	slots   map[string]*slot
-	service error         // why there is no service, nil while there is one
-	changed chan struct{} // closed and replaced at each change
+	slots   map[string]*slot // by the service's names
+	service error            // why there is no service, nil while there is one
+	changed chan struct{}    // closed and replaced at each change
 }
 
 // slot is one reader as the monitor last saw it.
@@ -187,9 +187,9 @@ func (m *Monitor) update(ctx context.Context, now scard.ReaderState) {
 	}
 	s, known := m.slots[now.Reader]
 	if !known {
-		s = &slot{state: crs.Reader{Name: now.Reader}}
+		s = &slot{state: crs.Reader{Name: pcscReader(now.Reader).Name()}}
 		m.slots[now.Reader] = s
-		m.Driver.log().Info("reader", "name", now.Reader)
+		m.Driver.log().Info("reader", "name", s.state.Name)
 		m.announce()
 	}
 	before := s.event
@@ -202,30 +202,30 @@ func (m *Monitor) update(ctx context.Context, now scard.ReaderState) {
 	m.clear(s)
 	switch {
 	case s.event&scard.StateUnavailable != 0:
-		m.Driver.log().Info("reader failed", "reader", now.Reader)
+		m.Driver.log().Info("reader failed", "reader", s.state.Name)
 		s.state.Err = crs.ErrCardStuck
 	case present == 0:
 		if before&scard.StatePresent != 0 {
-			m.Driver.log().Info("card removed", "reader", now.Reader)
+			m.Driver.log().Info("card removed", "reader", s.state.Name)
 		}
 	case s.event&scard.StateMute != 0:
-		m.Driver.log().Info("card does not answer", "reader", now.Reader)
+		m.Driver.log().Info("card does not answer", "reader", s.state.Name)
 		s.state.Err = crs.ErrCardMute
 	default:
-		m.Driver.log().Info("card inserted", "reader", now.Reader, "atr", fmt.Sprintf("%X", now.Atr))
+		m.Driver.log().Info("card inserted", "reader", s.state.Name, "atr", fmt.Sprintf("%X", now.Atr))
 		s.state.Reading = true
 		ctx, s.stop = context.WithCancel(ctx)
-		go m.read(ctx, now.Reader, s, s.reading)
+		go m.read(ctx, pcscReader(now.Reader), s, s.reading)
 	}
 	m.announce()
 }
 
 // read opens the card in a reader. What may pass, such as another program holding the card, is
 // tried again while the card stays in: PC/SC does not tell every time that a card was let go.
-func (m *Monitor) read(ctx context.Context, name string, s *slot, insertion int) {
+func (m *Monitor) read(ctx context.Context, r pcscReader, s *slot, insertion int) {
 	const first, last = time.Second, 5 * time.Second
 	for delay := first; ; delay = min(2*delay, last) {
-		card, err := m.Driver.Open(ctx, pcscReader(name))
+		card, err := m.Driver.Open(ctx, r)
 		m.mu.Lock()
 		if s.reading != insertion {
 			m.mu.Unlock()
@@ -241,11 +241,11 @@ func (m *Monitor) read(ctx context.Context, name string, s *slot, insertion int)
 		}
 		m.mu.Unlock()
 		if err == nil {
-			m.Driver.log().Info("card ready", "reader", name, "kind", card.Info().Kind, "model", card.Info().Model)
+			m.Driver.log().Info("card ready", "reader", r.Name(), "kind", card.Info().Kind, "model", card.Info().Model)
 			return
 		}
 		if delay == first {
-			m.Driver.log().Info("card not usable", "reader", name, "error", err)
+			m.Driver.log().Info("card not usable", "reader", r.Name(), "error", err)
 		}
 		if crs.CodeOf(err) != crs.ErrCard {
 			return
@@ -270,7 +270,7 @@ func (m *Monitor) forget(names []string, service error) {
 		if !slices.Contains(names, name) {
 			m.clear(s)
 			delete(m.slots, name)
-			m.Driver.log().Info("reader gone", "name", name)
+			m.Driver.log().Info("reader gone", "name", s.state.Name)
 			m.announce()
 		}
 	}
@@ -322,11 +322,12 @@ func (d *Driver) Readers(ctx context.Context, wanted func(name string) bool) ([]
 	}
 	readers := make([]crs.Reader, len(names))
 	for i, name := range names {
-		readers[i].Name = name
-		if !wanted(name) {
+		r := pcscReader(name)
+		readers[i].Name = r.Name()
+		if !wanted(r.Name()) {
 			continue
 		}
-		readers[i].Card, err = d.Open(ctx, pcscReader(name))
+		readers[i].Card, err = d.Open(ctx, r)
 		if !errors.Is(err, crs.ErrCardRemoved) {
 			readers[i].Err = err
 		}

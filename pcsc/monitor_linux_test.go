@@ -257,3 +257,62 @@ func TestStuckPCSCD(t *testing.T) {
 		t.Error("the monitor does not end")
 	}
 }
+
+// A reader's name is what its driver says, in whatever encoding. It is text from here on, and the
+// service is still asked for what it said.
+func TestReaderNameThatIsNoUTF8(t *testing.T) {
+	if err := ns.Pcscd.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	ns.Pcscd.Name = "Lettore carit\xe0"
+	t.Cleanup(func() {
+		ns.Pcscd.Name = ""
+		if err := errors.Join(ns.Pcscd.Stop(), ns.Pcscd.Start()); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := ns.Pcscd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	const name = "Lettore carità 00 00"
+	m := startMonitor(t)
+	v := newVirtual(virtualcard.Config{})
+	insert(t, v.Card)
+	reader := await(t, m, "card inserted", firstHas(true))[0]
+	if reader.Name != name || reader.Card.Info().Reader != name {
+		t.Errorf("the reader is called %q, by its card %q", reader.Name, reader.Card.Info().Reader)
+	}
+	if err := v.login(t, reader.Card, rightPIN); err != nil {
+		t.Error(err)
+	}
+
+	d := &Driver{}
+	all, err := d.Readers(t.Context(), func(name string) bool { return strings.Contains(name, "carità") })
+	if err != nil || len(all) != 2 || all[0].Name != name || all[0].Card == nil {
+		t.Errorf("looked for once: %+v, %v", all, err)
+	}
+	resets := v.Count(0xA4)
+	var log logBuffer
+	(&Driver{Log: slog.New(slog.NewTextHandler(&log, nil))}).Reset(name)
+	if log.String() != "" || v.Count(0xA4) != resets {
+		t.Errorf("reset by its name: %s", log.String())
+	}
+}
+
+func TestReaderNamesStayDifferent(t *testing.T) {
+	var n readerNames
+	for range 2 {
+		for _, test := range []struct{ raw, want string }{
+			{"Lettore carit\xe0", "Lettore carità"},
+			{"Lettore carità", "Lettore carità (2)"},
+			{"\x80", "\uFFFD"},
+			{"\x81", "\uFFFD (2)"},
+			{"\x82", "\uFFFD (3)"},
+			{"Virtual PCD 00 00", "Virtual PCD 00 00"},
+		} {
+			if got := n.of(test.raw); got != test.want {
+				t.Errorf("%q is called %q, want %q", test.raw, got, test.want)
+			}
+		}
+	}
+}

@@ -84,7 +84,7 @@ func TestLateReading(t *testing.T) {
 	card := &cns{}
 	s := &slot{state: crs.Reader{Name: "no such reader", Card: card}, reading: 2}
 	m := &Monitor{Driver: &Driver{}, slots: map[string]*slot{s.state.Name: s}}
-	m.read(context.Background(), s.state.Name, s, 1)
+	m.read(context.Background(), pcscReader(s.state.Name), s, 1)
 	if s.state.Card != card {
 		t.Errorf("%+v", s.state)
 	}

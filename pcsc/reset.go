@@ -12,8 +12,8 @@ import (
 // 8). If no reader has that name, which was the other driver's, the cards in all readers are reset.
 func (d *Driver) Reset(reader string) {
 	names, err := withDeadline(d, "", d.Timeouts.withDefaults().Call, listReaders, func([]string, error) {})
-	if slices.Contains(names, reader) {
-		names = []string{reader}
+	if i := slices.IndexFunc(names, func(name string) bool { return pcscReader(name).Name() == reader }); i >= 0 {
+		names = names[i : i+1]
 	}
 	for _, name := range names {
 		one := d.transaction(context.Background(), pcscReader(name), txn{reset: true}, func(*session) error { return nil })

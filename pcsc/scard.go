@@ -4,15 +4,46 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/outside"
 	"github.com/crs-bridge/crs/internal/scard"
 )
 
-// pcscReader is a reader of the operating system's PC/SC service.
+// pcscReader is a reader of the operating system's PC/SC service, by the name that the service has
+// for it, which need not be UTF-8. Nothing but calls to the service sees that.
 type pcscReader string
 
-func (r pcscReader) Name() string { return string(r) }
+// Name returns the name as text, a different one for each reader.
+func (r pcscReader) Name() string { return names.of(string(r)) }
+
+// names remembers what each reader is called as text, so that two whose bytes make the same text
+// keep different names as others come and go.
+var names readerNames
+
+type readerNames struct {
+	mu    sync.Mutex
+	texts map[string]string // by the service's name
+	taken map[string]bool
+}
+
+func (n *readerNames) of(raw string) string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if text, ok := n.texts[raw]; ok {
+		return text
+	}
+	if n.texts == nil {
+		n.texts, n.taken = make(map[string]string), make(map[string]bool)
+	}
+	text := outside.Text(raw)
+	for i := 2; n.taken[text]; i++ {
+		text = fmt.Sprintf("%s (%d)", outside.Text(raw), i)
+	}
+	n.texts[raw], n.taken[text] = text, true
+	return text
+}
 
 // Connect begins again when another program resets the card meanwhile: nothing was learned of it
 // yet.

@@ -3,6 +3,7 @@
 package ns
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -33,6 +34,9 @@ var Pcscd Daemon
 
 // A Daemon is one pcscd process at a time.
 type Daemon struct {
+	// Name is what the reader is called from the next Start on; "" is "Virtual PCD".
+	Name string
+
 	mu      sync.Mutex
 	process *os.Process   // nil: none
 	ended   chan struct{} // closed when process has ended
@@ -54,7 +58,7 @@ func (d *Daemon) Start() error {
 		return err
 	}
 	config := filepath.Join(socketDir, "reader.conf")
-	reader := "FRIENDLYNAME \"Virtual PCD\"\nDEVICENAME /dev/null:0x8C7B\nLIBPATH " + driver + "\nCHANNELID 0x8C7B\n"
+	reader := "FRIENDLYNAME \"" + cmp.Or(d.Name, "Virtual PCD") + "\"\nDEVICENAME /dev/null:0x8C7B\nLIBPATH " + driver + "\nCHANNELID 0x8C7B\n"
 	if err := os.WriteFile(config, []byte(reader), 0o600); err != nil {
 		return err
 	}
