@@ -11,11 +11,12 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/catalog"
 )
 
 // types returns a user who types these PINs one after the other, and then closes the dialog.
-func types(pins ...string) func(context.Context, crs.PINPrompt) (*crs.PIN, error) {
-	return func(context.Context, crs.PINPrompt) (*crs.PIN, error) {
+func types(pins ...string) func(context.Context, catalog.PINPrompt) (*crs.PIN, error) {
+	return func(context.Context, catalog.PINPrompt) (*crs.PIN, error) {
 		if len(pins) == 0 {
 			return nil, crs.ErrCancelled
 		}
@@ -69,7 +70,7 @@ func TestPINs(t *testing.T) {
 		"tries not known": {func(w *offlineWorld) { w.card.noStatus = errors.New("not ours") }, crs.ErrInternal, 0,
 			"report:not ours"},
 		"no PIN from the dialog": {func(w *offlineWorld) {
-			w.ui.pin = func(context.Context, crs.PINPrompt) (*crs.PIN, error) { return nil, nil }
+			w.ui.pin = func(context.Context, catalog.PINPrompt) (*crs.PIN, error) { return nil, nil }
 		}, crs.ErrInternal, 0, "pin:<nil>"},
 		"last try, yes": {func(w *offlineWorld) { w.card.status.Retries = 1 }, "", 1, "pin:<nil> confirm"},
 		"last try, no": {func(w *offlineWorld) {
@@ -84,7 +85,7 @@ func TestPINs(t *testing.T) {
 		"was blocked": {func(w *offlineWorld) { w.card.status = crs.PINStatus{Blocked: true} }, "", 1,
 			"pin:<nil> confirm"},
 		"no user": {func(w *offlineWorld) {
-			w.ui.pin = func(context.Context, crs.PINPrompt) (*crs.PIN, error) { return nil, crs.ErrInternal }
+			w.ui.pin = func(context.Context, catalog.PINPrompt) (*crs.PIN, error) { return nil, crs.ErrInternal }
 		}, crs.ErrInternal, 0, "pin:<nil>"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -127,14 +128,14 @@ func TestT11PINIsWiped(t *testing.T) {
 		},
 		"page gone": func(w *offlineWorld, gone context.CancelFunc) {
 			inner := w.ui.pin
-			w.ui.pin = func(ctx context.Context, p crs.PINPrompt) (*crs.PIN, error) {
+			w.ui.pin = func(ctx context.Context, p catalog.PINPrompt) (*crs.PIN, error) {
 				gone()
 				return inner(ctx, p)
 			}
 		},
 		"with an error": func(w *offlineWorld, _ context.CancelFunc) {
 			inner := w.ui.pin
-			w.ui.pin = func(ctx context.Context, p crs.PINPrompt) (*crs.PIN, error) {
+			w.ui.pin = func(ctx context.Context, p catalog.PINPrompt) (*crs.PIN, error) {
 				pin, _ := inner(ctx, p)
 				return pin, crs.ErrCancelled
 			}
@@ -144,7 +145,7 @@ func TestT11PINIsWiped(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := offline(t)
 			var typed []*crs.PIN
-			w.ui.pin = func(context.Context, crs.PINPrompt) (*crs.PIN, error) {
+			w.ui.pin = func(context.Context, catalog.PINPrompt) (*crs.PIN, error) {
 				if len(typed) > 0 {
 					return nil, crs.ErrCancelled
 				}
@@ -363,14 +364,14 @@ func TestFailuresAreHeardOf(t *testing.T) {
 		asked  string
 	}{
 		"no dialog": {func(w *world) {
-			w.ui.pin = func(context.Context, crs.PINPrompt) (*crs.PIN, error) { return nil, noDisplay }
+			w.ui.pin = func(context.Context, catalog.PINPrompt) (*crs.PIN, error) { return nil, noDisplay }
 		}, "there is no display", "pin:<nil>"},
 		"no dialog, no card": {func(w *world) {
 			w.cards.set()
 			w.ui.insert = func(context.Context, error) error { return noDisplay }
 		}, "there is no display", "insert:<nil>"},
 		"a PIN out of nowhere": {func(w *world) {
-			w.ui.pin = func(context.Context, crs.PINPrompt) (*crs.PIN, error) { return nil, nil }
+			w.ui.pin = func(context.Context, catalog.PINPrompt) (*crs.PIN, error) { return nil, nil }
 		}, "dialog without a PIN", "pin:<nil>"},
 		"no report": {func(w *world) {
 			w.card.failures = []error{crs.ErrCardInUse}

@@ -12,6 +12,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/catalog"
 )
 
 func TestDefaultLimits(t *testing.T) {
@@ -211,7 +212,7 @@ func TestPageClosedWhilePINDialogIsOpen(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	open, closed := make(chan struct{}), make(chan struct{})
-	w.ui.pin = func(ctx context.Context, _ crs.PINPrompt) (*crs.PIN, error) {
+	w.ui.pin = func(ctx context.Context, _ catalog.PINPrompt) (*crs.PIN, error) {
 		close(open)
 		defer close(closed)
 		return nil, never(ctx)

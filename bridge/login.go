@@ -9,13 +9,14 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/catalog"
 )
 
 // loginRequest is a portal's request for a login.
 type loginRequest struct {
 	origin       crs.Origin
 	top          crs.Origin    // zero: the page that asks is not shown within one of another site
-	program      func() string // what runs the browser: see crs.Prompt
+	program      func() string // what runs the browser: see catalog.Prompt
 	challenge    string
 	lang         string
 	personalData bool
@@ -72,7 +73,7 @@ func (s *Server) login(ctx context.Context, r loginRequest) (result authenticate
 	l := &login{
 		Server:       s,
 		loginRequest: r,
-		prompt:       crs.Prompt{Origin: r.origin, Top: r.top, Lang: r.lang, Developer: s.Developer != 0},
+		prompt:       catalog.Prompt{Origin: r.origin, Top: r.top, Lang: r.lang, Developer: s.Developer != 0},
 		statement:    statement,
 	}
 
@@ -109,7 +110,7 @@ func (s *Server) login(ctx context.Context, r loginRequest) (result authenticate
 type login struct {
 	*Server
 	loginRequest
-	prompt    crs.Prompt
+	prompt    catalog.Prompt
 	statement crs.Statement
 	told      state
 }
@@ -266,7 +267,7 @@ func (l *login) signOnce(ctx context.Context, card crs.Card, last error) (crs.Si
 		}
 		return crs.Signature{}, err
 	}
-	prompt := crs.PINPrompt{Prompt: l.prompt, Card: card.Info(), Status: status, Last: last}
+	prompt := catalog.PINPrompt{Prompt: l.prompt, Card: card.Info(), Status: status, Last: last}
 	prompt.OnReader = l.typedOnReader(prompt.Card)
 
 	l.tell(statePIN)
@@ -288,7 +289,7 @@ func (l *login) signOnce(ctx context.Context, card crs.Card, last error) (crs.Si
 }
 
 // signOnKeyboard is the rest of signOnce with a PIN that is typed into a dialog.
-func (l *login) signOnKeyboard(ctx context.Context, card crs.Card, prompt crs.PINPrompt) (crs.Signature, error) {
+func (l *login) signOnKeyboard(ctx context.Context, card crs.Card, prompt catalog.PINPrompt) (crs.Signature, error) {
 	var pin *crs.PIN
 	defer func() { pin.Wipe() }()
 	err := l.ask(ctx, func(ctx context.Context) (err error) {
@@ -314,7 +315,7 @@ func (l *login) signOnKeyboard(ctx context.Context, card crs.Card, prompt crs.PI
 }
 
 // confirm asks a question without whose yes the login ends.
-func (l *login) confirm(ctx context.Context, prompt crs.PINPrompt, question func(context.Context, crs.PINPrompt) (bool, error)) error {
+func (l *login) confirm(ctx context.Context, prompt catalog.PINPrompt, question func(context.Context, catalog.PINPrompt) (bool, error)) error {
 	var yes bool
 	err := l.ask(ctx, func(ctx context.Context) (err error) {
 		yes, err = question(ctx, prompt)

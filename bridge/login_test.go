@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/catalog"
 )
 
 func TestLogin(t *testing.T) {
@@ -41,7 +42,7 @@ func TestFirstTime(t *testing.T) {
 	t.Parallel()
 	const site = "https://new.example"
 	w := newWorld(t)
-	w.ui.pin = func(context.Context, crs.PINPrompt) (*crs.PIN, error) { return nil, crs.ErrCancelled }
+	w.ui.pin = func(context.Context, catalog.PINPrompt) (*crs.PIN, error) { return nil, crs.ErrCancelled }
 	c := w.dial(site)
 	m, states := c.login("")
 	if m.code() != crs.ErrCancelled || states != "consent card pin" {
@@ -74,9 +75,9 @@ func TestFirstTime(t *testing.T) {
 
 func TestFirstTimeNo(t *testing.T) {
 	t.Parallel()
-	for name, no := range map[string]func(context.Context, crs.Prompt) (bool, error){
-		"no":     func(context.Context, crs.Prompt) (bool, error) { return false, nil },
-		"closed": func(context.Context, crs.Prompt) (bool, error) { return true, crs.ErrCancelled },
+	for name, no := range map[string]func(context.Context, catalog.Prompt) (bool, error){
+		"no":     func(context.Context, catalog.Prompt) (bool, error) { return false, nil },
+		"closed": func(context.Context, catalog.Prompt) (bool, error) { return true, crs.ErrCancelled },
 	} {
 		w := newWorld(t, func(w *world) { w.ui.allow = no })
 		m, states := w.dial("https://new.example").login("")
@@ -101,11 +102,11 @@ func TestT15NothingBeforeConsent(t *testing.T) {
 		},
 		"being read": func() *testCards { return &testCards{readers: []crs.Reader{{Name: "reader", Reading: true}}} },
 	}
-	answers := map[string]func(context.Context, crs.Prompt) (bool, error){
-		"no":       func(context.Context, crs.Prompt) (bool, error) { return false, nil },
-		"closed":   func(context.Context, crs.Prompt) (bool, error) { return false, crs.ErrCancelled },
-		"no user":  func(context.Context, crs.Prompt) (bool, error) { return false, crs.ErrInternal },
-		"no input": func(ctx context.Context, _ crs.Prompt) (bool, error) { return false, never(ctx) },
+	answers := map[string]func(context.Context, catalog.Prompt) (bool, error){
+		"no":       func(context.Context, catalog.Prompt) (bool, error) { return false, nil },
+		"closed":   func(context.Context, catalog.Prompt) (bool, error) { return false, crs.ErrCancelled },
+		"no user":  func(context.Context, catalog.Prompt) (bool, error) { return false, crs.ErrInternal },
+		"no input": func(ctx context.Context, _ catalog.Prompt) (bool, error) { return false, never(ctx) },
 	}
 	for what, answer := range answers {
 		seen := map[string]string{}
@@ -150,10 +151,12 @@ func TestCancel(t *testing.T) {
 	w := newWorld(t)
 	c := w.dial("https://new.example")
 	for name, hang := range map[string]func(){
-		"consent": func() { w.ui.allow = func(ctx context.Context, _ crs.Prompt) (bool, error) { return true, never(ctx) } },
+		"consent": func() {
+			w.ui.allow = func(ctx context.Context, _ catalog.Prompt) (bool, error) { return true, never(ctx) }
+		},
 		"pin": func() {
 			w.ui.allow = nil
-			w.ui.pin = func(ctx context.Context, _ crs.PINPrompt) (*crs.PIN, error) {
+			w.ui.pin = func(ctx context.Context, _ catalog.PINPrompt) (*crs.PIN, error) {
 				never(ctx)
 				return crs.NewPIN([]byte(testPIN)), nil // typed at the same moment
 			}
@@ -213,7 +216,7 @@ func TestTwoLogins(t *testing.T) {
 	w := newWorld(t)
 	w.sites.set(other, crs.SiteAllowed)
 	typed := make(chan struct{})
-	w.ui.pin = func(ctx context.Context, _ crs.PINPrompt) (*crs.PIN, error) {
+	w.ui.pin = func(ctx context.Context, _ catalog.PINPrompt) (*crs.PIN, error) {
 		select {
 		case <-typed:
 			return crs.NewPIN([]byte(testPIN)), nil
@@ -246,14 +249,14 @@ func TestAllowedSiteTakesPrecedence(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	var open atomic.Int32
-	w.ui.allow = func(ctx context.Context, _ crs.Prompt) (bool, error) {
+	w.ui.allow = func(ctx context.Context, _ catalog.Prompt) (bool, error) {
 		open.Add(1)
 		defer open.Add(-1)
 		never(ctx)
 		time.Sleep(20 * time.Millisecond) // a window takes its time to close
 		return true, nil                  // answered at the same moment
 	}
-	w.ui.pin = func(context.Context, crs.PINPrompt) (*crs.PIN, error) {
+	w.ui.pin = func(context.Context, catalog.PINPrompt) (*crs.PIN, error) {
 		if open.Load() != 0 {
 			t.Error("two dialogs at once")
 		}
@@ -277,7 +280,7 @@ func TestAllowedSiteTakesPrecedence(t *testing.T) {
 	// Once it was answered with yes, it is a login like any other.
 	w.questions = questions{}
 	w.ui.allow = nil
-	w.ui.pin = func(ctx context.Context, _ crs.PINPrompt) (*crs.PIN, error) { return nil, never(ctx) }
+	w.ui.pin = func(ctx context.Context, _ catalog.PINPrompt) (*crs.PIN, error) { return nil, never(ctx) }
 	unknown.authenticate(2, "")
 	for unknown.read().Params.State != "pin" {
 	}
@@ -322,7 +325,7 @@ func TestMutedAfterThreeDismissals(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := offline(t)
-		w.ui.allow = func(context.Context, crs.Prompt) (bool, error) { return false, nil }
+		w.ui.allow = func(context.Context, catalog.Prompt) (bool, error) { return false, nil }
 		for i, site := range []string{"https://a.evil.co.uk", "https://b.evil.co.uk:8443", "https://evil.co.uk"} {
 			time.Sleep(time.Minute)
 			if _, err := w.login(site); !errors.Is(err, crs.ErrCancelled) {
@@ -388,7 +391,7 @@ func TestT12Flood(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(w *world) {
 		w.Limits.OriginConnections = 2000
-		w.ui.allow = func(ctx context.Context, _ crs.Prompt) (bool, error) { return false, never(ctx) }
+		w.ui.allow = func(ctx context.Context, _ catalog.Prompt) (bool, error) { return false, never(ctx) }
 	})
 	done := make(chan int)
 	for worker := range 20 {
@@ -541,7 +544,7 @@ func TestTimeouts(t *testing.T) {
 	}{
 		"question": {func(w *offlineWorld) {
 			w.sites.states = map[string]crs.SiteState{}
-			w.ui.allow = func(ctx context.Context, _ crs.Prompt) (bool, error) { return false, never(ctx) }
+			w.ui.allow = func(ctx context.Context, _ catalog.Prompt) (bool, error) { return false, never(ctx) }
 		}, 2 * time.Minute},
 		"insert": {func(w *offlineWorld) { w.cards.set() }, 2 * time.Minute},
 		"pick": {func(w *offlineWorld) {
@@ -549,14 +552,14 @@ func TestTimeouts(t *testing.T) {
 			w.ui.pick = func(ctx context.Context, _ []crs.Info) (int, error) { return 0, never(ctx) }
 		}, 2 * time.Minute},
 		"pin": {func(w *offlineWorld) {
-			w.ui.pin = func(ctx context.Context, _ crs.PINPrompt) (*crs.PIN, error) { return nil, never(ctx) }
+			w.ui.pin = func(ctx context.Context, _ catalog.PINPrompt) (*crs.PIN, error) { return nil, never(ctx) }
 		}, 2 * time.Minute},
 		"last try": {func(w *offlineWorld) {
 			w.card.status.Retries = 1
 			w.ui.confirm = func(ctx context.Context) (bool, error) { return true, never(ctx) }
 		}, 2 * time.Minute},
 		"slow but there": {func(w *offlineWorld) {
-			w.ui.pin = func(ctx context.Context, _ crs.PINPrompt) (*crs.PIN, error) {
+			w.ui.pin = func(ctx context.Context, _ catalog.PINPrompt) (*crs.PIN, error) {
 				select {
 				case <-time.After(119 * time.Second):
 					return crs.NewPIN([]byte("00000")), nil

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/catalog"
 )
 
 // After a hundred logins the memory of the process holds no PIN.
@@ -21,7 +22,7 @@ func TestT11NoPINInMemory(t *testing.T) {
 		masked[i] = mask[i] ^ byte('0'+rand.IntN(10))
 	}
 	w := offline(t)
-	w.ui.pin = func(context.Context, crs.PINPrompt) (*crs.PIN, error) {
+	w.ui.pin = func(context.Context, catalog.PINPrompt) (*crs.PIN, error) {
 		b := make([]byte, len(mask))
 		for i := range b {
 			b[i] = mask[i] ^ masked[i]
@@ -30,7 +31,7 @@ func TestT11NoPINInMemory(t *testing.T) {
 	}
 	for range 100 { // the card finds the PIN wrong: each login asks twice, and is closed
 		n, inner := 0, w.ui.pin
-		w.ui.pin = func(ctx context.Context, p crs.PINPrompt) (*crs.PIN, error) {
+		w.ui.pin = func(ctx context.Context, p catalog.PINPrompt) (*crs.PIN, error) {
 			if n++; n > 2 {
 				return nil, crs.ErrCancelled
 			}
@@ -47,7 +48,7 @@ func TestT11NoPINInMemory(t *testing.T) {
 	if found() {
 		t.Error("the memory holds the PIN")
 	}
-	pin, _ := w.ui.pin(w.ctx, crs.PINPrompt{})
+	pin, _ := w.ui.pin(w.ctx, catalog.PINPrompt{})
 	if !found() {
 		t.Error("the search does not find a PIN that is there")
 	}
@@ -71,7 +72,7 @@ func TestT11NoPUKInMemory(t *testing.T) {
 	w := offline(t)
 	for range 100 { // a wrong PUK, then one that the card does not answer
 		card := w.blockedCard(&crs.PINError{PUK: true, Retries: 2}, &crs.PINError{PUK: true, Uncertain: true})
-		w.ui.unblock = func(context.Context, crs.PUKPrompt) (*crs.PIN, *crs.PIN, error) { return secret(), secret(), nil }
+		w.ui.unblock = func(context.Context, catalog.PUKPrompt) (*crs.PIN, *crs.PIN, error) { return secret(), secret(), nil }
 		w.login(portale)
 		if len(card.typed) != 4 {
 			t.Fatalf("%d PINs and PUKs", len(card.typed))

@@ -25,7 +25,7 @@ type pipe struct {
 
 // ServeNative answers one client of native messaging until it leaves, misbehaves or ctx ends, and
 // returns when its logins have ended too. What connects must be this very program, and vouches
-// for the browser. Program returns what runs that, as crs.Prompt tells it; it is called when the
+// for the browser. Program returns what runs that, as catalog.Prompt tells it; it is called when the
 // user is to be asked about an unknown site.
 func (s *Server) ServeNative(ctx context.Context, conn net.Conn, program func() string) {
 	service := ctx

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/catalog"
 )
 
 // framed is a client of native messaging.
@@ -164,10 +165,10 @@ func TestT05Connect(t *testing.T) {
 // a page around that the user blocks meanwhile ends it.
 func TestT05TopAndProgram(t *testing.T) {
 	t.Parallel()
-	var asked crs.Prompt
+	var asked catalog.Prompt
 	w := newWorld(t, func(w *world) {
 		w.Limits.Question = time.Nanosecond
-		w.ui.allow = func(_ context.Context, p crs.Prompt) (bool, error) { asked = p; return true, nil }
+		w.ui.allow = func(_ context.Context, p catalog.Prompt) (bool, error) { asked = p; return true, nil }
 	})
 	f := w.native("/home/x/y")
 	f.send(connectMessage(`{"origin":"https://unknown.example","topOrigin":"` + portale + `"}`))
@@ -191,9 +192,9 @@ func TestT05TopAndProgram(t *testing.T) {
 // TestT31OtherProgram: a program that sends a browser's Origin is named.
 func TestT31OtherProgram(t *testing.T) {
 	t.Parallel()
-	var asked crs.Prompt
+	var asked catalog.Prompt
 	w := newWorld(t, func(w *world) {
-		w.ui.allow = func(_ context.Context, p crs.Prompt) (bool, error) { asked = p; return true, nil }
+		w.ui.allow = func(_ context.Context, p catalog.Prompt) (bool, error) { asked = p; return true, nil }
 	})
 	w.dial("https://unknown.example").login("")
 	if !strings.HasSuffix(asked.Program, ".test") {

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/catalog"
 )
 
 // signOnReader is the rest of signOnce with a PIN that is typed on the keys of the reader.
@@ -14,7 +15,7 @@ import (
 // The user says go first. Else any site that was ever allowed could light the keys up, and hold the
 // card in a transaction, while the window that says for whom lies behind others; whoever then
 // types because a reader asks has logged in to a site that they did not look at.
-func (l *login) signOnReader(ctx context.Context, card crs.Card, prompt crs.PINPrompt) (crs.Signature, error) {
+func (l *login) signOnReader(ctx context.Context, card crs.Card, prompt catalog.PINPrompt) (crs.Signature, error) {
 	if err := l.confirm(ctx, prompt, l.UI.ConfirmReader); err != nil {
 		return crs.Signature{}, err
 	}
@@ -39,7 +40,7 @@ func (l *login) signOnReader(ctx context.Context, card crs.Card, prompt crs.PINP
 
 // whileShown shows what to type on the reader for as long as that may ask for it. It can be cancelled
 // on the reader alone, neither by the page nor by closing the window (docs/card-safety.md, rule 7).
-func (s *Server) whileShown(ctx context.Context, prompt crs.PINPrompt, show func(context.Context, crs.PINPrompt) error, ask func() error) error {
+func (s *Server) whileShown(ctx context.Context, prompt catalog.PINPrompt, show func(context.Context, catalog.PINPrompt) error, ask func() error) error {
 	shown, hide := context.WithCancel(context.WithoutCancel(ctx))
 	var window sync.WaitGroup
 	window.Go(func() {
@@ -64,7 +65,7 @@ func (l *login) offerKeyboard(card crs.Info, failed error) error {
 
 // chooseKeyboard reports whether the user chose the keyboard in place of the keys of a reader, from
 // now on.
-func (s *Server) chooseKeyboard(ctx context.Context, p crs.Prompt, card crs.Info, failed error) bool {
+func (s *Server) chooseKeyboard(ctx context.Context, p catalog.Prompt, card crs.Info, failed error) bool {
 	yes, err := s.UI.OfferKeyboard(ctx, p, card, failed)
 	if crs.CodeOf(err) == crs.ErrInternal {
 		s.log().Warn("keyboard not offered", "reader", card.Reader, "reason", err)
@@ -84,10 +85,10 @@ func (s *Server) typedOnReader(card crs.Info) bool {
 
 // changeOnReader is the rest of changeOnce with both PINs typed on the keys of the reader. That the
 // reader changed the PIN is its word alone, until the user has typed the new one once more.
-func (c care) changeOnReader(ctx context.Context, p crs.PINPrompt) error {
+func (c care) changeOnReader(ctx context.Context, p catalog.PINPrompt) error {
 	ask, cancel := context.WithTimeout(ctx, c.input)
 	defer cancel()
-	questions := []func(context.Context, crs.PINPrompt) (bool, error){c.UI.ConfirmReader}
+	questions := []func(context.Context, catalog.PINPrompt) (bool, error){c.UI.ConfirmReader}
 	if p.Status.LastTry() {
 		questions = append(questions, c.UI.ConfirmLastTry)
 	}

@@ -31,7 +31,7 @@ func checkPeer(conn net.Conn) error {
 	return nil
 }
 
-// peerProgram returns what runs the other end of a loopback connection: see crs.Prompt. It takes
+// peerProgram returns what runs the other end of a loopback connection: see catalog.Prompt. It takes
 // milliseconds.
 func peerProgram(conn net.Conn) string {
 	local, remote, err := ends(conn)

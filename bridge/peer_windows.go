@@ -53,7 +53,7 @@ func checkPeer(conn net.Conn) error {
 	return nil
 }
 
-// peerProgram returns what runs the other end of a loopback connection: see crs.Prompt.
+// peerProgram returns what runs the other end of a loopback connection: see catalog.Prompt.
 func peerProgram(conn net.Conn) string {
 	local, remote, err := ends(conn)
 	if err != nil {

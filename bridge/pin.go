@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/catalog"
 )
 
 // care is the PIN of one card in the hands of its owner. Its dialogs name the card and no site,
@@ -14,7 +15,7 @@ type care struct {
 	*Server
 	card    crs.Card
 	manager crs.PINManager
-	prompt  crs.Prompt
+	prompt  catalog.Prompt
 	input   time.Duration // how long a dialog may stay without an answer
 }
 
@@ -36,7 +37,7 @@ func (s *Server) careFor(ctx context.Context, reader string, unblock bool, do fu
 		return err
 	}
 	defer turn.release()
-	c := care{Server: s, prompt: crs.Prompt{Developer: s.Developer != 0}, input: s.limits().Login}
+	c := care{Server: s, prompt: catalog.Prompt{Developer: s.Developer != 0}, input: s.limits().Login}
 	info := crs.Info{Reader: reader}
 	if c.card, err = s.cardIn(reader); err == nil {
 		info = c.card.Info()
@@ -117,7 +118,7 @@ func (c care) changeOnce(ctx context.Context, last error) error {
 	if err != nil {
 		return err
 	}
-	p := crs.PINPrompt{Prompt: c.prompt, Card: c.card.Info(), Status: status, Last: last}
+	p := catalog.PINPrompt{Prompt: c.prompt, Card: c.card.Info(), Status: status, Last: last}
 	if p.OnReader = c.typedOnReader(p.Card); p.OnReader {
 		return c.changeOnReader(ctx, p)
 	}
@@ -151,7 +152,7 @@ func (c care) unblockOnce(ctx context.Context, last error) error {
 	}
 	ask, cancel := context.WithTimeout(ctx, c.input)
 	defer cancel()
-	puk, fresh, err := c.UI.AskUnblock(ask, crs.PUKPrompt{Prompt: c.prompt, Card: c.card.Info(), Status: status, Last: last})
+	puk, fresh, err := c.UI.AskUnblock(ask, catalog.PUKPrompt{Prompt: c.prompt, Card: c.card.Info(), Status: status, Last: last})
 	defer puk.Wipe()
 	defer fresh.Wipe()
 	switch {
@@ -182,7 +183,7 @@ func (l *login) unblock(card crs.Card, blocked error) error {
 	}
 	ctx, cancel := context.WithTimeout(l.service, l.limits().Login)
 	defer cancel()
-	c := care{l.Server, card, manager, crs.Prompt{Lang: l.lang, Developer: l.prompt.Developer}, l.limits().Input}
+	c := care{l.Server, card, manager, catalog.Prompt{Lang: l.lang, Developer: l.prompt.Developer}, l.limits().Input}
 	yes, err := l.UI.OfferUnblock(ctx, c.prompt, card.Info())
 	if err != nil || !yes {
 		return explained{blocked}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/catalog"
 )
 
 const testPUK, freshPIN = "87654321", "24680"
@@ -49,7 +50,7 @@ func (c *careCard) UnblockPIN(_ context.Context, puk, fresh *crs.PIN) error {
 	return err
 }
 
-func typesPUK(context.Context, crs.PUKPrompt) (puk, fresh *crs.PIN, err error) {
+func typesPUK(context.Context, catalog.PUKPrompt) (puk, fresh *crs.PIN, err error) {
 	return crs.NewPIN([]byte(testPUK)), crs.NewPIN([]byte(freshPIN)), nil
 }
 
@@ -83,7 +84,9 @@ func TestUnblockInALogin(t *testing.T) {
 			offered + "unblock:<nil> care:true," + crs.ErrPINUnsupported.Error()},
 		"declined": {func(w *offlineWorld) { w.ui.offer = nil }, nil, crs.ErrPINBlocked, "pin:<nil> offer:"},
 		"closed": {func(w *offlineWorld) {
-			w.ui.unblock = func(context.Context, crs.PUKPrompt) (*crs.PIN, *crs.PIN, error) { return nil, nil, crs.ErrCancelled }
+			w.ui.unblock = func(context.Context, catalog.PUKPrompt) (*crs.PIN, *crs.PIN, error) {
+				return nil, nil, crs.ErrCancelled
+			}
 		}, nil, crs.ErrPINBlocked, offered + "unblock:<nil>"},
 		"a card without the PUK's care": {func(w *offlineWorld) { w.cards.set(crs.Reader{Card: w.card}) }, nil,
 			crs.ErrPINBlocked, "pin:<nil> report:the PIN is blocked (SW 6983)"},
@@ -141,7 +144,7 @@ func TestT13PageCannotCloseAnUnblock(t *testing.T) {
 		ctx, leave := context.WithCancelCause(context.Background())
 		w.ctx = ctx
 		card := w.blockedCard(nil)
-		w.ui.unblock = func(ctx context.Context, p crs.PUKPrompt) (*crs.PIN, *crs.PIN, error) {
+		w.ui.unblock = func(ctx context.Context, p catalog.PUKPrompt) (*crs.PIN, *crs.PIN, error) {
 			leave(errGone)
 			time.Sleep(time.Minute)
 			if ctx.Err() != nil || !p.Origin.IsZero() {
@@ -184,12 +187,16 @@ func TestCareAtTheOwnersWish(t *testing.T) {
 			w.ui.confirm = func(context.Context) (bool, error) { return false, nil }
 		}, false, nil, "change:<nil> confirm"},
 		"change, closed": {func(w *offlineWorld, c *careCard) {
-			w.ui.change = func(context.Context, crs.PINPrompt) (*crs.PIN, *crs.PIN, error) { return nil, nil, crs.ErrCancelled }
+			w.ui.change = func(context.Context, catalog.PINPrompt) (*crs.PIN, *crs.PIN, error) {
+				return nil, nil, crs.ErrCancelled
+			}
 		}, false, nil, "change:<nil>"},
 		"unblock":              {nil, true, []error{nil}, "unblock:<nil> care:true,<nil>"},
 		"unblock, wrong first": {nil, true, []error{wrongPUK, nil}, "unblock:<nil> unblock:" + wrongPUK.Error() + " care:true,<nil>"},
 		"unblock, closed": {func(w *offlineWorld, c *careCard) {
-			w.ui.unblock = func(context.Context, crs.PUKPrompt) (*crs.PIN, *crs.PIN, error) { return nil, nil, crs.ErrCancelled }
+			w.ui.unblock = func(context.Context, catalog.PUKPrompt) (*crs.PIN, *crs.PIN, error) {
+				return nil, nil, crs.ErrCancelled
+			}
 		}, true, nil, "unblock:<nil>"},
 		"no card": {func(w *offlineWorld, c *careCard) { w.cards.set(crs.Reader{Name: "reader"}) }, true, nil,
 			"care:true," + crs.ErrCardRemoved.Error()},
@@ -223,7 +230,7 @@ func TestCareAtTheOwnersWish(t *testing.T) {
 	}
 }
 
-func typesChange(context.Context, crs.PINPrompt) (old, fresh *crs.PIN, err error) {
+func typesChange(context.Context, catalog.PINPrompt) (old, fresh *crs.PIN, err error) {
 	return crs.NewPIN([]byte(testPIN)), crs.NewPIN([]byte(freshPIN)), nil
 }
 
@@ -236,7 +243,7 @@ func TestT12CareAndLogins(t *testing.T) {
 		card := &careCard{testCard: w.card, unblocked: []error{nil}}
 		w.cards.set(crs.Reader{Name: "reader", Card: card})
 		typing := make(chan struct{})
-		w.ui.unblock = func(ctx context.Context, p crs.PUKPrompt) (*crs.PIN, *crs.PIN, error) {
+		w.ui.unblock = func(ctx context.Context, p catalog.PUKPrompt) (*crs.PIN, *crs.PIN, error) {
 			<-typing
 			return typesPUK(ctx, p)
 		}
@@ -254,7 +261,7 @@ func TestT12CareAndLogins(t *testing.T) {
 			t.Error(err)
 		}
 
-		w.ui.pin = func(ctx context.Context, _ crs.PINPrompt) (*crs.PIN, error) { return nil, never(ctx) }
+		w.ui.pin = func(ctx context.Context, _ catalog.PINPrompt) (*crs.PIN, error) { return nil, never(ctx) }
 		ctx, leave := context.WithCancelCause(t.Context())
 		w.ctx = ctx
 		go func() { _, err := w.login(portale); ended <- err }()

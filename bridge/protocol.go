@@ -20,7 +20,7 @@ type session struct {
 	server  *Server
 	origin  crs.Origin
 	top     crs.Origin      // of the page that shows the one that asks, if that is of another site
-	program func() string   // what runs the browser: see crs.Prompt
+	program func() string   // what runs the browser: see catalog.Prompt
 	service context.Context // outlives the session: ends when the bridge does
 	send    func([]byte)    // returns at once when the session has ended
 	logins  sync.WaitGroup

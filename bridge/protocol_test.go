@@ -14,6 +14,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/catalog"
 )
 
 // exchange sends one message to a session of its own, and returns what came back, as soon as
@@ -215,7 +216,7 @@ func TestLanguage(t *testing.T) {
 func TestSameIDTwice(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(w *world) {
-		w.ui.pin = func(ctx context.Context, _ crs.PINPrompt) (*crs.PIN, error) { return nil, never(ctx) }
+		w.ui.pin = func(ctx context.Context, _ catalog.PINPrompt) (*crs.PIN, error) { return nil, never(ctx) }
 	})
 	c := w.dial(portale)
 	c.authenticate(1, "")
@@ -348,7 +349,7 @@ func FuzzT04Messages(f *testing.F) {
 func TestHelloDuringLogin(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(w *world) {
-		w.ui.pin = func(ctx context.Context, _ crs.PINPrompt) (*crs.PIN, error) { return nil, never(ctx) }
+		w.ui.pin = func(ctx context.Context, _ catalog.PINPrompt) (*crs.PIN, error) { return nil, never(ctx) }
 		w.Limits.Login = 500 * time.Millisecond
 	})
 	c := w.dial(portale)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/catalog"
 )
 
 // knock sends a raw request and returns the raw answer, up to the header's end.
@@ -66,7 +67,7 @@ func TestT01Origins(t *testing.T) {
 		w.Limits.OriginConnections = 1000
 		w.Limits.Question = time.Nanosecond
 		w.Limits.Dismissals = 1000
-		w.ui.allow = func(context.Context, crs.Prompt) (bool, error) { return false, nil }
+		w.ui.allow = func(context.Context, catalog.Prompt) (bool, error) { return false, nil }
 	})
 	for _, test := range []struct{ origin, want string }{
 		{site, allowedSite},
@@ -190,7 +191,7 @@ func TestDeveloperOrigins(t *testing.T) {
 			t.Errorf("Origin %s with --developer 3000: %v", origin, got)
 		}
 	}
-	w.ui.allow = func(_ context.Context, p crs.Prompt) (bool, error) {
+	w.ui.allow = func(_ context.Context, p catalog.Prompt) (bool, error) {
 		if !p.Developer {
 			t.Error("the dialog does not say that developer pages are accepted")
 		}
@@ -273,7 +274,7 @@ func TestT03NoAmbientRights(t *testing.T) {
 
 	// One connection cannot reach the login of another, not even of the same site.
 	typed := make(chan struct{})
-	w.ui.pin = func(ctx context.Context, _ crs.PINPrompt) (*crs.PIN, error) {
+	w.ui.pin = func(ctx context.Context, _ catalog.PINPrompt) (*crs.PIN, error) {
 		select {
 		case <-typed:
 			return crs.NewPIN([]byte(testPIN)), nil
@@ -513,7 +514,7 @@ func TestT25SlowHandshake(t *testing.T) {
 func TestServeEnds(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.ui.pin = func(ctx context.Context, _ crs.PINPrompt) (*crs.PIN, error) { return nil, never(ctx) }
+	w.ui.pin = func(ctx context.Context, _ catalog.PINPrompt) (*crs.PIN, error) { return nil, never(ctx) }
 	c := w.dial(portale)
 	c.authenticate(1, "")
 	for c.read().Params.State != "pin" {

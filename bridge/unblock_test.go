@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/catalog"
 )
 
 // T13: the dialogs of an unblock carry the language and the mode of the login, and no site. The
@@ -22,7 +23,7 @@ func TestT13UnblockNamesNoSite(t *testing.T) {
 	w.Developer = 8080
 	card := w.blockedCard(nil)
 	card.puk = crs.PINStatus{Retries: 2}
-	w.ui.unblock = func(ctx context.Context, p crs.PUKPrompt) (*crs.PIN, *crs.PIN, error) {
+	w.ui.unblock = func(ctx context.Context, p catalog.PUKPrompt) (*crs.PIN, *crs.PIN, error) {
 		if p.Status != card.puk || p.Card.ID != testCardID {
 			t.Errorf("%+v", p)
 		}
@@ -35,7 +36,7 @@ func TestT13UnblockNamesNoSite(t *testing.T) {
 	_, err = w.Server.login(w.ctx, loginRequest{
 		origin: o, challenge: challenge(), lang: "de", service: context.Background(), progress: func(state) {},
 	})
-	if want := (crs.Prompt{Lang: "de", Developer: true}); err != nil || len(w.ui.care) != 2 || w.ui.care[0] != want || w.ui.care[1] != want {
+	if want := (catalog.Prompt{Lang: "de", Developer: true}); err != nil || len(w.ui.care) != 2 || w.ui.care[0] != want || w.ui.care[1] != want {
 		t.Errorf("%v, %+v", err, w.ui.care)
 	}
 }
@@ -51,7 +52,9 @@ func TestT12NoPUKWithoutTheUser(t *testing.T) {
 			w.ui.offer = func(context.Context) (bool, error) { return true, errors.New("no screen") }
 		},
 		"closes the PUK": func(w *offlineWorld) {
-			w.ui.unblock = func(context.Context, crs.PUKPrompt) (*crs.PIN, *crs.PIN, error) { return nil, nil, crs.ErrCancelled }
+			w.ui.unblock = func(context.Context, catalog.PUKPrompt) (*crs.PIN, *crs.PIN, error) {
+				return nil, nil, crs.ErrCancelled
+			}
 		},
 	} {
 		w := offline(t)
@@ -86,7 +89,7 @@ func TestT11HalfAnUnblockIsWiped(t *testing.T) {
 		w := offline(t)
 		card := w.blockedCard()
 		var typed []*crs.PIN
-		w.ui.unblock = func(ctx context.Context, p crs.PUKPrompt) (puk, fresh *crs.PIN, err error) {
+		w.ui.unblock = func(ctx context.Context, p catalog.PUKPrompt) (puk, fresh *crs.PIN, err error) {
 			if puk, fresh, _ = typesPUK(ctx, p); !test.puk {
 				puk = nil
 			}
@@ -129,7 +132,7 @@ func TestT11HalfAChangeIsWiped(t *testing.T) {
 		w.card.status.Retries = 1
 		w.ui.confirm = func(context.Context) (bool, error) { return true, test.confirm }
 		var typed []*crs.PIN
-		w.ui.change = func(ctx context.Context, p crs.PINPrompt) (old, fresh *crs.PIN, err error) {
+		w.ui.change = func(ctx context.Context, p catalog.PINPrompt) (old, fresh *crs.PIN, err error) {
 			if old, fresh, _ = typesChange(ctx, p); !test.old {
 				old = nil
 			}
@@ -172,7 +175,7 @@ func TestCareOfTheNamedReader(t *testing.T) {
 		t.Errorf("%d PINs to the card, %d to another", len(card.typed), len(another.typed))
 	}
 	for _, p := range w.ui.care {
-		if p != (crs.Prompt{Developer: true}) {
+		if p != (catalog.Prompt{Developer: true}) {
 			t.Errorf("%+v", p)
 		}
 	}
@@ -193,13 +196,15 @@ func TestUnblockTimeouts(t *testing.T) {
 			w.ui.offer = func(ctx context.Context) (bool, error) { return true, never(ctx) }
 		}, 5*time.Minute + time.Second, crs.ErrTimeout},
 		"PUK": {func(w *offlineWorld) {
-			w.ui.unblock = func(ctx context.Context, _ crs.PUKPrompt) (*crs.PIN, *crs.PIN, error) { return nil, nil, never(ctx) }
+			w.ui.unblock = func(ctx context.Context, _ catalog.PUKPrompt) (*crs.PIN, *crs.PIN, error) {
+				return nil, nil, never(ctx)
+			}
 		}, 2*time.Minute + time.Second, crs.ErrPINBlocked},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := offline(t)
 			w.blockedCard()
-			w.ui.pin = func(context.Context, crs.PINPrompt) (*crs.PIN, error) {
+			w.ui.pin = func(context.Context, catalog.PINPrompt) (*crs.PIN, error) {
 				time.Sleep(time.Second) // the unblock has its own time
 				return crs.NewPIN([]byte(testPIN)), nil
 			}
@@ -229,7 +234,7 @@ func TestServiceStopsWithinAnUnblock(t *testing.T) {
 	w := offline(t)
 	service, stop := context.WithCancel(context.Background())
 	w.blockedCard(context.Canceled)
-	w.ui.unblock = func(ctx context.Context, p crs.PUKPrompt) (*crs.PIN, *crs.PIN, error) {
+	w.ui.unblock = func(ctx context.Context, p catalog.PUKPrompt) (*crs.PIN, *crs.PIN, error) {
 		stop()
 		return typesPUK(ctx, p)
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/catalog"
 )
 
 const (
@@ -195,24 +196,24 @@ func (t *testCards) looked() int {
 // testUI is a user who says yes, inserts nothing, picks the first card and types the right PIN,
 // unless a field says otherwise. It notes what was asked.
 type testUI struct {
-	allow   func(context.Context, crs.Prompt) (bool, error)
+	allow   func(context.Context, catalog.Prompt) (bool, error)
 	insert  func(context.Context, error) error
 	pick    func(context.Context, []crs.Info) (int, error)
 	share   func(context.Context) (bool, error)
-	pin     func(context.Context, crs.PINPrompt) (*crs.PIN, error)
+	pin     func(context.Context, catalog.PINPrompt) (*crs.PIN, error)
 	confirm func(context.Context) (bool, error)
 	start   func(context.Context) (bool, error)
 	window  func(context.Context) error
 	keys    func(context.Context) (bool, error)
 	report  func(context.Context, error) error
 	offer   func(context.Context) (bool, error)
-	unblock func(context.Context, crs.PUKPrompt) (puk, fresh *crs.PIN, err error)
+	unblock func(context.Context, catalog.PUKPrompt) (puk, fresh *crs.PIN, err error)
 
-	change func(context.Context, crs.PINPrompt) (old, fresh *crs.PIN, err error)
+	change func(context.Context, catalog.PINPrompt) (old, fresh *crs.PIN, err error)
 
 	mu    sync.Mutex
 	asked []string
-	care  []crs.Prompt // of the dialogs of an unblock
+	care  []catalog.Prompt // of the dialogs of an unblock
 }
 
 func (u *testUI) note(format string, args ...any) {
@@ -228,7 +229,7 @@ func (u *testUI) log() string {
 	return strings.Join(u.asked, " ")
 }
 
-func (u *testUI) AllowSite(ctx context.Context, p crs.Prompt) (bool, error) {
+func (u *testUI) AllowSite(ctx context.Context, p catalog.Prompt) (bool, error) {
 	u.note("allow:%s", p.Origin.Host())
 	if u.allow != nil {
 		return u.allow(ctx, p)
@@ -236,7 +237,7 @@ func (u *testUI) AllowSite(ctx context.Context, p crs.Prompt) (bool, error) {
 	return true, nil
 }
 
-func (u *testUI) InsertCard(ctx context.Context, _ crs.Prompt, problem error) error {
+func (u *testUI) InsertCard(ctx context.Context, _ catalog.Prompt, problem error) error {
 	u.note("insert:%v", problem)
 	if u.insert != nil {
 		return u.insert(ctx, problem)
@@ -245,7 +246,7 @@ func (u *testUI) InsertCard(ctx context.Context, _ crs.Prompt, problem error) er
 	return ctx.Err()
 }
 
-func (u *testUI) PickCard(ctx context.Context, _ crs.Prompt, cards []crs.Info) (int, error) {
+func (u *testUI) PickCard(ctx context.Context, _ catalog.Prompt, cards []crs.Info) (int, error) {
 	u.note("pick:%d", len(cards))
 	if u.pick != nil {
 		return u.pick(ctx, cards)
@@ -253,7 +254,7 @@ func (u *testUI) PickCard(ctx context.Context, _ crs.Prompt, cards []crs.Info) (
 	return 0, nil
 }
 
-func (u *testUI) SharePersonalData(ctx context.Context, _ crs.Prompt, _ crs.Info) (bool, error) {
+func (u *testUI) SharePersonalData(ctx context.Context, _ catalog.Prompt, _ crs.Info) (bool, error) {
 	u.note("share")
 	if u.share != nil {
 		return u.share(ctx)
@@ -261,7 +262,7 @@ func (u *testUI) SharePersonalData(ctx context.Context, _ crs.Prompt, _ crs.Info
 	return true, nil
 }
 
-func (u *testUI) AskPIN(ctx context.Context, p crs.PINPrompt) (*crs.PIN, error) {
+func (u *testUI) AskPIN(ctx context.Context, p catalog.PINPrompt) (*crs.PIN, error) {
 	u.note("pin:%v", p.Last)
 	if u.pin != nil {
 		return u.pin(ctx, p)
@@ -269,7 +270,7 @@ func (u *testUI) AskPIN(ctx context.Context, p crs.PINPrompt) (*crs.PIN, error) 
 	return crs.NewPIN([]byte(testPIN)), nil
 }
 
-func (u *testUI) ConfirmReader(ctx context.Context, p crs.PINPrompt) (bool, error) {
+func (u *testUI) ConfirmReader(ctx context.Context, p catalog.PINPrompt) (bool, error) {
 	u.note("reader:%v", p.Last)
 	if u.start != nil {
 		return u.start(ctx)
@@ -277,7 +278,7 @@ func (u *testUI) ConfirmReader(ctx context.Context, p crs.PINPrompt) (bool, erro
 	return true, nil
 }
 
-func (u *testUI) TypeOnReader(ctx context.Context, _ crs.PINPrompt) error {
+func (u *testUI) TypeOnReader(ctx context.Context, _ catalog.PINPrompt) error {
 	u.note("type")
 	defer u.note("done")
 	if u.window != nil {
@@ -287,7 +288,7 @@ func (u *testUI) TypeOnReader(ctx context.Context, _ crs.PINPrompt) error {
 }
 
 // OfferKeyboard declines, unless the field says otherwise.
-func (u *testUI) OfferKeyboard(ctx context.Context, _ crs.Prompt, _ crs.Info, failed error) (bool, error) {
+func (u *testUI) OfferKeyboard(ctx context.Context, _ catalog.Prompt, _ crs.Info, failed error) (bool, error) {
 	u.note("keyboard:%v", errors.Is(failed, crs.ErrPINPad))
 	if u.keys != nil {
 		return u.keys(ctx)
@@ -295,7 +296,7 @@ func (u *testUI) OfferKeyboard(ctx context.Context, _ crs.Prompt, _ crs.Info, fa
 	return false, nil
 }
 
-func (u *testUI) ConfirmLastTry(ctx context.Context, _ crs.PINPrompt) (bool, error) {
+func (u *testUI) ConfirmLastTry(ctx context.Context, _ catalog.PINPrompt) (bool, error) {
 	u.note("confirm")
 	if u.confirm != nil {
 		return u.confirm(ctx)
@@ -303,7 +304,7 @@ func (u *testUI) ConfirmLastTry(ctx context.Context, _ crs.PINPrompt) (bool, err
 	return true, nil
 }
 
-func (u *testUI) Report(ctx context.Context, _ crs.Prompt, problem error) error {
+func (u *testUI) Report(ctx context.Context, _ catalog.Prompt, problem error) error {
 	u.note("report:%v", problem)
 	if u.report != nil {
 		return u.report(ctx, problem)
@@ -312,7 +313,7 @@ func (u *testUI) Report(ctx context.Context, _ crs.Prompt, problem error) error 
 }
 
 // OfferUnblock declines, unless the field says otherwise.
-func (u *testUI) OfferUnblock(ctx context.Context, p crs.Prompt, _ crs.Info) (bool, error) {
+func (u *testUI) OfferUnblock(ctx context.Context, p catalog.Prompt, _ crs.Info) (bool, error) {
 	u.note("offer:%s", p.Origin)
 	u.care = append(u.care, p)
 	if u.offer != nil {
@@ -321,30 +322,30 @@ func (u *testUI) OfferUnblock(ctx context.Context, p crs.Prompt, _ crs.Info) (bo
 	return false, nil
 }
 
-func (u *testUI) AskUnblock(ctx context.Context, p crs.PUKPrompt) (puk, fresh *crs.PIN, err error) {
+func (u *testUI) AskUnblock(ctx context.Context, p catalog.PUKPrompt) (puk, fresh *crs.PIN, err error) {
 	u.note("unblock:%v", p.Last)
 	u.care = append(u.care, p.Prompt)
 	return u.unblock(ctx, p)
 }
 
-func (u *testUI) ChangePIN(ctx context.Context, p crs.PINPrompt) (old, fresh *crs.PIN, err error) {
+func (u *testUI) ChangePIN(ctx context.Context, p catalog.PINPrompt) (old, fresh *crs.PIN, err error) {
 	u.note("change:%v", p.Last)
 	return u.change(ctx, p)
 }
 
-func (u *testUI) ChangeOnReader(ctx context.Context, _ crs.PINPrompt) error {
+func (u *testUI) ChangeOnReader(ctx context.Context, _ catalog.PINPrompt) error {
 	u.note("change")
 	defer u.note("done")
 	return never(ctx)
 }
 
-func (u *testUI) ProveOnReader(ctx context.Context, _ crs.PINPrompt) error {
+func (u *testUI) ProveOnReader(ctx context.Context, _ catalog.PINPrompt) error {
 	u.note("prove")
 	defer u.note("done")
 	return never(ctx)
 }
 
-func (u *testUI) ReportCare(ctx context.Context, p crs.Prompt, _ crs.Info, unblock bool, problem error) error {
+func (u *testUI) ReportCare(ctx context.Context, p catalog.Prompt, _ crs.Info, unblock bool, problem error) error {
 	if ctx.Err() != nil {
 		return ctx.Err() // nobody can be told
 	}

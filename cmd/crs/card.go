@@ -143,7 +143,7 @@ func listCards(readers []crs.Reader, modules []pkcs11.Module, all, asJSON bool) 
 			continue
 		case r.Err != nil:
 			row.Error, row.Reason = crs.CodeOf(r.Err), r.Err.Error()
-			row.problem = strings.ReplaceAll(catalog.Report(crs.Prompt{}, r.Err).After, "\n\n", " ")
+			row.problem = strings.ReplaceAll(catalog.Report(catalog.Prompt{}, r.Err).After, "\n\n", " ")
 		}
 		rows = append(rows, row)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/test/browsers"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
@@ -40,9 +41,9 @@ func serveInstantly() {
 // atOnce says yes and types the PIN.
 type atOnce struct{ scriptedUser }
 
-func (*atOnce) AllowSite(context.Context, crs.Prompt) (bool, error) { return true, nil }
+func (*atOnce) AllowSite(context.Context, catalog.Prompt) (bool, error) { return true, nil }
 
-func (*atOnce) AskPIN(context.Context, crs.PINPrompt) (*crs.PIN, error) {
+func (*atOnce) AskPIN(context.Context, catalog.PINPrompt) (*crs.PIN, error) {
 	return crs.NewPIN([]byte(virtualcard.DefaultPIN)), nil
 }
 

@@ -16,7 +16,6 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/state"
 )
@@ -92,7 +91,7 @@ func explain(err error) string {
 	if errors.As(err, &told) {
 		return told.Error()
 	}
-	return catalog.Report(crs.Prompt{}, err).String()
+	return catalog.Report(catalog.Prompt{}, err).String()
 }
 
 // usageError is a mistake in the arguments.

@@ -105,65 +105,67 @@ type scriptedUser struct {
 	hops *hops
 }
 
-func (u *scriptedUser) AllowSite(_ context.Context, p crs.Prompt) (bool, error) {
+func (u *scriptedUser) AllowSite(_ context.Context, p catalog.Prompt) (bool, error) {
 	u.hops.hop("hop.bridge")
 	u.hops.hop("hop.first", "site", p.Origin.Host())
 	return true, nil
 }
 
-func (u *scriptedUser) InsertCard(ctx context.Context, _ crs.Prompt, problem error) error {
+func (u *scriptedUser) InsertCard(ctx context.Context, _ catalog.Prompt, problem error) error {
 	return errors.Join(errors.New("the embedded card is not seen"), problem)
 }
 
-func (u *scriptedUser) PickCard(context.Context, crs.Prompt, []crs.Info) (int, error) {
+func (u *scriptedUser) PickCard(context.Context, catalog.Prompt, []crs.Info) (int, error) {
 	return 0, errors.New("the embedded card is not the only one")
 }
 
-func (u *scriptedUser) SharePersonalData(_ context.Context, _ crs.Prompt, card crs.Info) (bool, error) {
+func (u *scriptedUser) SharePersonalData(_ context.Context, _ catalog.Prompt, card crs.Info) (bool, error) {
 	u.hops.hop("hop.cards", "kind", card.Kind, "holder", card.Holder)
 	return true, nil
 }
 
-func (u *scriptedUser) AskPIN(context.Context, crs.PINPrompt) (*crs.PIN, error) {
+func (u *scriptedUser) AskPIN(context.Context, catalog.PINPrompt) (*crs.PIN, error) {
 	u.hops.hop("hop.user")
 	return crs.NewPIN([]byte(u.pin)), nil
 }
 
-func (u *scriptedUser) ConfirmReader(context.Context, crs.PINPrompt) (bool, error) {
+func (u *scriptedUser) ConfirmReader(context.Context, catalog.PINPrompt) (bool, error) {
 	return false, nil
 }
 
-func (u *scriptedUser) TypeOnReader(context.Context, crs.PINPrompt) error { return nil }
+func (u *scriptedUser) TypeOnReader(context.Context, catalog.PINPrompt) error { return nil }
 
-func (u *scriptedUser) ChangeOnReader(context.Context, crs.PINPrompt) error { return nil }
+func (u *scriptedUser) ChangeOnReader(context.Context, catalog.PINPrompt) error { return nil }
 
-func (u *scriptedUser) ProveOnReader(context.Context, crs.PINPrompt) error { return nil }
+func (u *scriptedUser) ProveOnReader(context.Context, catalog.PINPrompt) error { return nil }
 
-func (u *scriptedUser) OfferKeyboard(context.Context, crs.Prompt, crs.Info, error) (bool, error) {
+func (u *scriptedUser) OfferKeyboard(context.Context, catalog.Prompt, crs.Info, error) (bool, error) {
 	return false, nil
 }
 
-func (u *scriptedUser) ConfirmLastTry(context.Context, crs.PINPrompt) (bool, error) {
+func (u *scriptedUser) ConfirmLastTry(context.Context, catalog.PINPrompt) (bool, error) {
 	return false, nil
 }
 
-func (u *scriptedUser) OfferUnblock(context.Context, crs.Prompt, crs.Info) (bool, error) {
+func (u *scriptedUser) OfferUnblock(context.Context, catalog.Prompt, crs.Info) (bool, error) {
 	return false, nil
 }
 
-func (u *scriptedUser) AskUnblock(context.Context, crs.PUKPrompt) (puk, fresh *crs.PIN, err error) {
+func (u *scriptedUser) AskUnblock(context.Context, catalog.PUKPrompt) (puk, fresh *crs.PIN, err error) {
 	return nil, nil, crs.ErrCancelled
 }
 
-func (u *scriptedUser) ChangePIN(context.Context, crs.PINPrompt) (old, fresh *crs.PIN, err error) {
+func (u *scriptedUser) ChangePIN(context.Context, catalog.PINPrompt) (old, fresh *crs.PIN, err error) {
 	return nil, nil, crs.ErrCancelled
 }
 
-func (u *scriptedUser) ReportCare(_ context.Context, _ crs.Prompt, _ crs.Info, _ bool, problem error) error {
+func (u *scriptedUser) ReportCare(_ context.Context, _ catalog.Prompt, _ crs.Info, _ bool, problem error) error {
 	return problem
 }
 
-func (u *scriptedUser) Report(_ context.Context, _ crs.Prompt, problem error) error { return problem }
+func (u *scriptedUser) Report(_ context.Context, _ catalog.Prompt, problem error) error {
+	return problem
+}
 
 // scriptedPage is a browser that runs one page.
 type scriptedPage struct {

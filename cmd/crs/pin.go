@@ -129,7 +129,7 @@ func unblockPIN(ctx context.Context, ui dialog.UI, c crs.Card, manager crs.PINMa
 	if err != nil {
 		return err
 	}
-	puk, fresh, err := ui.AskUnblock(ctx, crs.PUKPrompt{Card: c.Info(), Status: status})
+	puk, fresh, err := ui.AskUnblock(ctx, catalog.PUKPrompt{Card: c.Info(), Status: status})
 	if err != nil {
 		return err
 	}
@@ -138,13 +138,13 @@ func unblockPIN(ctx context.Context, ui dialog.UI, c crs.Card, manager crs.PINMa
 	return refused(ctx, manager.UnblockPIN(ctx, puk, fresh), manager.PUKStatus, catalog.Care{Card: c.Info(), Unblock: true}.Failed)
 }
 
-func promptFor(ctx context.Context, c crs.Card) (crs.PINPrompt, error) {
+func promptFor(ctx context.Context, c crs.Card) (catalog.PINPrompt, error) {
 	status, err := c.PINStatus(ctx)
-	return crs.PINPrompt{Card: c.Info(), Status: status}, err
+	return catalog.PINPrompt{Card: c.Info(), Status: status}, err
 }
 
 // confirmLastTry asks before what may be the last try.
-func confirmLastTry(ctx context.Context, ui dialog.UI, prompt crs.PINPrompt) error {
+func confirmLastTry(ctx context.Context, ui dialog.UI, prompt catalog.PINPrompt) error {
 	if !prompt.Status.LastTry() {
 		return nil
 	}
@@ -167,7 +167,7 @@ func refused(ctx context.Context, err error, status func(context.Context) (crs.P
 		known = crs.UnknownPINStatus
 	}
 	smaller := *answer
-	smaller.Retries = catalog.Tries(crs.PINPrompt{Status: known, Last: err})
+	smaller.Retries = catalog.Tries(catalog.PINPrompt{Status: known, Last: err})
 	return toldError{error: errors.New(say(err, known)), cause: &smaller}
 }
 

@@ -52,7 +52,7 @@ func changeOnReader(ctx context.Context, ui dialog.UI, c crs.Card, manager crs.P
 }
 
 // promptOnReader asks before what may be the last try.
-func promptOnReader(ctx context.Context, ui dialog.UI, c crs.Card) (crs.PINPrompt, error) {
+func promptOnReader(ctx context.Context, ui dialog.UI, c crs.Card) (catalog.PINPrompt, error) {
 	prompt, err := promptFor(ctx, c)
 	if err != nil {
 		return prompt, err
@@ -63,7 +63,7 @@ func promptOnReader(ctx context.Context, ui dialog.UI, c crs.Card) (crs.PINPromp
 
 // offerKeyboard returns errKeyboard if the user wants to type on the keyboard instead.
 func offerKeyboard(ctx context.Context, ui dialog.UI, c crs.Card, failed error) error {
-	switch yes, err := ui.OfferKeyboard(ctx, crs.Prompt{}, c.Info(), failed); {
+	switch yes, err := ui.OfferKeyboard(ctx, catalog.Prompt{}, c.Info(), failed); {
 	case err != nil:
 		return err
 	case !yes:
@@ -73,7 +73,7 @@ func offerKeyboard(ctx context.Context, ui dialog.UI, c crs.Card, failed error) 
 }
 
 // whileShown shows what to do on the reader for as long as that asks, which nothing cancels.
-func whileShown(ctx context.Context, prompt crs.PINPrompt, show func(context.Context, crs.PINPrompt) error, ask func() error) error {
+func whileShown(ctx context.Context, prompt catalog.PINPrompt, show func(context.Context, catalog.PINPrompt) error, ask func() error) error {
 	shown, hide := context.WithCancel(context.WithoutCancel(ctx))
 	var open sync.WaitGroup
 	open.Go(func() { show(shown, prompt) })

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/test/screen"
 )
 
@@ -126,13 +127,13 @@ func TestRule7WhileShown(t *testing.T) {
 	cancel()
 	var open context.Context
 	started := make(chan struct{})
-	show := func(ctx context.Context, _ crs.PINPrompt) error {
+	show := func(ctx context.Context, _ catalog.PINPrompt) error {
 		open = ctx
 		close(started)
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	err := whileShown(ctx, crs.PINPrompt{}, show, func() error {
+	err := whileShown(ctx, catalog.PINPrompt{}, show, func() error {
 		<-started
 		if open.Err() != nil {
 			t.Error("the text is gone while the reader asks")

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/dialog"
 	"github.com/crs-bridge/crs/internal/test/screen"
 )
@@ -31,17 +32,17 @@ func answer(t *testing.T, to io.Writer, lines string) {
 }
 
 var (
-	portal = func() crs.Prompt {
+	portal = func() catalog.Prompt {
 		o, err := crs.ParseOrigin("https://portale.example")
 		if err != nil {
 			panic(err)
 		}
-		return crs.Prompt{Origin: o, Lang: "it"}
+		return catalog.Prompt{Origin: o, Lang: "it"}
 	}()
 	rossi  = crs.Info{Reader: "Reader 0", Kind: "CNS", Holder: "MARIO ROSSI", PINFormat: crs.PINFormat{Min: 5, Max: 8, DigitsOnly: true}}
 	bianca = crs.Info{Reader: "Reader 1", Kind: "CNS", Holder: "BIANCA VERDI", PINFormat: rossi.PINFormat}
 )
 
-func pinPrompt() crs.PINPrompt {
-	return crs.PINPrompt{Prompt: portal, Card: rossi, Status: crs.PINStatus{Retries: -1}}
+func pinPrompt() catalog.PINPrompt {
+	return catalog.PINPrompt{Prompt: portal, Card: rossi, Status: crs.PINStatus{Retries: -1}}
 }

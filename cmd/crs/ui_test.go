@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/dialog"
 )
 
@@ -68,7 +69,7 @@ func TestNobodyToAsk(t *testing.T) {
 		_, err6 := ui.ConfirmLastTry(ctx, pinPrompt())
 		err7 := ui.Report(ctx, portal, crs.ErrPINBlocked)
 		_, _, err8 := ui.ChangePIN(ctx, pinPrompt())
-		_, _, err9 := ui.AskUnblock(ctx, crs.PUKPrompt{Card: rossi})
+		_, _, err9 := ui.AskUnblock(ctx, catalog.PUKPrompt{Card: rossi})
 		err10 := ui.ReportCare(ctx, portal, rossi, true, nil)
 		_, err11 := ui.OfferUnblock(ctx, portal, rossi)
 		for i, err := range []error{err1, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11} {

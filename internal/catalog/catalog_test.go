@@ -173,7 +173,7 @@ func TestLangOfRequest(t *testing.T) {
 	t.Setenv("LC_ALL", "it_IT.UTF-8")
 	titles := map[string]string{"it": "PIN della carta", "en": "PIN of the card", "de": "PIN der Karte", "": "PIN della carta", "xx": "PIN della carta"}
 	for lang, want := range titles {
-		if got := PIN(crs.PINPrompt{Prompt: crs.Prompt{Lang: lang}}).Title; got != want {
+		if got := PIN(PINPrompt{Prompt: Prompt{Lang: lang}}).Title; got != want {
 			t.Errorf("lang %q: %q, want %q", lang, got, want)
 		}
 	}
@@ -217,7 +217,7 @@ var problems = []error{
 }
 
 // everyDialog returns each dialog in each state, by name.
-func everyDialog(t *testing.T, p crs.Prompt) map[string]Text {
+func everyDialog(t *testing.T, p Prompt) map[string]Text {
 	all := map[string]Text{
 		"allow":  AllowSite(p),
 		"insert": InsertCard(p, nil),
@@ -231,11 +231,11 @@ func everyDialog(t *testing.T, p crs.Prompt) map[string]Text {
 	}
 	for i, card := range cards {
 		all[fmt.Sprint("personal ", i)] = SharePersonalData(p, card)
-		all[fmt.Sprint("prove ", i)] = ProveOnReader(crs.PINPrompt{Prompt: p, Card: card})
+		all[fmt.Sprint("prove ", i)] = ProveOnReader(PINPrompt{Prompt: p, Card: card})
 		all[fmt.Sprint("keyboard ", i)] = Keyboard(p, card, crs.ErrPINPad)
 		all[fmt.Sprint("keyboard sent ", i)] = Keyboard(p, card, padFailed)
 		for n := -2; n <= 3; n++ { // -2: blocked
-			pin := crs.PINPrompt{Prompt: p, Card: card, Status: crs.PINStatus{Retries: max(n, -1), Blocked: n == -2}}
+			pin := PINPrompt{Prompt: p, Card: card, Status: crs.PINStatus{Retries: max(n, -1), Blocked: n == -2}}
 			all[fmt.Sprint("pin ", i, n)] = PIN(pin)
 			all[fmt.Sprint("puk ", i, n)] = PINOrPUK(pin)
 			all[fmt.Sprint("last ", i, n)] = LastTry(pin)
@@ -266,18 +266,18 @@ func everyDialog(t *testing.T, p crs.Prompt) map[string]Text {
 	return all
 }
 
-func care(p crs.Prompt, card crs.Info, unblock bool) Care {
+func care(p Prompt, card crs.Info, unblock bool) Care {
 	card.PINFormat, card.PUKFormat = crs.PINFormat{Min: 5, Max: 8}, crs.PINFormat{Min: 8, Max: 8}
 	return Care{Card: card, Unblock: unblock, Lang: p.Lang, Developer: p.Developer}
 }
 
 // pukDialogs returns each dialog of an unblock in each state, by name.
-func pukDialogs(p crs.Prompt, card crs.Info) map[string]Text {
+func pukDialogs(p Prompt, card crs.Info) map[string]Text {
 	c := care(p, card, true)
 	all := map[string]Text{"offer": c.Offer(), "last PUK": c.LastPUK(), "new PIN": c.NewPIN(false, nil), "again": c.NewPIN(true, nil)}
 	for n := -1; n <= 3; n++ {
 		for i, last := range []error{nil, crs.ErrPINFormat, &crs.PINError{PUK: true, Retries: n}} {
-			all[fmt.Sprint("PUK ", n, i)] = c.PUK(crs.PUKPrompt{Prompt: p, Card: card, Status: crs.PINStatus{Retries: n}, Last: last})
+			all[fmt.Sprint("PUK ", n, i)] = c.PUK(PUKPrompt{Prompt: p, Card: card, Status: crs.PINStatus{Retries: n}, Last: last})
 		}
 	}
 	return all
@@ -288,7 +288,7 @@ func pukDialogs(p crs.Prompt, card crs.Info) map[string]Text {
 func TestT13NoSiteNeedsThePUK(t *testing.T) {
 	never := map[string]string{"it": "nessun sito ne ha mai bisogno", "en": "no site ever needs it", "de": "Keine Website braucht ihn je"}
 	for lang := range languages() {
-		p := crs.Prompt{Origin: origin(t, "https://portale.example"), Lang: lang}
+		p := Prompt{Origin: origin(t, "https://portale.example"), Lang: lang}
 		card := crs.Info{Holder: "MARIO ROSSI"}
 		for name, d := range pukDialogs(p, card) {
 			text := strings.ReplaceAll(d.String(), "\n", " ")
@@ -319,7 +319,7 @@ func TestT12TriesOfThePUK(t *testing.T) {
 			told = 3
 		}
 		for where, text := range map[string]string{
-			"dialog":  c.PUK(crs.PUKPrompt{Card: cards[0], Status: status}).String(),
+			"dialog":  c.PUK(PUKPrompt{Card: cards[0], Status: status}).String(),
 			"refused": c.Failed(&crs.PINError{PUK: true, Retries: n}, crs.UnknownPINStatus),
 			"kept":    c.Failed(&crs.PINError{PUK: true, Retries: told}, status),
 		} {
@@ -369,7 +369,7 @@ func TestEveryDialog(t *testing.T) {
 	for lang := range languages() {
 		for _, o := range []crs.Origin{{}, origin(t, "https://portale.example"), origin(t, "https://"+longHost), origin(t, "https://xn--crs-6la.example:8443")} {
 			for _, developer := range []bool{false, true} {
-				p := crs.Prompt{Origin: o, Lang: lang, Developer: developer}
+				p := Prompt{Origin: o, Lang: lang, Developer: developer}
 				for name, d := range everyDialog(t, p) {
 					check := func(ok bool, why string) {
 						t.Helper()
@@ -398,11 +398,11 @@ func TestEveryDialog(t *testing.T) {
 
 // TestSiteNamed: the questions in which a site gets something name it, and no other text does.
 func TestSiteNamed(t *testing.T) {
-	p := crs.Prompt{Origin: origin(t, "https://portale.example"), Lang: "it"}
+	p := Prompt{Origin: origin(t, "https://portale.example"), Lang: "it"}
 	pick, _ := PickCard(p, cards)
 	for _, d := range []Text{AllowSite(p), InsertCard(p, nil), InsertCard(p, crs.ErrNoCNS), pick,
-		SharePersonalData(p, cards[0]), PIN(crs.PINPrompt{Prompt: p, Card: cards[0]}),
-		ReaderPIN(crs.PINPrompt{Prompt: p, Card: cards[0]}), TypePIN(crs.PINPrompt{Prompt: p, Card: cards[0]})} {
+		SharePersonalData(p, cards[0]), PIN(PINPrompt{Prompt: p, Card: cards[0]}),
+		ReaderPIN(PINPrompt{Prompt: p, Card: cards[0]}), TypePIN(PINPrompt{Prompt: p, Card: cards[0]})} {
 		if d.Site != "portale.example" || d.Before == "" {
 			t.Errorf("%+v", d)
 		}
@@ -424,7 +424,7 @@ func TestAllowSiteWarns(t *testing.T) {
 		if err != nil {
 			t.Fatal(host, err)
 		}
-		got := AllowSite(crs.Prompt{Origin: o, Lang: "it"}).After
+		got := AllowSite(Prompt{Origin: o, Lang: "it"}).After
 		if want != "" && !strings.Contains(got, want) || want == "" && (strings.Contains(got, "«xn--»")) {
 			t.Errorf("%s: %s", host, got)
 		}
@@ -448,7 +448,7 @@ func TestTries(t *testing.T) {
 		{crs.PINStatus{Retries: 0}, nil, "era bloccato"},
 		{crs.PINStatus{Retries: -1, Blocked: true}, nil, "era bloccato"},
 	} {
-		got := PIN(crs.PINPrompt{Prompt: crs.Prompt{Lang: "it"}, Card: cards[0], Status: test.status, Last: test.last}).After
+		got := PIN(PINPrompt{Prompt: Prompt{Lang: "it"}, Card: cards[0], Status: test.status, Last: test.last}).After
 		if !strings.Contains(got, test.want) {
 			t.Errorf("%+v, %v: %q lacks %q", test.status, test.last, got, test.want)
 		}
@@ -482,8 +482,8 @@ func TestWhatNext(t *testing.T) {
 		{crs.ErrPINPad, "non è stato inviato nulla", true},
 		{crs.ErrPINUnproved, "Provi prima quello nuovo", false},
 	} {
-		site := crs.Prompt{Origin: origin(t, "https://portale.example"), Lang: "it"}
-		for where, text := range map[string]string{page: Report(site, test.problem).After, command: Report(crs.Prompt{Lang: "it"}, test.problem).After} {
+		site := Prompt{Origin: origin(t, "https://portale.example"), Lang: "it"}
+		for where, text := range map[string]string{page: Report(site, test.problem).After, command: Report(Prompt{Lang: "it"}, test.problem).After} {
 			if !strings.Contains(text, test.says) || strings.Contains(text, where) != test.again ||
 				strings.Contains(text, page) && strings.Contains(text, command) || strings.Contains(text, alone) {
 				t.Errorf("report of %v: %q", test.problem, text)
@@ -499,7 +499,7 @@ func TestWhatNext(t *testing.T) {
 func TestTokenRisks(t *testing.T) {
 	token := crs.Info{Kind: "token", PINFormat: crs.PINFormat{Min: 4, Max: 12}}
 	for _, status := range []crs.PINStatus{crs.UnknownPINStatus, {Retries: 1}, {Retries: 1, Doubtful: true}, {Blocked: true}} {
-		p := crs.PINPrompt{Prompt: crs.Prompt{Lang: "it"}, Card: token, Status: status}
+		p := PINPrompt{Prompt: Prompt{Lang: "it"}, Card: token, Status: status}
 		for _, d := range []Text{PIN(p), LastTry(p)} {
 			if text := d.String(); strings.Contains(text, "PUK") || strings.Contains(text, "tre PIN") {
 				t.Errorf("%+v: %q", status, text)
@@ -510,9 +510,9 @@ func TestTokenRisks(t *testing.T) {
 
 // TestLetters: of a PIN that may have letters nobody says that it is made of digits.
 func TestLetters(t *testing.T) {
-	p := crs.Prompt{Lang: "it"}
+	p := Prompt{Lang: "it"}
 	token := crs.Info{Kind: "token", PINFormat: crs.PINFormat{Min: 4, Max: 12}}
-	for _, d := range []Text{PIN(crs.PINPrompt{Prompt: p, Card: token}), care(p, token, false).NewPIN(false, nil)} {
+	for _, d := range []Text{PIN(PINPrompt{Prompt: p, Card: token}), care(p, token, false).NewPIN(false, nil)} {
 		if text := d.String(); strings.Contains(text, "cifre") || !strings.Contains(text, "caratteri") {
 			t.Errorf("%q", text)
 		}
@@ -532,7 +532,7 @@ func TestLastTry(t *testing.T) {
 		{crs.PINStatus{Blocked: true}, "Il PIN era bloccato", "L'ultima volta la carta ha detto che il PIN era bloccato."},
 		{crs.PINStatus{Retries: 0}, "Il PIN era bloccato", "L'ultima volta la carta ha detto che il PIN era bloccato."},
 	} {
-		d := LastTry(crs.PINPrompt{Prompt: crs.Prompt{Lang: "it"}, Card: cards[0], Status: test.status})
+		d := LastTry(PINPrompt{Prompt: Prompt{Lang: "it"}, Card: cards[0], Status: test.status})
 		if d.Title != test.title || !strings.Contains(d.After, test.says) ||
 			strings.Contains(d.After, "ltimo tentativo") != (test.status == crs.PINStatus{Retries: 1}) {
 			t.Errorf("%+v: %q, %q", test.status, d.Title, d.After)
@@ -543,10 +543,10 @@ func TestLastTry(t *testing.T) {
 // TestOnReader: what is typed on a reader is asked for with the holder and the tries, the red key
 // cancels and closing the window does not; the PUK is for the keyboard.
 func TestOnReader(t *testing.T) {
-	p := crs.PINPrompt{Prompt: crs.Prompt{Origin: origin(t, "https://portale.example"), Lang: "it"}, Card: cards[1],
+	p := PINPrompt{Prompt: Prompt{Origin: origin(t, "https://portale.example"), Lang: "it"}, Card: cards[1],
 		Status: crs.PINStatus{Retries: 2}, Last: &crs.PINError{Retries: 2}, OnReader: true}
 	own := p
-	own.Prompt = crs.Prompt{Lang: "it"}
+	own.Prompt = Prompt{Lang: "it"}
 	keys := cards[0]
 	keys.PINPad = true
 	care := Care{Card: keys, Unblock: true, Lang: "it"}
@@ -562,7 +562,7 @@ func TestOnReader(t *testing.T) {
 		"site":   {Keyboard(p.Prompt, cards[0], padFailed), []string{"Reader 00 00", "forse è stato contato", "ripeta l'accesso"}},
 		"own":    {Keyboard(own.Prompt, cards[0], crs.ErrPINPad), []string{"Reader 00 00", "nessun tentativo è andato perso", "adesso"}},
 		"offer":  {care.Offer(), []string{"sulla tastiera del computer, non sui tasti"}},
-		"PUK":    {care.PUK(crs.PUKPrompt{Card: keys}), []string{"sulla tastiera del computer, non sui tasti"}},
+		"PUK":    {care.PUK(PUKPrompt{Card: keys}), []string{"sulla tastiera del computer, non sui tasti"}},
 	} {
 		text := test.text.Before + "\n" + test.text.After + "\n" + test.text.Yes
 		for _, says := range test.says {

@@ -22,7 +22,7 @@ const (
 // PUKLength is the length of the PUK of every CNS.
 const PUKLength = 8
 
-// What is wrong with a PIN that was typed and never sent, as crs.PINPrompt.Last. Each is a
+// What is wrong with a PIN that was typed and never sent, as PINPrompt.Last. Each is a
 // crs.ErrPINFormat.
 var (
 	errEmpty  = fmt.Errorf("%w: empty", crs.ErrPINFormat)
@@ -49,7 +49,7 @@ func CheckPIN(pin *crs.PIN, f crs.PINFormat) error {
 }
 
 // AllowSite is the first-time question.
-func AllowSite(p crs.Prompt) Text {
+func AllowSite(p Prompt) Text {
 	t := in(p.Lang)
 	d := t.dialog(p, "title", "allow.before", "allow.before")
 	d.After = t.say("allow.after")
@@ -75,7 +75,7 @@ func AllowSite(p crs.Prompt) Text {
 }
 
 // InsertCard asks for a card. The problem, if any, is why the card in the reader is of no use.
-func InsertCard(p crs.Prompt, problem error) Text {
+func InsertCard(p Prompt, problem error) Text {
 	t := in(p.Lang)
 	d := t.dialog(p, "title", "insert.before", "insert.self")
 	d.After = t.say("insert.after")
@@ -86,7 +86,7 @@ func InsertCard(p crs.Prompt, problem error) Text {
 }
 
 // PickCard asks which of several cards to use; rows says how each is called.
-func PickCard(p crs.Prompt, cards []crs.Info) (d Text, rows []string) {
+func PickCard(p Prompt, cards []crs.Info) (d Text, rows []string) {
 	t := in(p.Lang)
 	d = t.dialog(p, "pick.title", "pick.before", "pick.self")
 	d.After = t.say("pick.after")
@@ -99,7 +99,7 @@ func PickCard(p crs.Prompt, cards []crs.Info) (d Text, rows []string) {
 }
 
 // SharePersonalData asks whether the site may have the personal data on the card.
-func SharePersonalData(p crs.Prompt, card crs.Info) Text {
+func SharePersonalData(p Prompt, card crs.Info) Text {
 	t := in(p.Lang)
 	d := t.dialog(p, "personal.title", "personal.before", "personal.before")
 	d.After = t.say("personal.after", "holder", t.holder(card))
@@ -107,7 +107,7 @@ func SharePersonalData(p crs.Prompt, card crs.Info) Text {
 }
 
 // PIN asks for the PIN.
-func PIN(p crs.PINPrompt) Text {
+func PIN(p PINPrompt) Text {
 	t := in(p.Lang)
 	d := t.dialog(p.Prompt, "pin.title", "pin.before", "")
 	d.After = t.say("pin.after", "holder", t.holder(p.Card)) + "\n\n" + t.digits(p.Card) + "\n\n" + t.tries(p)
@@ -118,7 +118,7 @@ func PIN(p crs.PINPrompt) Text {
 }
 
 // PINOrPUK asks whether the eight digits that were typed as a PIN are one.
-func PINOrPUK(p crs.PINPrompt) Text {
+func PINOrPUK(p PINPrompt) Text {
 	t := in(p.Lang)
 	d := t.dialog(p.Prompt, "puk.title", "", "")
 	d.Site = ""
@@ -127,7 +127,7 @@ func PINOrPUK(p crs.PINPrompt) Text {
 }
 
 // LastTry asks whether to risk what may be the last try.
-func LastTry(p crs.PINPrompt) Text {
+func LastTry(p PINPrompt) Text {
 	t := in(p.Lang)
 	title, risk := "last.title", t.of(p.Card, "last.unknown", "last.unknown.token")
 	switch {
@@ -147,7 +147,7 @@ func LastTry(p crs.PINPrompt) Text {
 }
 
 // Report says what went wrong and what to do.
-func Report(p crs.Prompt, problem error) Text {
+func Report(p Prompt, problem error) Text {
 	t := in(p.Lang)
 	title := "report.title"
 	if errors.Is(problem, crs.ErrPINBlocked) {
@@ -168,7 +168,7 @@ func Report(p crs.Prompt, problem error) Text {
 
 // dialog starts a dialog: before introduces the site that asks, self stands in its place when
 // the user acts on their own. Either may be "".
-func (t texts) dialog(p crs.Prompt, title, before, self string) Text {
+func (t texts) dialog(p Prompt, title, before, self string) Text {
 	d := Text{Title: t.say(title), Site: p.Origin.Host()}
 	if d.Site == "" {
 		before = self
@@ -256,7 +256,7 @@ func (t texts) digits(card crs.Info) string {
 
 // Tries returns the tries left, as far as is known, else -1: the smaller of what the card said
 // just now and of what was kept.
-func Tries(p crs.PINPrompt) int {
+func Tries(p PINPrompt) int {
 	n := p.Status.Retries
 	var pinErr *crs.PINError
 	if errors.As(p.Last, &pinErr) && pinErr.Retries >= 0 && (n < 0 || pinErr.Retries < n) {
@@ -266,11 +266,11 @@ func Tries(p crs.PINPrompt) int {
 }
 
 // saidBlocked reports whether the card itself said, when it was last asked, that the PIN is blocked.
-func saidBlocked(p crs.PINPrompt) bool {
+func saidBlocked(p PINPrompt) bool {
 	return p.Status.Blocked || Tries(p) == 0 && !p.Status.Doubtful
 }
 
-func (t texts) tries(p crs.PINPrompt) string {
+func (t texts) tries(p PINPrompt) string {
 	n := Tries(p)
 	switch {
 	case saidBlocked(p):

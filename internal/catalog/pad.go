@@ -9,7 +9,7 @@ import (
 )
 
 // ReaderPIN asks whether to go on to the PIN, which is typed on the reader.
-func ReaderPIN(p crs.PINPrompt) Text {
+func ReaderPIN(p PINPrompt) Text {
 	t := in(p.Lang)
 	d := t.dialog(p.Prompt, "pin.title", "pin.before", "")
 	d.After = t.paragraphs(t.say("pin.after", "holder", t.holder(p.Card)), t.say("pad.ask"), t.tries(p))
@@ -18,7 +18,7 @@ func ReaderPIN(p crs.PINPrompt) Text {
 }
 
 // TypePIN says that the PIN is to be typed on the reader now.
-func TypePIN(p crs.PINPrompt) Text {
+func TypePIN(p PINPrompt) Text {
 	t := in(p.Lang)
 	d := t.dialog(p.Prompt, "pad.title", "pin.before", "")
 	d.After = t.paragraphs(t.say("pin.after", "holder", t.holder(p.Card)), t.say("pad.type"), t.digits(p.Card),
@@ -27,7 +27,7 @@ func TypePIN(p crs.PINPrompt) Text {
 }
 
 // ChangeOnReader says that the old PIN and the new one are to be typed on the reader now.
-func ChangeOnReader(p crs.PINPrompt) Text {
+func ChangeOnReader(p PINPrompt) Text {
 	t := in(p.Lang)
 	d := t.dialog(p.Prompt, "care.title.change", "", "")
 	f := p.Card.PINFormat
@@ -38,7 +38,7 @@ func ChangeOnReader(p crs.PINPrompt) Text {
 
 // ProveOnReader says that the new PIN is to be typed on the reader once more: that the reader
 // changed it is its word alone.
-func ProveOnReader(p crs.PINPrompt) Text {
+func ProveOnReader(p PINPrompt) Text {
 	t := in(p.Lang)
 	d := t.dialog(p.Prompt, "care.title.change", "", "")
 	d.After = t.paragraphs(t.say("pin.after", "holder", t.holder(p.Card)), t.say("pad.prove"), t.say("pad.cancel"))
@@ -46,7 +46,7 @@ func ProveOnReader(p crs.PINPrompt) Text {
 }
 
 // Keyboard says how the keys of a reader failed, and asks whether to type the PIN on the keyboard.
-func Keyboard(p crs.Prompt, card crs.Info, failed error) Text {
+func Keyboard(p Prompt, card crs.Info, failed error) Text {
 	t := in(p.Lang)
 	d := t.dialog(p, "pad.failedtitle", "", "")
 	d.Site = ""

@@ -13,19 +13,19 @@ type Care struct {
 	Card      crs.Info
 	Unblock   bool // with the PUK, not with the PIN that holds now
 	Lang      string
-	Developer bool // as in crs.Prompt
+	Developer bool // as in Prompt
 }
 
 // dialog starts a dialog that names no site.
 func (c Care) dialog(t texts, title string) Text {
-	return t.dialog(crs.Prompt{Developer: c.Developer}, title, "", "")
+	return t.dialog(Prompt{Developer: c.Developer}, title, "", "")
 }
 
 // begin adds a text to what a dialog says before all else.
 func (d *Text) begin(text string) { d.Before = strings.TrimSpace(d.Before + "\n\n" + text) }
 
 // OldPIN asks for the PIN that is to be changed.
-func (c Care) OldPIN(p crs.PINPrompt) Text {
+func (c Care) OldPIN(p PINPrompt) Text {
 	t := in(c.Lang)
 	d := PIN(p)
 	d.Title = t.say("care.title.change")
@@ -42,7 +42,7 @@ func (c Care) Offer() Text {
 }
 
 // PUK asks for the PUK.
-func (c Care) PUK(p crs.PUKPrompt) Text {
+func (c Care) PUK(p PUKPrompt) Text {
 	t := in(c.Lang)
 	d := c.dialog(t, "care.title.unblock")
 	n := strconv.Itoa(c.Card.PUKFormat.Max)

@@ -73,7 +73,7 @@ func (t texts) problemOf(err error, status crs.PINStatus) string {
 	case errors.As(err, &pinErr) && pinErr.Uncertain && errors.Is(err, crs.ErrModule):
 		return t.say("pin.unanswered") + "\n\n" + t.say("problem.module")
 	case errors.As(err, &pinErr):
-		return t.again(err) + "\n\n" + t.tries(crs.PINPrompt{Status: status, Last: err})
+		return t.again(err) + "\n\n" + t.tries(PINPrompt{Status: status, Last: err})
 	case errors.Is(err, crs.ErrPINFormat):
 		return t.say("pin.form")
 	case errors.Is(err, crs.ErrModule):
@@ -116,7 +116,7 @@ func (t texts) refusedPUK(e *crs.PINError, status crs.PINStatus) string {
 	case e.Uncertain:
 		return t.say("care.uncertain")
 	}
-	status.Retries = Tries(crs.PINPrompt{Status: status, Last: e})
+	status.Retries = Tries(PINPrompt{Status: status, Last: e})
 	return strings.Join([]string{t.say("care.wrongpuk"), t.pukTries(status), t.say("care.pukrisk")}, "\n\n")
 }
 

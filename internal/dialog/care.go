@@ -9,7 +9,7 @@ import (
 )
 
 // ChangePIN asks for the PIN that holds now and for a new one, twice.
-func (u UI) ChangePIN(ctx context.Context, p crs.PINPrompt) (old, fresh *crs.PIN, err error) {
+func (u UI) ChangePIN(ctx context.Context, p catalog.PINPrompt) (old, fresh *crs.PIN, err error) {
 	c := catalog.Care{Card: p.Card, Lang: p.Lang, Developer: p.Developer}
 	old, err = u.askPIN(ctx, p, c.OldPIN)
 	if err != nil {
@@ -23,24 +23,24 @@ func (u UI) ChangePIN(ctx context.Context, p crs.PINPrompt) (old, fresh *crs.PIN
 }
 
 // ChangeOnReader says that both PINs are to be typed on the reader now, until the context ends.
-func (u UI) ChangeOnReader(ctx context.Context, p crs.PINPrompt) error {
+func (u UI) ChangeOnReader(ctx context.Context, p catalog.PINPrompt) error {
 	return u.wait(ctx, catalog.ChangeOnReader(p))
 }
 
 // ProveOnReader says that the new PIN is to be typed on the reader once more, until the context ends.
-func (u UI) ProveOnReader(ctx context.Context, p crs.PINPrompt) error {
+func (u UI) ProveOnReader(ctx context.Context, p catalog.PINPrompt) error {
 	return u.wait(ctx, catalog.ProveOnReader(p))
 }
 
 // OfferUnblock asks whether to unblock the PIN now.
-func (u UI) OfferUnblock(ctx context.Context, p crs.Prompt, card crs.Info) (bool, error) {
+func (u UI) OfferUnblock(ctx context.Context, p catalog.Prompt, card crs.Info) (bool, error) {
 	return u.ask(ctx, catalog.Care{Card: card, Unblock: true, Lang: p.Lang, Developer: p.Developer}.Offer())
 }
 
 // AskUnblock asks for the PUK and for a new PIN, twice. Nothing but eight digits is taken for a
 // PUK: what a card does with a shorter one is not known. Before what may be the last try of the
 // PUK it asks once more.
-func (u UI) AskUnblock(ctx context.Context, p crs.PUKPrompt) (puk, fresh *crs.PIN, err error) {
+func (u UI) AskUnblock(ctx context.Context, p catalog.PUKPrompt) (puk, fresh *crs.PIN, err error) {
 	c := catalog.Care{Card: p.Card, Unblock: true, Lang: p.Lang, Developer: p.Developer}
 	for puk == nil {
 		typed, err := u.typed(ctx, c.PUK(p), p.Card.PUKFormat)
@@ -72,7 +72,7 @@ func (u UI) AskUnblock(ctx context.Context, p crs.PUKPrompt) (puk, fresh *crs.PI
 }
 
 // ReportCare tells what became of a change or an unblock.
-func (u UI) ReportCare(ctx context.Context, p crs.Prompt, card crs.Info, unblock bool, problem error) error {
+func (u UI) ReportCare(ctx context.Context, p catalog.Prompt, card crs.Info, unblock bool, problem error) error {
 	s, err := u.Screen()
 	if err != nil {
 		return err

@@ -43,9 +43,9 @@ func TestT11CareWipes(t *testing.T) {
 		var first, fresh *crs.PIN
 		var err error
 		if test.unblock {
-			first, fresh, err = ui.AskUnblock(t.Context(), crs.PUKPrompt{Card: cns, Status: crs.UnknownPINStatus})
+			first, fresh, err = ui.AskUnblock(t.Context(), catalog.PUKPrompt{Card: cns, Status: crs.UnknownPINStatus})
 		} else {
-			first, fresh, err = ui.ChangePIN(t.Context(), crs.PINPrompt{Card: cns, Status: crs.UnknownPINStatus})
+			first, fresh, err = ui.ChangePIN(t.Context(), catalog.PINPrompt{Card: cns, Status: crs.UnknownPINStatus})
 		}
 		var want []*crs.PIN
 		for _, i := range test.left {
@@ -68,7 +68,7 @@ func TestT11CareWipes(t *testing.T) {
 // Each step says what it is about, and why it is asked again, in the language of the page.
 func TestCareSaysWhy(t *testing.T) {
 	t.Setenv("LANGUAGE", "it")
-	prompt := crs.Prompt{Lang: "de", Developer: true}
+	prompt := catalog.Prompt{Lang: "de", Developer: true}
 	ask := func(types ...string) (*typist, UI) {
 		s := &typist{types: types, answer: true}
 		return s, UI{Screen: func() (Screen, error) { return s, nil }}
@@ -76,7 +76,7 @@ func TestCareSaysWhy(t *testing.T) {
 	form := func(pin string) error { return catalog.CheckPIN(crs.NewPIN([]byte(pin)), cns.PINFormat) }
 
 	s, ui := ask("1", "12345", "2468", "12345", "24680", "24681", "24680", "24680")
-	p := crs.PINPrompt{Prompt: prompt, Card: cns, Status: crs.UnknownPINStatus}
+	p := catalog.PINPrompt{Prompt: prompt, Card: cns, Status: crs.UnknownPINStatus}
 	if _, _, err := ui.ChangePIN(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestCareSaysWhy(t *testing.T) {
 
 	for _, tries := range []int{-1, 2, 1, 0} {
 		s, ui := ask("123", "87654321", "24680", "24680")
-		p := crs.PUKPrompt{Prompt: prompt, Card: cns, Status: crs.PINStatus{Retries: tries}}
+		p := catalog.PUKPrompt{Prompt: prompt, Card: cns, Status: crs.PINStatus{Retries: tries}}
 		if _, _, err := ui.AskUnblock(t.Context(), p); err != nil {
 			t.Fatal(err)
 		}
@@ -123,7 +123,7 @@ func TestT12LastPUK(t *testing.T) {
 	for _, err := range []error{nil, closed} {
 		s := &typist{types: []string{"87654321", "24680", "24680"}, err: err}
 		ui := UI{Screen: func() (Screen, error) { return s, nil }}
-		puk, fresh, got := ui.AskUnblock(t.Context(), crs.PUKPrompt{Card: cns, Status: crs.PINStatus{Retries: 1}})
+		puk, fresh, got := ui.AskUnblock(t.Context(), catalog.PUKPrompt{Card: cns, Status: crs.PINStatus{Retries: 1}})
 		want := err
 		if want == nil {
 			want = crs.ErrCancelled
@@ -141,7 +141,7 @@ func TestT12LastPUK(t *testing.T) {
 
 // Rule 10: eight digits as the PIN that holds now are asked about; a PIN as the PUK is not taken.
 func TestRule10InCare(t *testing.T) {
-	p := crs.PINPrompt{Card: cns, Status: crs.UnknownPINStatus}
+	p := catalog.PINPrompt{Card: cns, Status: crs.UnknownPINStatus}
 	for _, isPIN := range []bool{true, false} {
 		s := &typist{types: []string{"87654321", "24680", "24680"}, answer: isPIN}
 		ui := UI{Screen: func() (Screen, error) { return s, nil }}
@@ -155,7 +155,7 @@ func TestRule10InCare(t *testing.T) {
 	}
 	s := &typist{types: []string{"12345", "1234567", "123456789"}}
 	ui := UI{Screen: func() (Screen, error) { return s, nil }}
-	puk, _, err := ui.AskUnblock(t.Context(), crs.PUKPrompt{Card: cns, Status: crs.UnknownPINStatus})
+	puk, _, err := ui.AskUnblock(t.Context(), catalog.PUKPrompt{Card: cns, Status: crs.UnknownPINStatus})
 	if puk != nil || !errors.Is(err, crs.ErrCancelled) || len(s.texts) != 4 {
 		t.Errorf("PIN as PUK: %v, asked %d times", err, len(s.texts))
 	}
@@ -214,8 +214,8 @@ func TestCareWithoutAScreen(t *testing.T) {
 		err    error
 	}{{nil, none}, {empty{}, nil}} {
 		ui := UI{Screen: func() (Screen, error) { return test.screen, test.err }}
-		_, _, err1 := ui.ChangePIN(t.Context(), crs.PINPrompt{Card: cns})
-		_, _, err2 := ui.AskUnblock(t.Context(), crs.PUKPrompt{Card: cns})
+		_, _, err1 := ui.ChangePIN(t.Context(), catalog.PINPrompt{Card: cns})
+		_, _, err2 := ui.AskUnblock(t.Context(), catalog.PUKPrompt{Card: cns})
 		for i, err := range []error{err1, err2} {
 			if err == nil || test.err != nil && !errors.Is(err, test.err) || errors.Is(err, crs.ErrCancelled) {
 				t.Errorf("%d: %v", i, err)

@@ -31,17 +31,17 @@ type UI struct {
 }
 
 // AllowSite asks the first-time question.
-func (u UI) AllowSite(ctx context.Context, p crs.Prompt) (bool, error) {
+func (u UI) AllowSite(ctx context.Context, p catalog.Prompt) (bool, error) {
 	return u.ask(ctx, catalog.AllowSite(p))
 }
 
 // SharePersonalData asks whether the site may have the personal data on the card.
-func (u UI) SharePersonalData(ctx context.Context, p crs.Prompt, card crs.Info) (bool, error) {
+func (u UI) SharePersonalData(ctx context.Context, p catalog.Prompt, card crs.Info) (bool, error) {
 	return u.ask(ctx, catalog.SharePersonalData(p, card))
 }
 
 // ConfirmLastTry asks whether to risk what may be the last try.
-func (u UI) ConfirmLastTry(ctx context.Context, p crs.PINPrompt) (bool, error) {
+func (u UI) ConfirmLastTry(ctx context.Context, p catalog.PINPrompt) (bool, error) {
 	return u.ask(ctx, catalog.LastTry(p))
 }
 
@@ -54,7 +54,7 @@ func (u UI) ask(ctx context.Context, t catalog.Text) (bool, error) {
 }
 
 // InsertCard asks for a card until the context ends.
-func (u UI) InsertCard(ctx context.Context, p crs.Prompt, problem error) error {
+func (u UI) InsertCard(ctx context.Context, p catalog.Prompt, problem error) error {
 	return u.wait(ctx, catalog.InsertCard(p, problem))
 }
 
@@ -67,7 +67,7 @@ func (u UI) wait(ctx context.Context, t catalog.Text) error {
 }
 
 // PickCard asks for one of several cards.
-func (u UI) PickCard(ctx context.Context, p crs.Prompt, cards []crs.Info) (int, error) {
+func (u UI) PickCard(ctx context.Context, p catalog.Prompt, cards []crs.Info) (int, error) {
 	s, err := u.Screen()
 	if err != nil {
 		return 0, err
@@ -77,7 +77,7 @@ func (u UI) PickCard(ctx context.Context, p crs.Prompt, cards []crs.Info) (int, 
 }
 
 // Report says what went wrong and what to do.
-func (u UI) Report(ctx context.Context, p crs.Prompt, problem error) error {
+func (u UI) Report(ctx context.Context, p catalog.Prompt, problem error) error {
 	s, err := u.Screen()
 	if err != nil {
 		return err
@@ -86,28 +86,28 @@ func (u UI) Report(ctx context.Context, p crs.Prompt, problem error) error {
 }
 
 // ConfirmReader asks whether to go on to the PIN, which is typed on the reader.
-func (u UI) ConfirmReader(ctx context.Context, p crs.PINPrompt) (bool, error) {
+func (u UI) ConfirmReader(ctx context.Context, p catalog.PINPrompt) (bool, error) {
 	return u.ask(ctx, catalog.ReaderPIN(p))
 }
 
 // TypeOnReader says that the PIN is to be typed on the reader now, until the context ends.
-func (u UI) TypeOnReader(ctx context.Context, p crs.PINPrompt) error {
+func (u UI) TypeOnReader(ctx context.Context, p catalog.PINPrompt) error {
 	return u.wait(ctx, catalog.TypePIN(p))
 }
 
 // OfferKeyboard says how the keys of the reader failed, and offers the keyboard.
-func (u UI) OfferKeyboard(ctx context.Context, p crs.Prompt, card crs.Info, failed error) (bool, error) {
+func (u UI) OfferKeyboard(ctx context.Context, p catalog.Prompt, card crs.Info, failed error) (bool, error) {
 	return u.ask(ctx, catalog.Keyboard(p, card, failed))
 }
 
 // AskPIN asks until the PIN has a form that the card can hold: another one would cost a try for
 // nothing. Eight digits are what a PUK looks like, and a PUK sent as a PIN costs a try too; but
 // a PIN may have eight, so the user is asked which it is.
-func (u UI) AskPIN(ctx context.Context, p crs.PINPrompt) (*crs.PIN, error) {
+func (u UI) AskPIN(ctx context.Context, p catalog.PINPrompt) (*crs.PIN, error) {
 	return u.askPIN(ctx, p, catalog.PIN)
 }
 
-func (u UI) askPIN(ctx context.Context, p crs.PINPrompt, text func(crs.PINPrompt) catalog.Text) (*crs.PIN, error) {
+func (u UI) askPIN(ctx context.Context, p catalog.PINPrompt, text func(catalog.PINPrompt) catalog.Text) (*crs.PIN, error) {
 	p.Status.Retries = catalog.Tries(p) // what p.Last says of them is not to be lost with it
 	for {
 		format := p.Card.PINFormat

@@ -59,7 +59,7 @@ func TestT11RefusedPINsAreWiped(t *testing.T) {
 		s := &test.typist
 		ui := UI{Screen: func() (Screen, error) { return s, nil }}
 		card := crs.Info{PINFormat: crs.PINFormat{Min: 5, Max: 8, DigitsOnly: true}}
-		pin, err := ui.AskPIN(t.Context(), crs.PINPrompt{Card: card})
+		pin, err := ui.AskPIN(t.Context(), catalog.PINPrompt{Card: card})
 		if !errors.Is(err, test.want) {
 			t.Errorf("%q: %v, want %v", s.types, err, test.want)
 		}
@@ -79,7 +79,7 @@ func TestT11RefusedPINsAreWiped(t *testing.T) {
 func TestTriesSurviveTypingErrors(t *testing.T) {
 	s := &typist{types: []string{"1"}}
 	ui := UI{Screen: func() (Screen, error) { return s, nil }}
-	p := crs.PINPrompt{Card: crs.Info{PINFormat: crs.PINFormat{Min: 5, Max: 8, DigitsOnly: true}}, Status: crs.PINStatus{Retries: -1}}
+	p := catalog.PINPrompt{Card: crs.Info{PINFormat: crs.PINFormat{Min: 5, Max: 8, DigitsOnly: true}}, Status: crs.PINStatus{Retries: -1}}
 	p.Last = &crs.PINError{Retries: 1}
 	want := catalog.PIN(p).After
 	if _, err := ui.AskPIN(t.Context(), p); !errors.Is(err, crs.ErrCancelled) {
@@ -94,7 +94,7 @@ func TestTriesSurviveTypingErrors(t *testing.T) {
 func TestOldComplaintIsForgotten(t *testing.T) {
 	s := &typist{types: []string{"1", "12345678"}}
 	ui := UI{Screen: func() (Screen, error) { return s, nil }}
-	p := crs.PINPrompt{Card: crs.Info{PINFormat: crs.PINFormat{Min: 5, Max: 8, DigitsOnly: true}}}
+	p := catalog.PINPrompt{Card: crs.Info{PINFormat: crs.PINFormat{Min: 5, Max: 8, DigitsOnly: true}}}
 	if _, err := ui.AskPIN(t.Context(), p); !errors.Is(err, crs.ErrCancelled) {
 		t.Fatal(err)
 	}

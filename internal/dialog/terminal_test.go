@@ -36,19 +36,19 @@ func answer(t *testing.T, to io.Writer, lines string) {
 }
 
 var (
-	portal = func() crs.Prompt {
+	portal = func() catalog.Prompt {
 		o, err := crs.ParseOrigin("https://portale.example")
 		if err != nil {
 			panic(err)
 		}
-		return crs.Prompt{Origin: o, Lang: "it"}
+		return catalog.Prompt{Origin: o, Lang: "it"}
 	}()
 	rossi  = crs.Info{Reader: "Reader 0", Kind: "CNS", Holder: "MARIO ROSSI", PINFormat: crs.PINFormat{Min: 5, Max: 8, DigitsOnly: true}}
 	bianca = crs.Info{Reader: "Reader 1", Kind: "CNS", Holder: "BIANCA VERDI", PINFormat: rossi.PINFormat}
 )
 
-func pinPrompt() crs.PINPrompt {
-	return crs.PINPrompt{Prompt: portal, Card: rossi, Status: crs.PINStatus{Retries: -1}}
+func pinPrompt() catalog.PINPrompt {
+	return catalog.PINPrompt{Prompt: portal, Card: rossi, Status: crs.PINStatus{Retries: -1}}
 }
 
 func digits(t *testing.T, pin *crs.PIN) string {
@@ -248,7 +248,7 @@ func TestT14CareDefaultsToNo(t *testing.T) {
 	t.Parallel()
 	card := rossi
 	card.PUKFormat = crs.PINFormat{Min: 8, Max: 8, DigitsOnly: true}
-	puk := crs.PUKPrompt{Card: card, Status: crs.PINStatus{Retries: 1}}
+	puk := catalog.PUKPrompt{Card: card, Status: crs.PINStatus{Retries: 1}}
 	for _, end := range []string{"\n", ""} {
 		for _, typed := range []string{"", "87654321\n", "87654321\n13579\n", "87654321\n13579\n13579\n"} {
 			ui, answers, shown := scripted(t)

@@ -347,12 +347,12 @@ type shownDialog struct {
 
 func everyDialog(t *testing.T, lang string) (all []shownDialog) {
 	var w Windows
-	prompt := func(host string) crs.Prompt {
+	prompt := func(host string) catalog.Prompt {
 		o, err := crs.ParseOrigin("https://" + host)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return crs.Prompt{Origin: o, Lang: lang}
+		return catalog.Prompt{Origin: o, Lang: lang}
 	}
 	add := func(name string, text catalog.Text, show func(context.Context, catalog.Text) error) {
 		all = append(all, shownDialog{name, text, func(ctx context.Context) error { return show(ctx, text) }})
@@ -369,8 +369,8 @@ func everyDialog(t *testing.T, lang string) (all []shownDialog) {
 	rossi := crs.Info{Reader: "Bit4id miniLector EVO 00 00", Kind: "CNS", Holder: "MARIO ROSSI", PINFormat: format, TwoPartPIN: true}
 	odd := crs.Info{Reader: "Reader_1 00 00", Kind: "CNS", Holder: `<b>Mario</b> & C. &amp; \n_x`, PINFormat: format}
 	wide := crs.Info{Reader: strings.Repeat("W", 200), Kind: "CNS", Holder: strings.Repeat("WIDE ", 50), PINFormat: format}
-	pin := func(p crs.Prompt, card crs.Info, retries int, last error) crs.PINPrompt {
-		return crs.PINPrompt{Prompt: p, Card: card, Status: crs.PINStatus{Retries: retries}, Last: last}
+	pin := func(p catalog.Prompt, card crs.Info, retries int, last error) catalog.PINPrompt {
+		return catalog.PINPrompt{Prompt: p, Card: card, Status: crs.PINStatus{Retries: retries}, Last: last}
 	}
 
 	add("allow", catalog.AllowSite(site), ask)
@@ -380,7 +380,7 @@ func everyDialog(t *testing.T, lang string) (all []shownDialog) {
 	inside.Top = prompt("www.notizie.example").Origin
 	deep := develop
 	deep.Top = long.Origin
-	by := func(p crs.Prompt, program string) crs.Prompt {
+	by := func(p catalog.Prompt, program string) catalog.Prompt {
 		p.Program = program
 		return p
 	}
@@ -399,7 +399,7 @@ func everyDialog(t *testing.T, lang string) (all []shownDialog) {
 	for name, problem := range map[string]error{"nocns": crs.ErrNoCNS, "stuck": crs.ErrCardStuck, "inuse": crs.ErrCardInUse} {
 		add("insert-"+name, catalog.InsertCard(site, problem), w.Wait)
 	}
-	pick := func(p crs.Prompt) (catalog.Text, func(context.Context, catalog.Text) error) {
+	pick := func(p catalog.Prompt) (catalog.Text, func(context.Context, catalog.Text) error) {
 		text, rows := catalog.PickCard(p, []crs.Info{rossi, odd, wide, {Reader: "Reader_2", Kind: "CNS"}})
 		return text, func(ctx context.Context, text catalog.Text) error { _, err := w.Choose(ctx, text, rows); return err }
 	}
@@ -418,11 +418,11 @@ func everyDialog(t *testing.T, lang string) (all []shownDialog) {
 	add("puk", catalog.PINOrPUK(pin(site, rossi, -1, nil)), ask)
 	add("last", catalog.LastTry(pin(site, rossi, 1, nil)), ask)
 	add("last-unknown", catalog.LastTry(pin(develop, wide, -1, nil)), ask)
-	keys := func(p crs.PINPrompt) crs.PINPrompt {
+	keys := func(p catalog.PINPrompt) catalog.PINPrompt {
 		p.Card.PINPad, p.OnReader = true, true
 		return p
 	}
-	for name, p := range map[string]crs.PINPrompt{
+	for name, p := range map[string]catalog.PINPrompt{
 		"":       keys(pin(site, rossi, -1, nil)),
 		"-wrong": keys(pin(site, rossi, -1, &crs.PINError{Retries: 2})),
 		"-long":  keys(pin(develop, wide, 1, &crs.PINError{Retries: -1, Uncertain: true})),
@@ -431,7 +431,7 @@ func everyDialog(t *testing.T, lang string) (all []shownDialog) {
 		add("reader-type"+name, catalog.TypePIN(p), w.Wait)
 		add("reader-last"+name, catalog.LastTry(p), ask)
 		add("reader-failed"+name, catalog.Keyboard(p.Prompt, p.Card, &crs.PINError{Uncertain: true, Err: crs.ErrPINPad}), ask)
-		p.Prompt = crs.Prompt{Lang: lang}
+		p.Prompt = catalog.Prompt{Lang: lang}
 		add("reader-change"+name, catalog.ChangeOnReader(p), w.Wait)
 		add("reader-prove"+name, catalog.ProveOnReader(p), w.Wait)
 		add("reader-unable"+name, catalog.Keyboard(p.Prompt, p.Card, crs.ErrPINPad), ask)
@@ -443,7 +443,7 @@ func everyDialog(t *testing.T, lang string) (all []shownDialog) {
 		card.PINPad = name != ""
 		card.PUKFormat = crs.PINFormat{Min: 8, Max: 8, DigitsOnly: true}
 		care := catalog.Care{Card: card, Unblock: true, Lang: lang}
-		own := crs.PUKPrompt{Prompt: crs.Prompt{Lang: lang, Developer: name != ""}, Card: card, Status: crs.PINStatus{Retries: 2}}
+		own := catalog.PUKPrompt{Prompt: catalog.Prompt{Lang: lang, Developer: name != ""}, Card: card, Status: crs.PINStatus{Retries: 2}}
 		again := own
 		again.Last = &crs.PINError{PUK: true, Retries: 2}
 		add("care-offer"+name, care.Offer(), ask)

@@ -40,7 +40,7 @@ func DialPortal(ctx context.Context) (net.Conn, error) {
 }
 
 // ServePortal serves native hosts until ctx ends. What runs a native host is its browser: program
-// returns that, as crs.Prompt tells it.
+// returns that, as catalog.Prompt tells it.
 func ServePortal(ctx context.Context, l net.Listener, log *slog.Logger, serve func(ctx context.Context, conn net.Conn, program func() string)) {
 	accept(ctx, l, maxBrowsers, log, func(conn net.Conn) {
 		if err := checkProgram(conn); err != nil {

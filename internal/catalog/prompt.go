@@ -1,14 +1,16 @@
-package crs
+package catalog
+
+import "github.com/crs-bridge/crs"
 
 // Prompt is what every question to the user carries: who asks, and in which language.
 type Prompt struct {
 	// Origin is the site that asks; zero when the user acts on their own, from the command
 	// line or the tray.
-	Origin Origin
+	Origin crs.Origin
 	// Top is the site of the page within which the page of Origin is shown, if it is another one.
-	Top Origin
+	Top crs.Origin
 	// Program is what asks when that is no browser that this computer's administrator installed:
-	// the path of its file, or UnknownProgram. It is "" for such a browser.
+	// the path of its file, or crs.UnknownProgram. It is "" for such a browser.
 	Program string
 	// Lang is "it", "en" or "de"; "" means the language of the user's session.
 	Lang string
@@ -17,15 +19,12 @@ type Prompt struct {
 	Developer bool
 }
 
-// UnknownProgram is a Prompt.Program of which nothing can be told.
-const UnknownProgram = "?"
-
 // PINPrompt is the question for a PIN.
 type PINPrompt struct {
 	Prompt
-	Card   Info
-	Status PINStatus
-	// Last is why the PIN is asked again: a *PINError, ErrPINFormat, or nil the first time.
+	Card   crs.Info
+	Status crs.PINStatus
+	// Last is why the PIN is asked again: a *crs.PINError, crs.ErrPINFormat, or nil the first time.
 	Last error
 	// OnReader says that the PIN is typed on the keys of the reader, not in a dialog.
 	OnReader bool
@@ -34,18 +33,8 @@ type PINPrompt struct {
 // PUKPrompt is the question for the PUK and a new PIN. No site ever asks it: its Origin is zero.
 type PUKPrompt struct {
 	Prompt
-	Card   Info
-	Status PINStatus // of the PUK
-	// Last is the *PINError with which the card refused the PUK before, or nil.
+	Card   crs.Info
+	Status crs.PINStatus // of the PUK
+	// Last is the *crs.PINError with which the card refused the PUK before, or nil.
 	Last error
 }
-
-// SiteState is what the user decided about a site.
-type SiteState string
-
-// States of a site.
-const (
-	SiteUnknown SiteState = ""
-	SiteAllowed SiteState = "allowed"
-	SiteBlocked SiteState = "blocked"
-)
