@@ -8,10 +8,11 @@ import (
 	"github.com/crs-bridge/crs"
 )
 
-// ChallengeStore keeps the challenge that was handed to a browser until the browser comes back
-// with a token. A portal with several servers needs one that they share.
+// ChallengeStore keeps a challenge that was handed to a browser until the browser comes back
+// with a token. A portal with several servers needs one that they share. Each challenge has a key
+// of its own, however many a browser has open.
 type ChallengeStore interface {
-	// Put keeps the challenge under the key, in place of any other, for ChallengeLifetime.
+	// Put keeps the challenge under the key for ChallengeLifetime.
 	Put(ctx context.Context, key string, c crs.Challenge) error
 
 	// Take returns the challenge under the key and deletes it in the same step: of two calls
@@ -19,9 +20,11 @@ type ChallengeStore interface {
 	Take(ctx context.Context, key string) (crs.Challenge, bool, error)
 }
 
-// ChallengeLifetime is how long a citizen has from pressing the button to the token's arrival.
-// It is as long as the bridge lets a login take.
-const ChallengeLifetime = 5 * time.Minute
+// ChallengeLifetime is how long a citizen has from pressing the button to the token's arrival. The
+// bridge ends a login after 20 minutes, in which the citizen may have looked for the card, found
+// the PIN blocked and unblocked it; the minute more is the network's. A token that comes later was
+// signed in time, and would be refused after the PIN.
+const ChallengeLifetime = 21 * time.Minute
 
 // Challenges is a ChallengeStore in the memory of one process. The zero value is ready.
 type Challenges struct {

@@ -3,7 +3,6 @@ package portal
 import (
 	"bytes"
 	"embed"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -46,13 +45,6 @@ type Login struct {
 // the ports where the bridge may listen.
 const ConnectSrc = "ws://127.0.0.1:27770 ws://127.0.0.1:27771 ws://127.0.0.1:27772"
 
-// The pre-session: it ties a challenge to the browser that asked for it. Strict, because only
-// the portal's own pages ever need it.
-const (
-	challengeCookie   = "__Host-crs-challenge"
-	challengeSameSite = http.SameSiteStrictMode
-)
-
 // maxBody holds a token (10,000 bytes) and EF.DatiPersonali (below 4,200 bytes) in base64.
 const maxBody = 32 << 10
 
@@ -85,12 +77,16 @@ func (l *Login) serveChallenge(w http.ResponseWriter, r *http.Request) error {
 	if err := l.checkSameOrigin(r); err != nil {
 		return err
 	}
-	key, challenge := randomText(base64.RawURLEncoding), newChallenge()
-	if err := l.challenges().Put(r.Context(), key, challenge); err != nil {
+	a := newAttempt()
+	if err := l.challenges().Put(r.Context(), a.key, a.challenge); err != nil {
 		return fmt.Errorf("keep the challenge: %w", err)
 	}
-	setCookie(w, challengeCookie, key, challengeSameSite)
-	return reply(w, http.StatusOK, map[string]string{"challenge": challenge.String()})
+	open := attempts(r)
+	for _, old := range open[:max(0, len(open)-maxAttempts+1)] {
+		old.forget(w)
+	}
+	a.remember(w)
+	return reply(w, http.StatusOK, map[string]string{"challenge": a.challenge.String()})
 }
 
 func (l *Login) serveLogin(w http.ResponseWriter, r *http.Request) error {
@@ -105,15 +101,18 @@ func (l *Login) serveLogin(w http.ResponseWriter, r *http.Request) error {
 		return refuse(ReasonMalformed, "the request is not the JSON of a login")
 	}
 
-	// The challenge is out of the store before anything is checked: whatever comes next, it
-	// cannot be tried again.
-	challenge, ok, err := l.challenges().Take(r.Context(), cookie(r, challengeCookie))
+	// The challenge is out of the store before anything is believed: whatever comes next, it
+	// cannot be tried again. What the cookie said of it only found it.
+	a, err := l.attemptOf(attempts(r), body.Token)
+	if err != nil {
+		return err
+	}
+	challenge, ok, err := l.challenges().Take(r.Context(), a.key)
 	if err != nil {
 		return fmt.Errorf("take the challenge: %w", err)
 	}
-	setCookie(w, challengeCookie, "", challengeSameSite)
 	if !ok {
-		return refuse(ReasonChallenge, "no challenge waits for this browser")
+		return refuse(ReasonChallenge, "the challenge was used, or it is too old")
 	}
 
 	identity, err := l.Verifier.Verify(body.Token, challenge)

@@ -11,7 +11,7 @@ import (
 
 // memory is a map that forgets. An entry is gone after its lifetime; when there are too many,
 // the oldest goes, so that a flood of new ones is paid for by those that waited longest and
-// not by whoever comes next.
+// not by the next to come.
 type memory[V any] struct {
 	mu      sync.Mutex
 	entries map[string]*list.Element
@@ -24,8 +24,8 @@ type entry[V any] struct {
 	expires time.Time
 }
 
-// maxEntries bounds what a flood costs. A challenge is driven out only by as many later ones: at a
-// thousand requests a second after 100 s.
+// maxEntries bounds what a flood costs. A challenge is driven out only by that many later ones: at
+// a thousand requests a second, after 100 s.
 const maxEntries = 100_000
 
 // put keeps the value under the key, in place of any other.
@@ -86,11 +86,11 @@ func randomText(encoding *base64.Encoding) string {
 }
 
 // setCookie sets a cookie that only this very host can have set (__Host-), that no script
-// reads and that travels over https alone. Browsers count localhost as https here. The empty
-// value deletes it.
-func setCookie(w http.ResponseWriter, name, value string, sameSite http.SameSite) {
+// reads and that travels over https alone. Browsers count localhost as https here. A lifetime of
+// 0 is the browser's session. The empty value deletes it.
+func setCookie(w http.ResponseWriter, name, value string, sameSite http.SameSite, lifetime time.Duration) {
 	c := &http.Cookie{Name: name, Value: value, Path: "/", Secure: true, HttpOnly: true, SameSite: sameSite}
-	if value == "" {
+	if c.MaxAge = int(lifetime / time.Second); value == "" {
 		c.MaxAge = -1
 	}
 	http.SetCookie(w, c)

@@ -38,7 +38,7 @@ func (s *Sessions) Start(w http.ResponseWriter, r *http.Request, c Citizen) erro
 	id := randomText(base64.RawURLEncoding)
 	s.memory.put(id, c, s.clock(), lifetime)
 	// Lax: a citizen who follows a link to the portal is still logged in on arrival.
-	setCookie(w, sessionCookie, id, http.SameSiteLaxMode)
+	setCookie(w, sessionCookie, id, http.SameSiteLaxMode, 0)
 	return nil
 }
 
@@ -50,7 +50,7 @@ func (s *Sessions) Citizen(r *http.Request) (Citizen, bool) {
 // End ends the session, if there is one.
 func (s *Sessions) End(w http.ResponseWriter, r *http.Request) {
 	s.forget(r)
-	setCookie(w, sessionCookie, "", http.SameSiteLaxMode)
+	setCookie(w, sessionCookie, "", http.SameSiteLaxMode, 0)
 }
 
 func (s *Sessions) forget(r *http.Request) {

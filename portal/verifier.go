@@ -59,26 +59,14 @@ func (v *Verifier) Verify(tokenJSON []byte, challenge crs.Challenge) (Identity, 
 		now = v.Now()
 	}
 
-	// 1. The token is one, in a version that is known here.
-	token, err := crs.ParseToken(tokenJSON)
+	// 1. and 2. The token can be read, and its algorithm and key are fit for use.
+	sig, err := v.read(tokenJSON)
 	if err != nil {
-		return Identity{}, refuse(ReasonMalformed, err.Error())
-	}
-	if token.Format != "web-eid:1" && !strings.HasPrefix(token.Format, "web-eid:1.") {
-		return Identity{}, refuse(ReasonFormat, "the format is not web-eid:1")
-	}
-	cert, err := x509.ParseCertificate(token.UnverifiedCertificate)
-	if err != nil {
-		return Identity{}, refuse(ReasonMalformed, "the certificate cannot be read")
-	}
-
-	// 2. The algorithm is known, fits the key, and the key is neither weak nor a burden.
-	if err := v.checkKey(token.Algorithm, cert); err != nil {
 		return Identity{}, err
 	}
+	cert := sig.Certificate
 
 	// 3. The key signed this challenge for this origin.
-	sig := crs.Signature{Algorithm: token.Algorithm, Certificate: cert, Bytes: token.Signature}
 	if sig.Verify(statement) != nil {
 		return Identity{}, refuse(ReasonSignature, "the signature is not over this origin and challenge")
 	}
@@ -110,6 +98,28 @@ func (v *Verifier) Verify(tokenJSON []byte, challenge crs.Challenge) (Identity, 
 		return Identity{}, refuse(ReasonSubject, err.Error())
 	}
 	return Identity{Subject: subject, Certificate: cert}, nil
+}
+
+// read returns the signature of a token, which nothing vouches for yet.
+func (v *Verifier) read(tokenJSON []byte) (crs.Signature, error) {
+	// 1. The token is one, in a version that is known here.
+	token, err := crs.ParseToken(tokenJSON)
+	if err != nil {
+		return crs.Signature{}, refuse(ReasonMalformed, err.Error())
+	}
+	if token.Format != "web-eid:1" && !strings.HasPrefix(token.Format, "web-eid:1.") {
+		return crs.Signature{}, refuse(ReasonFormat, "the format is not web-eid:1")
+	}
+	cert, err := x509.ParseCertificate(token.UnverifiedCertificate)
+	if err != nil {
+		return crs.Signature{}, refuse(ReasonMalformed, "the certificate cannot be read")
+	}
+
+	// 2. The algorithm is known, fits the key, and the key is neither weak nor a burden.
+	if err := v.checkKey(token.Algorithm, cert); err != nil {
+		return crs.Signature{}, err
+	}
+	return crs.Signature{Algorithm: token.Algorithm, Certificate: cert, Bytes: token.Signature}, nil
 }
 
 // Sizes of RSA keys, in bits. The certificate is not trusted yet when its key is used, so a
