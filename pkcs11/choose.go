@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/outside"
 )
 
 // chosen is the certificate of a token that logs in.
@@ -125,6 +126,7 @@ func holder(cert *x509.Certificate) string {
 	var s crs.Subject
 	for _, name := range cert.Subject.Names {
 		value, _ := name.Value.(string)
+		value = outside.Text(value)
 		switch {
 		case name.Type.Equal(asn1.ObjectIdentifier{2, 5, 4, 42}):
 			s.GivenName = value
@@ -132,7 +134,7 @@ func holder(cert *x509.Certificate) string {
 			s.Surname = value
 		}
 	}
-	for _, name := range []string{s.FullName(), cert.Subject.CommonName} {
+	for _, name := range []string{s.FullName(), outside.Text(cert.Subject.CommonName)} {
 		if name != "" && !fiscalCode.MatchString(name) {
 			return name
 		}

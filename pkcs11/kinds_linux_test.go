@@ -275,7 +275,7 @@ func TestLongNames(t *testing.T) {
 	token.Slot = "\x07\xff" + strings.Repeat("è", 31) // 64 bytes, and not UTF-8
 	_, tokens := faked(t, token)
 	c := theCard(t, tokens)
-	if c.token.Label != token.Label || c.Info().Reader != "\x07\uFFFD"+strings.Repeat("è", 31) {
+	if c.token.Label != token.Label || c.Info().Reader != "\x07ÿ"+strings.Repeat("è", 31) {
 		t.Errorf("%q in %q", c.token.Label, c.Info().Reader)
 	}
 	if err := login(t, c, rightPIN); err != nil {
@@ -284,7 +284,8 @@ func TestLongNames(t *testing.T) {
 	for in, want := range map[string]string{
 		"a \x00 ":                  "a",
 		" a":                       " a",
-		"\xc3":                     "\uFFFD",
+		"\xc3":                     "Ã",
+		"\x9f":                     "\uFFFD",
 		strings.Repeat("è", 200):   strings.Repeat("è", 127),
 		strings.Repeat("€", 85):    strings.Repeat("€", 85),
 		strings.Repeat("x", 1<<20): strings.Repeat("x", 255),
@@ -292,5 +293,32 @@ func TestLongNames(t *testing.T) {
 		if got := text(in); got != want {
 			t.Errorf("%.20q: %q", in, got)
 		}
+	}
+}
+
+// Neither the label of a token nor the path of its module need be UTF-8. Two tokens whose labels
+// differ in such a byte alone are two, and the module is still found by its path.
+func TestBytesThatAreNoUTF8(t *testing.T) {
+	one, other := oneToken(), oneToken()
+	one.Label, other.Label = "NICCOL\xd2", "NICCOL\xd3"
+	one.Slot, other.Slot = "Chiavetta di Niccol\xf2", "Chiavetta di Niccol\xf3"
+	f := tokentest.NewFake(t, "")
+	path := filepath.Join(filepath.Dir(f.Path), "modulo-\xe0.so")
+	if err := os.Rename(f.Path, path); err != nil {
+		t.Fatal(err)
+	}
+	f.Path = path
+	f.Insert(one, other)
+	tokens := tokensOf(t, Module{Name: "fake", Path: f.Path})
+	readers := tokens.List(t.Context(), true)
+	if len(readers) != 2 || readers[0].Name != "Chiavetta di Niccolò" || readers[1].Name != "Chiavetta di Niccoló" {
+		t.Fatalf("%+v, modules %+v", readers, tokens.Modules())
+	}
+	a, b := readers[0].Card.(*card), readers[1].Card.(*card)
+	if a.token.Label != "NICCOLÒ" || a.token.same(b.token) {
+		t.Errorf("labels %q and %q", a.token.Label, b.token.Label)
+	}
+	if err := login(t, a, rightPIN); err != nil {
+		t.Error(err)
 	}
 }

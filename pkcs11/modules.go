@@ -8,12 +8,14 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"github.com/crs-bridge/crs/internal/outside"
 )
 
 // Module is a PKCS#11 module that is on this computer, and why it is not used, if it is not.
 type Module struct {
 	Name   string
-	Path   string  // of the file itself, behind all links
+	Path   string  // of the file itself, behind all links; its bytes, for it is loaded by them
 	Unused *Unused // nil: it is used
 
 	// Output is what the module's process wrote to stderr. It may tell whose card it is: it is for
@@ -181,6 +183,12 @@ func (p places) find(system string) []Module {
 	for line := range strings.Lines(listed) {
 		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
 			add(filepath.Base(line), line, rowOf(line), true)
+		}
+	}
+	for i := range found {
+		found[i].Name = outside.Text(found[i].Name)
+		if u := found[i].Unused; u != nil {
+			found[i].Unused = &Unused{u.Why, outside.Text(u.Detail)}
 		}
 	}
 	return found

@@ -80,6 +80,8 @@ func TestPlaces(t *testing.T) {
 		{"hidden by nothing", map[string]string{"a/x.module": "", "b/x.module": "module: DIR/lib/b.so", "lib/b.so": ""}, ""},
 		{"trust", map[string]string{"a/x.module": "module: DIR/lib/a.so\ntrust-policy: yes", "lib/a.so": ""}, "x /lib/a.so: holds no keys of people"},
 		{"no trust", map[string]string{"a/x.module": "module: DIR/lib/a.so\ntrust-policy: no", "lib/a.so": ""}, "x /lib/a.so"},
+		{"no UTF-8", map[string]string{"list": "DIR/lib/modulo-\xe0.so\nDIR/gone-\xe8.so", "lib/modulo-\xe0.so": ""},
+			"modulo-à.so /lib/modulo-\xe0.so\ngone-è.so /gone-\xe8.so: missing"},
 		{"without keys", map[string]string{"a/x.module": "module: DIR/lib/p11-kit-proxy.so", "lib/p11-kit-proxy.so": ""}, "x /lib/p11-kit-proxy.so: holds no keys of people"},
 		{"p11-kit's by another name", map[string]string{"list": "DIR/lib/a.so", "lib/a.so": "->DIR/lib2/libp11-kit.so.0", "lib2/libp11-kit.so.0": ""},
 			"a.so /lib2/libp11-kit.so.0: holds no keys of people"},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/frame"
+	"github.com/crs-bridge/crs/internal/outside"
 )
 
 // The protocol between this program and a worker: one request at a time on the worker's stdin,
@@ -219,9 +220,7 @@ func text(s string) string {
 }
 
 func clip(s string) string {
-	if !utf8.ValidString(s) {
-		s = strings.ToValidUTF8(s, string(utf8.RuneError))
-	}
+	s = outside.Text(s)
 	for len(s) > maxText {
 		_, n := utf8.DecodeLastRuneInString(s)
 		s = s[:len(s)-n]

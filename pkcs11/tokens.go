@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/outside"
 	"github.com/crs-bridge/crs/internal/tries"
 )
 
@@ -122,7 +123,9 @@ func (t *Tokens) Modules() []Module {
 	all := slices.Clone(t.unused)
 	for _, m := range t.modules {
 		module := m.Module
-		module.Output = m.host.stderr.text()
+		for _, line := range m.host.stderr.text() {
+			module.Output = append(module.Output, outside.Text(line))
+		}
 		if m.err != nil {
 			module.Unused = &Unused{Failed, m.err.Error()}
 			if f := new(failure); errors.As(m.err, &f) {
