@@ -167,19 +167,19 @@ func TestBlanks(t *testing.T) {
 	token := crs.Info{Kind: "token", PINFormat: crs.PINFormat{Min: 4, Max: 16}}
 	flows := map[string]func(UI) []*crs.PIN{
 		"PIN": func(ui UI) []*crs.PIN {
-			pin, _ := ui.AskPIN(t.Context(), crs.PINPrompt{Card: cns})
+			pin, _ := ui.AskPIN(t.Context(), catalog.PINPrompt{Card: cns})
 			return []*crs.PIN{pin}
 		},
 		"change": func(ui UI) []*crs.PIN {
-			old, fresh, _ := ui.ChangePIN(t.Context(), crs.PINPrompt{Card: cns})
+			old, fresh, _ := ui.ChangePIN(t.Context(), catalog.PINPrompt{Card: cns})
 			return []*crs.PIN{old, fresh}
 		},
 		"unblock": func(ui UI) []*crs.PIN {
-			puk, fresh, _ := ui.AskUnblock(t.Context(), crs.PUKPrompt{Card: cns, Status: crs.UnknownPINStatus})
+			puk, fresh, _ := ui.AskUnblock(t.Context(), catalog.PUKPrompt{Card: cns, Status: crs.UnknownPINStatus})
 			return []*crs.PIN{puk, fresh}
 		},
 		"token": func(ui UI) []*crs.PIN {
-			pin, _ := ui.AskPIN(t.Context(), crs.PINPrompt{Card: token})
+			pin, _ := ui.AskPIN(t.Context(), catalog.PINPrompt{Card: token})
 			return []*crs.PIN{pin}
 		},
 	}

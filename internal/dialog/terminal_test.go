@@ -167,9 +167,9 @@ func TestTerminalTakesBlanks(t *testing.T) {
 	t.Parallel()
 	ui, answers, _ := scripted(t)
 	answer(t, answers, " 90817\t\r\nsecret \r\n")
-	token := crs.PINPrompt{Card: crs.Info{Kind: "token", PINFormat: crs.PINFormat{Min: 4, Max: 16}}, Status: crs.UnknownPINStatus}
+	token := catalog.PINPrompt{Card: crs.Info{Kind: "token", PINFormat: crs.PINFormat{Min: 4, Max: 16}}, Status: crs.UnknownPINStatus}
 	for _, test := range []struct {
-		prompt crs.PINPrompt
+		prompt catalog.PINPrompt
 		want   string
 	}{{pinPrompt(), "90817"}, {token, "secret "}} {
 		pin, err := ui.AskPIN(t.Context(), test.prompt)
