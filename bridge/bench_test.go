@@ -16,6 +16,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/trust"
 )
 
 // unlimited lets a benchmark send as fast as it can.
@@ -122,7 +123,7 @@ func BenchmarkPeer(b *testing.B) {
 	}
 	defer conn.Close()
 	for b.Loop() {
-		if err := checkPeer(conn); err != nil {
+		if err := trust.SameUser(conn); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/trust"
 )
 
 // writeTime is how long a client may take to accept a message.
@@ -37,7 +38,7 @@ func (s *Server) converse(ctx context.Context, ws *websocket.Conn, origin crs.Or
 	ctx, hangUp := context.WithCancelCause(ctx)
 	c := &socket{ws: ws, limits: s.limits(), hangUp: hangUp}
 	c.message.Store(time.Now().UnixNano())
-	program := func() string { return peerProgram(ws.NetConn()) }
+	program := func() string { return trust.Browser(ws.NetConn()) }
 	client := &session{server: s, origin: origin, program: program, service: service, send: func(b []byte) { c.write(ctx, b) }}
 
 	var pings sync.WaitGroup

@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -35,55 +34,6 @@ func TestT08OtherUser(t *testing.T) {
 	}
 	if !strings.Contains(w.logs.String(), "the peer belongs to user 1234") {
 		t.Errorf("refused for another reason:\n%s", w.logs)
-	}
-}
-
-// Whatever way a client takes to the port, its user is found.
-func TestPeerUser(t *testing.T) {
-	l, err := Listen("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	check := func(listener net.Listener, dial func() (io.Closer, error)) error {
-		client, err := dial()
-		if err != nil {
-			t.Fatal(err)
-		}
-		conn, err := listener.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		if err := checkPeer(conn); err != nil {
-			return err
-		}
-		client.Close()
-		if checkPeer(conn) == nil {
-			t.Error("a closed connection still has a user")
-		}
-		return nil
-	}
-	dial := func(network, host string) func() (io.Closer, error) {
-		return func() (io.Closer, error) { return net.Dial(network, net.JoinHostPort(host, strconv.Itoa(l.Port()))) }
-	}
-	if err := check(l.each[0], dial("tcp4", "127.0.0.1")); err != nil {
-		t.Errorf("IPv4: %v", err)
-	}
-	if err := check(l.each[1], dial("tcp6", "::1")); err != nil {
-		t.Errorf("IPv6: %v", err)
-	}
-	err = check(l.each[0], func() (io.Closer, error) {
-		fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			return nil, err
-		}
-		return os.NewFile(uintptr(fd), ""), unix.Connect(fd, &unix.SockaddrInet6{
-			Port: l.Port(), Addr: [16]byte{10: 0xff, 11: 0xff, 12: 127, 15: 1},
-		})
-	})
-	if err != nil {
-		t.Errorf("IPv4 from an IPv6 socket: %v", err)
 	}
 }
 

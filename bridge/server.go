@@ -18,6 +18,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/trust"
 )
 
 // Server is the bridge. Cards, UI and Sites must be set. A Server must not be copied.
@@ -124,7 +125,7 @@ func (s *Server) serve(ctx context.Context, conn net.Conn, port int) {
 // admit decides whether a client may speak at all. Its errors are for the log: to the client
 // every refusal is the same.
 func (s *Server) admit(conn net.Conn, port int) (*http.Request, crs.Origin, error) {
-	if err := checkPeer(conn); err != nil {
+	if err := trust.SameUser(conn); err != nil {
 		return nil, crs.Origin{}, err
 	}
 	request, err := readRequest(conn)

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/crs-bridge/crs/internal/outside"
+	"github.com/crs-bridge/crs/internal/trust"
 )
 
 // Module is a PKCS#11 module that is on this computer, and why it is not used, if it is not.
@@ -246,52 +247,25 @@ func (p places) check(path string) (string, *Unused) {
 	if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
 		return file, &Unused{Failed, "no file"}
 	}
-	return file, unusedFor(adminOnly(file, true))
-}
-
-// writableError names what others than administrators can change.
-type writableError struct{ path string }
-
-func (e *writableError) Error() string {
-	return e.path + " can be changed by others than administrators"
+	_, err = trust.AdminOnlyCode(file)
+	return file, unusedFor(err)
 }
 
 func unusedFor(err error) *Unused {
-	var writable *writableError
+	var writable *trust.WritableError
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &writable):
-		return &Unused{Writable, writable.path}
+		return &Unused{Writable, writable.Path}
 	}
 	return &Unused{Failed, err.Error()}
 }
 
-// adminOnly returns an error unless only administrators can change a file, and every directory
-// on the way to it. To the directory of a library nobody else may add either: what is added may be
-// loaded with it.
-func adminOnly(file string, library bool) error {
-	for at := file; ; at = filepath.Dir(at) {
-		ok, err := onlyAdmins(at, library && at == filepath.Dir(file))
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return &writableError{at}
-		}
-		if at == filepath.Dir(at) {
-			return nil
-		}
-	}
-}
-
 // readAdminFile reads a small file that only administrators can change.
 func readAdminFile(path string) (string, error) {
-	file, err := filepath.EvalSymlinks(path)
+	file, err := trust.AdminOnly(path)
 	if err != nil {
-		return "", err
-	}
-	if err := adminOnly(file, false); err != nil {
 		return "", err
 	}
 	b, err := os.ReadFile(file)
@@ -322,10 +296,10 @@ func (p places) registered() []registration {
 			}
 			seen[name] = true
 			text, err := readAdminFile(file)
-			var writable *writableError
+			var writable *trust.WritableError
 			switch {
 			case errors.As(err, &writable):
-				all = append(all, registration{name: name, module: file, unsafe: writable.path})
+				all = append(all, registration{name: name, module: file, unsafe: writable.Path})
 				continue
 			case err != nil:
 				continue

@@ -143,16 +143,4 @@ func TestT18OnlyAdministratorsNameModules(t *testing.T) {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
-	group := lay(t, map[string]string{"a.so": ""}) + "/a.so"
-	for gid, good := range map[int]bool{0: true, 50: false} {
-		if err := os.Chown(group, 0, gid); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chmod(group, 0o664); err != nil {
-			t.Fatal(err)
-		}
-		if err := adminOnly(group, true); (err == nil) != good {
-			t.Errorf("of group %d: %v", gid, err)
-		}
-	}
 }

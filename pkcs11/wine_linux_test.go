@@ -38,9 +38,12 @@ func TestWindows(t *testing.T) {
 	// Go programs want their random numbers from a library that is not in Wine 8.
 	compile("bcryptprimitives.dll", `__declspec(dllimport) unsigned char __stdcall SystemFunction036(void *, unsigned long);
 __declspec(dllexport) int __stdcall ProcessPrng(void *to, unsigned long long n) { return SystemFunction036(to, n); }`, "-ladvapi32")
-	build := exec.Command("go", "test", "-c", "-o", filepath.Join(dir, "pkcs11.exe"), ".")
-	build.Env = append(os.Environ(), "GOOS=windows", "GOARCH=amd64", "CGO_ENABLED=1", "CC="+compiler)
-	run(build)
+	// internal/trust judges their files.
+	for program, source := range map[string]string{"pkcs11.exe": ".", "trust.exe": "../internal/trust"} {
+		build := exec.Command("go", "test", "-c", "-o", filepath.Join(dir, program), source)
+		build.Env = append(os.Environ(), "GOOS=windows", "GOARCH=amd64", "CGO_ENABLED=1", "CC="+compiler)
+		run(build)
+	}
 
 	for _, empty := range []string{"home", "prefix"} {
 		if err := os.Mkdir(filepath.Join(dir, empty), 0o700); err != nil {
@@ -53,6 +56,7 @@ __declspec(dllexport) int __stdcall ProcessPrng(void *to, unsigned long long n) 
 	wine := exec.CommandContext(ctx, "unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-ec", `
 		wine wineboot --init
 		mv bcryptprimitives.dll prefix/drive_c/windows/system32
+		wine trust.exe -test.v -test.timeout=2m || exit 1
 		wine pkcs11.exe -test.v -test.timeout=2m || exit 1`)
 	wine.Dir = dir
 	// Without a display, and so without what would use it.
@@ -68,6 +72,7 @@ __declspec(dllexport) int __stdcall ProcessPrng(void *to, unsigned long long n) 
 	for _, test := range []string{
 		"TestConformanceFake/sign", "TestT18AModuleCannotHurt/C_Sign_crash", "TestT18OnlyAdministratorsModules", "TestT18ReducedWorker",
 		"TestT18TheWorkerEndsWithItsParent", "TestT24ThePINIsNowhere", "TestBadModules",
+		"TestAdminsAlone", "TestSameUserOnWindows",
 	} {
 		if !strings.Contains(out, "--- PASS: "+test+" (") {
 			t.Errorf("%s did not pass", test)

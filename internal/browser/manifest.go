@@ -1,5 +1,5 @@
-// Package browser knows the browsers of a computer: where each looks for the native hosts that
-// its extensions may start, and which programs are browsers.
+// Package browser knows where each browser of a computer looks for the native hosts that its
+// extensions may start.
 package browser
 
 import (

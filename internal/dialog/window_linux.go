@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
+	"github.com/crs-bridge/crs/internal/trust"
 )
 
 // zenityPath is the one program that may see a PIN being typed. It is not looked for in PATH,
@@ -27,8 +27,13 @@ const zenityPath = "/usr/bin/zenity"
 // Usable returns nil when windows can be shown, else an error that names what helps: ErrNoDisplay
 // or ErrNoZenity.
 func (w Windows) Usable() error {
+	_, err := w.usable()
+	return err
+}
+
+func (w Windows) usable() (program string, err error) {
 	if os.Getenv("DISPLAY") == "" && os.Getenv("WAYLAND_DISPLAY") == "" {
-		return ErrNoDisplay
+		return "", ErrNoDisplay
 	}
 	return trusted(w.program())
 }
@@ -40,27 +45,17 @@ func (w Windows) program() string {
 	return zenityPath
 }
 
-// trusted returns nil when nobody but the administrator can have put the program there.
-func trusted(program string) error {
-	path, err := filepath.EvalSymlinks(program)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: windows need %s: install it (sudo apt install zenity), or add --ui terminal", ErrNoZenity, program)
+// trusted returns the file behind a path, if only an administrator can have put it there.
+func trusted(program string) (string, error) {
+	file, err := trust.AdminOnlyCode(program)
+	var writable *trust.WritableError
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", fmt.Errorf("%w: windows need %s: install it (sudo apt install zenity), or add --ui terminal", ErrNoZenity, program)
+	case errors.As(err, &writable):
+		return "", fmt.Errorf("%w: others can change %s: mend its owner and mode, or add --ui terminal", ErrNoZenity, writable.Path)
 	}
-	if err != nil {
-		return err
-	}
-	for ; ; path = filepath.Dir(path) {
-		info, err := os.Stat(path)
-		if err != nil {
-			return err
-		}
-		if owner, ok := info.Sys().(*syscall.Stat_t); !ok || owner.Uid != 0 || info.Mode()&0o022 != 0 {
-			return fmt.Errorf("%w: others can change %s: mend its owner and mode, or add --ui terminal", ErrNoZenity, path)
-		}
-		if path == "/" {
-			return nil
-		}
-	}
+	return file, err
 }
 
 func (w Windows) question(ctx context.Context, t catalog.Text) (bool, error) {
@@ -149,7 +144,8 @@ const maxAnswer = 256
 // computer can read the arguments: host and holder's name are in them, a codice fiscale and what
 // is typed never.
 func (w Windows) run(ctx context.Context, stdin string, args ...string) ([]byte, error) {
-	if err := w.Usable(); err != nil {
+	program, err := w.usable()
+	if err != nil {
 		return nil, err
 	}
 	// The window is to go when this program is killed. The kernel takes the end of the thread
@@ -157,7 +153,7 @@ func (w Windows) run(ctx context.Context, stdin string, args ...string) ([]byte,
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 
-	cmd := exec.CommandContext(ctx, w.program(), args...)
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.WaitDelay = time.Second
 	cmd.Env = environment()

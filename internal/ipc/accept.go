@@ -7,6 +7,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/crs-bridge/crs/internal/trust"
 )
 
 // accept serves the programs of this user, so many at a time, until ctx ends, and returns when all
@@ -33,7 +35,7 @@ func accept(ctx context.Context, l net.Listener, most int, log *slog.Logger, ser
 			}
 			continue
 		}
-		if err := checkUser(conn); err != nil {
+		if err := trust.SameUser(conn); err != nil {
 			log.Warn("connection refused", "socket", l.Addr().String(), "reason", err)
 			conn.Close()
 			continue

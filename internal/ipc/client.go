@@ -9,6 +9,7 @@ import (
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/dialog"
+	"github.com/crs-bridge/crs/internal/trust"
 )
 
 var (
@@ -39,7 +40,7 @@ func newClient(ctx context.Context) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkUser(conn); err != nil {
+	if err := trust.SameUser(conn); err != nil {
 		conn.Close()
 		return nil, err
 	}
@@ -113,7 +114,7 @@ func attach(ctx context.Context, screen dialog.Screen, told func(*Client, Status
 	c.start()
 	defer c.Close()
 	// A PIN goes to the service, so it is to be this very program too.
-	if err := checkProgram(c.peer.conn); err != nil {
+	if err := trust.SameProgram(c.peer.conn); err != nil {
 		return ErrOtherProgram
 	}
 	if err := c.ask(ctx, "ui.attach", attachParams{screen != nil}, nil); err != nil {

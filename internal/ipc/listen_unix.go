@@ -56,23 +56,6 @@ func dial(ctx context.Context, name string) (net.Conn, error) {
 	return conn, err
 }
 
-// raw runs f with the file descriptor of a connection.
-func raw(conn net.Conn, f func(fd int) error) error {
-	c, ok := conn.(syscall.Conn)
-	if !ok {
-		return errors.New("not a socket")
-	}
-	r, err := c.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var inner error
-	if err := r.Control(func(fd uintptr) { inner = f(int(fd)) }); err != nil {
-		return err
-	}
-	return inner
-}
-
 // appears returns a channel that receives when a service may have started.
 func appears(ctx context.Context) (<-chan struct{}, error) {
 	path, err := socketPath(ownerSocket)

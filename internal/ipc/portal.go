@@ -5,8 +5,7 @@ import (
 	"log/slog"
 	"net"
 
-	"github.com/crs-bridge/crs"
-	"github.com/crs-bridge/crs/internal/browser"
+	"github.com/crs-bridge/crs/internal/trust"
 )
 
 // The portal socket is where browsers reach the service, through a native host: another process
@@ -28,11 +27,11 @@ func DialPortal(ctx context.Context) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkUser(conn); err != nil {
+	if err := trust.SameUser(conn); err != nil {
 		conn.Close()
 		return nil, err
 	}
-	if checkProgram(conn) != nil {
+	if trust.SameProgram(conn) != nil {
 		conn.Close()
 		return nil, ErrOtherProgram
 	}
@@ -43,17 +42,11 @@ func DialPortal(ctx context.Context) (net.Conn, error) {
 // returns that, as catalog.Prompt tells it.
 func ServePortal(ctx context.Context, l net.Listener, log *slog.Logger, serve func(ctx context.Context, conn net.Conn, program func() string)) {
 	accept(ctx, l, maxBrowsers, log, func(conn net.Conn) {
-		if err := checkProgram(conn); err != nil {
+		if err := trust.SameProgram(conn); err != nil {
 			log.Warn("connection refused", "socket", l.Addr().String(), "reason", err)
 			conn.Close()
 			return
 		}
-		serve(ctx, conn, func() string {
-			pid, err := process(conn)
-			if err != nil {
-				return crs.UnknownProgram
-			}
-			return browser.Parent(pid)
-		})
+		serve(ctx, conn, func() string { return trust.Browser(conn) })
 	})
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/dialog"
+	"github.com/crs-bridge/crs/internal/trust"
 )
 
 // Server is the service's end of the owner socket. Its functions are to be set before Serve.
@@ -132,7 +133,7 @@ func (c *client) sites() (sitesResult, error) {
 // attach makes a client the tray: one at a time, and only this very program. That keeps honest
 // programs honest; one that runs as the same user and means harm can do worse than this.
 func (c *client) attach(dialogs bool) error {
-	if err := checkProgram(c.peer.conn); err != nil {
+	if err := trust.SameProgram(c.peer.conn); err != nil {
 		c.Log.Warn("tray refused", "reason", err)
 		return ErrOtherProgram
 	}

@@ -1,6 +1,23 @@
-package browser
+package trust
 
-import "slices"
+import (
+	"net"
+	"slices"
+
+	"github.com/crs-bridge/crs"
+)
+
+// Browser returns "" when a browser that an administrator installed is at the other end of a
+// connection, else the path of the program that is, or crs.UnknownProgram. Over TCP that is what
+// holds the other end; over a local socket or pipe it is what started the native host there. It
+// takes milliseconds.
+func Browser(conn net.Conn) string {
+	program, err := browserOf(conn)
+	if err != nil {
+		return crs.UnknownProgram
+	}
+	return program
+}
 
 // names are the files that browsers run, and that speak for them: the network process of
 // WebKit, and the portal by which browsers in a Flatpak or Snap start a native host.
@@ -9,4 +26,4 @@ var names = []string{
 	"firefox", "firefox-bin", "firefox-esr", "librewolf", "WebKitNetworkProcess", "xdg-desktop-portal",
 }
 
-func known(file string) bool { return slices.Contains(names, file) }
+func isBrowser(file string) bool { return slices.Contains(names, file) }

@@ -1,52 +1,66 @@
-package browser
+package trust
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
-
-	"github.com/crs-bridge/crs"
 )
 
-// Parent is Program for the process that started another one.
-func Parent(pid int) string {
+func browserOf(conn net.Conn) (string, error) {
+	if local, remote, ok := tcpEnds(conn); ok {
+		_, inode, err := socketOwner(remote, local)
+		if err != nil {
+			return "", err
+		}
+		return holder(inode)
+	}
+	cred, err := credentials(conn)
+	if err != nil {
+		return "", err
+	}
+	started, err := parent(int(cred.Pid))
+	if err != nil {
+		return "", err
+	}
+	return program(started)
+}
+
+// parent returns the process that started another one.
+func parent(pid int) (int, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return crs.UnknownProgram
+		return 0, err
 	}
 	// proc_pid_stat(5): number, name in parentheses, which may hold any character, state, parent.
 	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
 	if len(fields) < 2 {
-		return crs.UnknownProgram
+		return 0, errors.New("no parent")
 	}
-	parent, err := strconv.Atoi(fields[1])
-	if err != nil {
-		return crs.UnknownProgram
-	}
-	return Program(parent)
+	return strconv.Atoi(fields[1])
 }
 
-// Program returns "" when a process runs a browser that the administrator installed, else the
-// path of its file, or crs.UnknownProgram.
-func Program(pid int) string {
+// program returns "" when a process runs a browser that an administrator installed, else the path of
+// its file.
+func program(pid int) (string, error) {
 	link := fmt.Sprintf("/proc/%d/exe", pid)
 	path, err := os.Readlink(link)
 	if err != nil {
-		return crs.UnknownProgram
+		return "", err
 	}
-	if known(filepath.Base(path)) && installed(link, path) {
-		return ""
+	if isBrowser(filepath.Base(path)) && installed(link, path) {
+		return "", nil
 	}
-	return path
+	return path, nil
 }
 
 // installed reports whether the file that a process runs is the one that this program sees under
-// its path, or under that of its Flatpak, and nobody but the administrator can have put it there. A
+// its path, or under that of its Flatpak, and only an administrator can have put it there. A
 // process in a mount namespace of its own can run any file under any path.
 func installed(link, path string) bool {
 	runs, err := os.Stat(link)
@@ -54,8 +68,11 @@ func installed(link, path string) bool {
 		return false
 	}
 	for _, path := range append([]string{path}, flatpaks(path)...) {
-		here, err := os.Stat(path)
-		if err == nil && os.SameFile(runs, here) && onlyRoot(path) {
+		file, err := AdminOnlyCode(path)
+		if err != nil {
+			continue
+		}
+		if here, err := os.Stat(file); err == nil && os.SameFile(runs, here) {
 			return true
 		}
 	}
@@ -72,37 +89,17 @@ func flatpaks(path string) []string {
 	return all
 }
 
-// onlyRoot reports whether only root can change a file and the directories that lead to it.
-func onlyRoot(path string) bool {
-	path, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return false
-	}
-	for ; ; path = filepath.Dir(path) {
-		info, err := os.Stat(path)
-		if err != nil {
-			return false
-		}
-		if owner, ok := info.Sys().(*syscall.Stat_t); !ok || owner.Uid != 0 || info.Mode()&0o022 != 0 {
-			return false
-		}
-		if path == "/" {
-			return true
-		}
-	}
-}
-
-// searchTime bounds the search for whoever holds a socket.
+// searchTime bounds the search for the processes that hold a socket.
 const searchTime = time.Second
 
-// Holder is Program for the processes of this user that hold a socket, by its inode. Each of them
+// holder is program for the processes of this user that hold a socket, by its inode. Each of them
 // must be a browser: one that is not may have handed it to one that is.
-func Holder(inode uint32) string {
+func holder(inode uint32) (string, error) {
 	end := time.Now().Add(searchTime)
 	socket := fmt.Sprintf("socket:[%d]", inode)
 	processes, err := os.ReadDir("/proc")
 	if err != nil {
-		return crs.UnknownProgram
+		return "", err
 	}
 	found := false
 	for _, p := range processes {
@@ -111,23 +108,24 @@ func Holder(inode uint32) string {
 			continue
 		}
 		if time.Now().After(end) {
-			return crs.UnknownProgram
+			return "", errors.New("the search took too long")
 		}
 		if !holds(pid, socket) {
 			continue
 		}
 		found = true
-		if program := Program(pid); program != "" {
-			return program
+		if path, err := program(pid); err != nil || path != "" {
+			return path, err
 		}
 	}
 	if !found {
-		return crs.UnknownProgram
+		return "", errors.New("no process holds it")
 	}
-	return ""
+	return "", nil
 }
 
-// holds reports whether a process has a socket open. Of another user's, nothing can be told.
+// holds reports whether a process has a socket open. It is false for the processes of other users,
+// which do not show theirs.
 func holds(pid int, socket string) bool {
 	dir, err := os.Open(fmt.Sprintf("/proc/%d/fd", pid))
 	if err != nil {

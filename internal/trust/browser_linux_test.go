@@ -1,34 +1,18 @@
-package browser
+package trust
 
 import (
-	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/crs-bridge/crs"
 )
-
-// TestMain is also the program that asks: started with an address it connects and stays until its
-// stdin ends.
-func TestMain(m *testing.M) {
-	if address := os.Getenv("CRS_TEST_DIAL"); address != "" {
-		conn, err := net.Dial("tcp", address)
-		if err != nil {
-			os.Exit(1)
-		}
-		io.Copy(io.Discard, os.Stdin)
-		conn.Close()
-		os.Exit(0)
-	}
-	os.Exit(m.Run())
-}
 
 // copied copies a program to a directory of a user, under a browser's name or another.
 func copied(t *testing.T, from, name string) string {
@@ -47,7 +31,13 @@ func copied(t *testing.T, from, name string) string {
 // run starts a program that lives until the test ends, and returns when it runs.
 func run(t *testing.T, path string, args ...string) *exec.Cmd {
 	t.Helper()
+	return runAs(t, nil, path, args...)
+}
+
+func runAs(t *testing.T, user *syscall.Credential, path string, args ...string) *exec.Cmd {
+	t.Helper()
 	c := exec.Command(path, args...)
+	c.SysProcAttr = &syscall.SysProcAttr{Credential: user}
 	if _, err := c.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
@@ -62,20 +52,18 @@ func TestT31Program(t *testing.T) {
 	// A browser's name alone is not enough: who can write the file decides.
 	for _, name := range []string{"chromium", "firefox", "curl"} {
 		path := copied(t, "/bin/cat", name)
-		if got := Program(run(t, path).Process.Pid); got != path {
-			t.Errorf("%s in a user's directory: %q", name, got)
+		if got, err := program(run(t, path).Process.Pid); got != path || err != nil {
+			t.Errorf("%s in a user's directory: %q %v", name, got, err)
 		}
 	}
-	if got := Program(run(t, "/bin/cat").Process.Pid); !strings.HasSuffix(got, "/cat") {
+	if got, _ := program(run(t, "/bin/cat").Process.Pid); !strings.HasSuffix(got, "/cat") {
 		t.Errorf("a program of the administrator that is no browser: %q", got)
 	}
-	if got := Program(1 << 30); got != crs.UnknownProgram {
+	if got, err := program(1 << 30); err == nil {
 		t.Errorf("no process: %q", got)
 	}
-	// The parent of what this test started is this test.
-	self, _ := os.Executable()
-	if got := Parent(run(t, "/bin/cat").Process.Pid); got != self {
-		t.Errorf("the parent: %q", got)
+	if pid, err := parent(run(t, "/bin/cat").Process.Pid); pid != os.Getpid() || err != nil {
+		t.Errorf("the parent of what this test started: %d %v", pid, err)
 	}
 }
 
@@ -87,7 +75,7 @@ func TestT31RealBrowsers(t *testing.T) {
 			continue
 		}
 		found++
-		if !known(filepath.Base(path)) || !onlyRoot(path) {
+		if _, err := AdminOnlyCode(path); err != nil || !isBrowser(filepath.Base(path)) {
 			t.Errorf("%s is not known as a browser of the administrator", path)
 		}
 	}
@@ -100,8 +88,8 @@ func TestT31RealBrowsers(t *testing.T) {
 	}
 	defer c.Wait()
 	defer c.Process.Kill()
-	if got := Program(c.Process.Pid); got != "" {
-		t.Errorf("Chromium: %q", got)
+	if got, err := program(c.Process.Pid); got != "" || err != nil {
+		t.Errorf("Chromium: %q %v", got, err)
 	}
 }
 
@@ -118,8 +106,8 @@ func TestT31ForgedPath(t *testing.T) {
 			t.Fatalf("the forgery does not run: %q", path)
 		}
 	}
-	if got := Program(c.Process.Pid); got != browser {
-		t.Errorf("a forged path: %q", got)
+	if got, err := program(c.Process.Pid); got != browser || err != nil {
+		t.Errorf("a forged path: %q %v", got, err)
 	}
 }
 
@@ -130,44 +118,49 @@ func TestT31Holder(t *testing.T) {
 	}
 	defer l.Close()
 	path := copied(t, "/proc/self/exe", "chromium")
-	t.Setenv("CRS_TEST_DIAL", l.Addr().String())
-	c := run(t, path)
+	t.Setenv(dialVariable, l.Addr().String())
+	run(t, path)
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if got := Browser(conn); got != path {
+		t.Errorf("the holder of the socket: %q", got)
+	}
+	t.Logf("found in %v", time.Since(began))
+	if got, err := holder(1); err == nil {
+		t.Errorf("no socket: %q", got)
+	}
+	conn.Close()
+	if got := Browser(conn); got != crs.UnknownProgram {
+		t.Errorf("a connection that is closed: %q", got)
+	}
+}
+
+// Over a local socket it is what started the process there.
+func TestT31Starter(t *testing.T) {
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "socket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	t.Setenv(dialVariable, l.Addr().String())
+	run(t, "/proc/self/exe")
 	conn, err := l.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	inode := socketOf(t, c.Process.Pid)
-	began := time.Now()
-	if got := Holder(inode); got != path {
-		t.Errorf("the holder of the socket: %q", got)
-	}
-	t.Logf("found in %v", time.Since(began))
-	if got := Holder(1); got != crs.UnknownProgram {
-		t.Errorf("no socket: %q", got)
+	if self, _ := os.Executable(); Browser(conn) != self {
+		t.Errorf("what started the other end: %q", Browser(conn))
 	}
 }
 
 func BenchmarkHolder(b *testing.B) {
 	for b.Loop() {
-		Holder(1) // all processes are looked at
+		holder(1) // all processes are looked at
 	}
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
-
-// socketOf returns the inode of a process's one socket.
-func socketOf(t *testing.T, pid int) uint32 {
-	t.Helper()
-	files, _ := filepath.Glob("/proc/" + itoa(pid) + "/fd/*")
-	for _, f := range files {
-		var inode uint32
-		if to, err := os.Readlink(f); err == nil {
-			if n, _ := fmt.Sscanf(to, "socket:[%d]", &inode); n == 1 {
-				return inode
-			}
-		}
-	}
-	t.Fatal("no socket")
-	return 0
-}

@@ -1,34 +1,47 @@
-package browser
+package trust
 
 import (
 	"errors"
+	"net"
 	"path/filepath"
 	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/windows"
-
-	"github.com/crs-bridge/crs"
 )
 
-// Parent is Program for the process that started another one. Chrome starts a native host through
-// the command interpreter.
-func Parent(pid int) string {
+func browserOf(conn net.Conn) (string, error) {
+	pid, err := peerOf(conn)
+	if err != nil {
+		return "", err
+	}
+	path := ""
+	if _, _, tcp := tcpEnds(conn); tcp {
+		path, err = imageOf(pid)
+	} else {
+		path, err = starter(pid)
+	}
+	if err != nil {
+		return "", err
+	}
+	return program(path), nil
+}
+
+// starter returns what started a process. Chrome starts a native host through the command
+// interpreter.
+func starter(pid uint32) (path string, err error) {
 	for range 2 {
-		parent, err := parent(uint32(pid))
-		if err != nil {
-			return crs.UnknownProgram
+		if pid, err = parent(pid); err != nil {
+			return "", err
 		}
-		pid = int(parent)
-		path, err := image(pid)
-		if err != nil {
-			return crs.UnknownProgram
+		if path, err = imageOf(pid); err != nil {
+			return "", err
 		}
 		if system, err := windows.GetSystemDirectory(); err != nil || !strings.EqualFold(path, filepath.Join(system, "cmd.exe")) {
 			break
 		}
 	}
-	return Program(pid)
+	return path, nil
 }
 
 func parent(pid uint32) (uint32, error) {
@@ -47,30 +60,21 @@ func parent(pid uint32) (uint32, error) {
 	return 0, errors.New("no such process")
 }
 
-// image returns the path of the file that a process runs.
-func image(pid int) (string, error) {
-	process, err := windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION, false, uint32(pid))
+// imageOf returns the path of the file that a process runs.
+func imageOf(pid uint32) (string, error) {
+	process, err := windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION, false, pid)
 	if err != nil {
 		return "", err
 	}
 	defer windows.CloseHandle(process)
-	b := make([]uint16, windows.MAX_LONG_PATH)
-	n := uint32(len(b))
-	if err := windows.QueryFullProcessImageName(process, 0, &b[0], &n); err != nil {
-		return "", err
-	}
-	return windows.UTF16ToString(b[:n]), nil
+	return image(process)
 }
 
-// Program returns "" when a process runs a browser that the administrator installed, else the
-// path of its file, or crs.UnknownProgram.
-func Program(pid int) string {
-	path, err := image(pid)
-	if err != nil {
-		return crs.UnknownProgram
-	}
+// program returns "" for a browser that an administrator installed, else the path itself. The
+// program folders are for administrators alone, and what runs from them was found there by Windows.
+func program(path string) string {
 	file := strings.ToLower(filepath.Base(path))
-	if !known(strings.TrimSuffix(file, ".exe")) {
+	if !isBrowser(strings.TrimSuffix(file, ".exe")) {
 		return path
 	}
 	for _, folder := range []*windows.KNOWNFOLDERID{windows.FOLDERID_ProgramFiles, windows.FOLDERID_ProgramFilesX86} {

@@ -1,6 +1,6 @@
 //go:build unix
 
-package pkcs11
+package trust
 
 import (
 	"os"
@@ -8,10 +8,14 @@ import (
 	"syscall"
 )
 
-// onlyAdmins reports whether a file or directory belongs to root and is writable by nobody else.
-// An access control list shows in the bits of the group: they are its mask. On macOS the group
-// admin is made of administrators. Whoever may add a file to a directory can replace what is there,
-// too.
+// onlyAdmins reports whether a file or directory belongs to root and nobody but root and
+// administrators may write to it. Who may add a file to a directory can replace what is there, too.
+//
+// The group may write if it is root's own: packages built with the usual umask of Ubuntu, 002,
+// install directories and libraries as root:root 0775, and nobody is in that group whom an
+// administrator did not put there. But on Linux the bits of the group are the mask of an access
+// control list, if there is one, which can let in anybody. On macOS /Applications and much of
+// /Library are root:admin 0775, and the group admin is made of administrators.
 func onlyAdmins(path string, _ bool) (bool, error) {
 	const admin = 80
 	info, err := os.Lstat(path)
@@ -22,5 +26,8 @@ func onlyAdmins(path string, _ bool) (bool, error) {
 	if !ok || s.Uid != 0 || info.Mode().Perm()&0o002 != 0 {
 		return false, nil
 	}
-	return info.Mode().Perm()&0o020 == 0 || s.Gid == 0 || runtime.GOOS == "darwin" && s.Gid == admin, nil
+	if info.Mode().Perm()&0o020 == 0 {
+		return true, nil
+	}
+	return (s.Gid == 0 || runtime.GOOS == "darwin" && s.Gid == admin) && !hasACL(path), nil
 }

@@ -1,4 +1,4 @@
-package pkcs11
+package trust
 
 import (
 	"os"
@@ -16,8 +16,7 @@ const changing = windows.DELETE | windows.WRITE_DAC | windows.WRITE_OWNER | wind
 // FILE_ADD_FILE and FILE_ADD_SUBDIRECTORY, to a directory.
 const adding = windows.FILE_WRITE_DATA | windows.FILE_APPEND_DATA
 
-// Those that are administrators: SYSTEM, the administrators' group, TrustedInstaller, and whoever
-// owns what will be made.
+// admins are SYSTEM, the administrators' group, TrustedInstaller, and the owner of what will be made.
 var admins = []string{"S-1-5-18", "S-1-5-32-544", "S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464", "S-1-3-0"}
 
 // onlyAdmins reports whether a file or directory belongs to an administrator and nobody else may

@@ -1,18 +1,22 @@
-package bridge
+// Package trust says who is at the other end of a connection: whether it is this user (SameUser),
+// this program (SameProgram), and which browser (Browser). And it says which files only
+// administrators can change: AdminOnly and AdminOnlyCode. Each question has a file of its own, and
+// one for each system that answers it in its own way.
+package trust
 
 import (
-	"errors"
 	"net"
 	"net/netip"
 )
 
-// ends returns the addresses of a TCP connection, IPv4 ones as such.
-func ends(conn net.Conn) (local, remote netip.AddrPort, err error) {
+// tcpEnds returns the addresses of a TCP connection, IPv4 ones as such. It is false for a local
+// socket or a pipe.
+func tcpEnds(conn net.Conn) (local, remote netip.AddrPort, ok bool) {
 	l, ok1 := conn.LocalAddr().(*net.TCPAddr)
 	r, ok2 := conn.RemoteAddr().(*net.TCPAddr)
 	if !ok1 || !ok2 {
-		return local, remote, errors.New("not a TCP connection")
+		return local, remote, false
 	}
 	local, remote = l.AddrPort(), r.AddrPort()
-	return netip.AddrPortFrom(local.Addr().Unmap(), local.Port()), netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port()), nil
+	return netip.AddrPortFrom(local.Addr().Unmap(), local.Port()), netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port()), true
 }

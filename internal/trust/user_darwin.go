@@ -1,41 +1,33 @@
-package bridge
+package trust
 
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
-	"os"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/crs-bridge/crs"
 )
 
-// checkPeer returns an error unless the other end of a loopback connection belongs to the user
-// who runs this program. Who cannot be told is refused.
-func checkPeer(conn net.Conn) error {
-	local, remote, err := ends(conn)
-	if err != nil {
-		return err
+// userOf returns the user at the other end of a connection.
+func userOf(conn net.Conn) (uid uint32, err error) {
+	if local, remote, ok := tcpEnds(conn); ok {
+		list, err := unix.SysctlRaw("net.inet.tcp.pcblist_n")
+		if err != nil {
+			return 0, err
+		}
+		return socketOwner(list, remote, local)
 	}
-	list, err := unix.SysctlRaw("net.inet.tcp.pcblist_n")
-	if err != nil {
-		return fmt.Errorf("the user of the peer is not known: %w", err)
-	}
-	uid, err := socketOwner(list, remote, local)
-	if err != nil {
-		return err
-	}
-	if uid != uint32(os.Geteuid()) {
-		return fmt.Errorf("the peer belongs to user %d", uid)
-	}
-	return nil
+	err = raw(conn, func(fd int) error {
+		cred, err := unix.GetsockoptXucred(fd, unix.SOL_LOCAL, unix.LOCAL_PEERCRED)
+		if err != nil {
+			return err
+		}
+		uid = cred.Uid
+		return nil
+	})
+	return uid, err
 }
-
-// peerProgram cannot tell what runs the other end.
-func peerProgram(net.Conn) string { return crs.UnknownProgram }
 
 // Kinds and offsets of the records of net.inet.tcp.pcblist_n: struct xinpcb_n (bsd/netinet/in_pcb.h
 // of XNU) and after it struct xsocket_n (bsd/sys/socketvar.h), which are packed to 4 bytes.
@@ -51,7 +43,7 @@ const (
 
 // socketOwner finds the user of a connection in the list of all of them.
 func socketOwner(list []byte, local, remote netip.AddrPort) (uint32, error) {
-	unknown := errors.New("the user of the peer is not known")
+	unknown := errors.New("no such connection")
 	if len(list) < 4 {
 		return 0, unknown
 	}

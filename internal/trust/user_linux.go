@@ -1,48 +1,35 @@
-package bridge
+package trust
 
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
-	"os"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/crs-bridge/crs"
-	"github.com/crs-bridge/crs/internal/browser"
 )
 
-// checkPeer returns an error unless the other end of a loopback connection belongs to the user
-// who runs this program. Who cannot be told is refused.
-func checkPeer(conn net.Conn) error {
-	local, remote, err := ends(conn)
+// userOf returns the user at the other end of a connection.
+func userOf(conn net.Conn) (uint32, error) {
+	if local, remote, ok := tcpEnds(conn); ok {
+		uid, _, err := socketOwner(remote, local)
+		return uid, err
+	}
+	cred, err := credentials(conn)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	uid, _, err := socketOwner(remote, local)
-	if err != nil {
-		return fmt.Errorf("the user of the peer is not known: %w", err)
-	}
-	if uid != uint32(os.Geteuid()) {
-		return fmt.Errorf("the peer belongs to user %d", uid)
-	}
-	return nil
+	return cred.Uid, nil
 }
 
-// peerProgram returns what runs the other end of a loopback connection: see catalog.Prompt. It takes
-// milliseconds.
-func peerProgram(conn net.Conn) string {
-	local, remote, err := ends(conn)
-	if err != nil {
-		return crs.UnknownProgram
-	}
-	_, inode, err := socketOwner(remote, local)
-	if err != nil {
-		return crs.UnknownProgram
-	}
-	return browser.Holder(inode)
+// credentials are those of the process that made the other end of a local socket (SO_PEERCRED,
+// unix(7)).
+func credentials(conn net.Conn) (cred *unix.Ucred, err error) {
+	err = raw(conn, func(fd int) (err error) {
+		cred, err = unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+		return err
+	})
+	return cred, err
 }
 
 // Sizes and offsets of linux/inet_diag.h: struct inet_diag_req_v2 and struct inet_diag_msg,

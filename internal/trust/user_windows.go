@@ -1,4 +1,4 @@
-package bridge
+package trust
 
 import (
 	"encoding/binary"
@@ -9,31 +9,16 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/windows"
-
-	"github.com/crs-bridge/crs"
-	"github.com/crs-bridge/crs/internal/browser"
 )
 
-// checkPeer returns an error unless the other end of a loopback connection belongs to the user
-// who runs this program. Who cannot be told is refused.
-func checkPeer(conn net.Conn) error {
-	local, remote, err := ends(conn)
-	if err != nil {
-		return err
-	}
-	pid, err := socketOwner(remote, local)
-	if err != nil {
-		return fmt.Errorf("the process of the peer is not known: %w", err)
-	}
-	process, err := windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION, false, pid)
+// SameUser returns an error unless the other end of a loopback TCP connection or of a pipe belongs
+// to the user who runs this program. A peer whose user cannot be determined is refused.
+func SameUser(conn net.Conn) error {
+	process, err := openPeer(conn)
 	if err != nil {
 		return fmt.Errorf("the user of the peer is not known: %w", err)
 	}
 	defer windows.CloseHandle(process)
-	// The process might have ended and its number gone to another one before it was opened.
-	if again, err := socketOwner(remote, local); err != nil || again != pid {
-		return errors.New("the process of the peer is not known")
-	}
 	var token windows.Token
 	if err := windows.OpenProcessToken(process, windows.TOKEN_QUERY, &token); err != nil {
 		return fmt.Errorf("the user of the peer is not known: %w", err)
@@ -53,17 +38,46 @@ func checkPeer(conn net.Conn) error {
 	return nil
 }
 
-// peerProgram returns what runs the other end of a loopback connection: see catalog.Prompt.
-func peerProgram(conn net.Conn) string {
-	local, remote, err := ends(conn)
+// openPeer opens the process at the other end of a connection.
+func openPeer(conn net.Conn) (windows.Handle, error) {
+	pid, err := peerOf(conn)
 	if err != nil {
-		return crs.UnknownProgram
+		return 0, err
 	}
-	pid, err := socketOwner(remote, local)
+	process, err := windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION, false, pid)
 	if err != nil {
-		return crs.UnknownProgram
+		return 0, err
 	}
-	return browser.Program(int(pid))
+	// The process might have ended and its number gone to another one before it was opened.
+	if again, err := peerOf(conn); err != nil || again != pid {
+		windows.CloseHandle(process)
+		return 0, errors.New("the process of the peer has changed")
+	}
+	return process, nil
+}
+
+// peerOf returns the number of the process at the other end of a connection. Of a pipe it is the
+// server's or the client's: the one of the two that is not this process.
+func peerOf(conn net.Conn) (uint32, error) {
+	if local, remote, ok := tcpEnds(conn); ok {
+		return socketOwner(remote, local)
+	}
+	c, ok := conn.(interface{ Fd() uintptr })
+	if !ok {
+		return 0, errors.New("not a pipe")
+	}
+	var client, server uint32
+	pipe := windows.Handle(c.Fd())
+	if err := windows.GetNamedPipeClientProcessId(pipe, &client); err != nil {
+		return 0, err
+	}
+	if err := windows.GetNamedPipeServerProcessId(pipe, &server); err != nil {
+		return 0, err
+	}
+	if client == windows.GetCurrentProcessId() {
+		return server, nil
+	}
+	return client, nil
 }
 
 var getExtendedTCPTable = windows.NewLazySystemDLL("iphlpapi.dll").NewProc("GetExtendedTcpTable")
