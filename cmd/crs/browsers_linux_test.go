@@ -17,50 +17,50 @@ import (
 // loopback_linux_test.go.
 
 func TestChromiumWithExtension(t *testing.T) {
-	v := newVisit(t, chromium, true)
-	v.bothWays(t)
+	v := NewVisit(t, Chromium, true)
+	bothWays(t, v)
 	// Without a screen it answers its own question, with no, also where nobody listens.
-	v.withExtension(t, "permission_denied")
+	withExtension(t, v, "permission_denied")
 }
 
 func TestFirefoxWithExtension(t *testing.T) {
-	v := newVisit(t, firefox, true)
-	v.bothWays(t)
-	v.withExtension(t, "bridge_unavailable")
+	v := NewVisit(t, Firefox, true)
+	bothWays(t, v)
+	withExtension(t, v, "bridge_unavailable")
 }
 
 func TestChromiumWithoutExtension(t *testing.T) {
-	browsers.Policy(t, `{"LoopbackNetworkAllowedForUrls": ["`+site+`", "`+otherSite+`"]}`)
-	v := newVisit(t, chromium, false)
-	v.bothWays(t)
-	v.withoutExtension(t, map[string]string{
+	browsers.Policy(t, `{"LoopbackNetworkAllowedForUrls": ["`+Site+`", "`+OtherSite+`"]}`)
+	v := NewVisit(t, Chromium, false)
+	bothWays(t, v)
+	withoutExtension(t, v, map[string]string{
 		"csp": "bridge_unavailable", "policy": "permission_denied", "frame": "closed",
 	})
 }
 
 // Firefox does not ask before a WebSocket to this computer, yet, and has no rules for frames.
 func TestFirefoxWithoutExtension(t *testing.T) {
-	v := newVisit(t, firefox, false)
-	v.bothWays(t)
-	v.withoutExtension(t, map[string]string{
+	v := NewVisit(t, Firefox, false)
+	bothWays(t, v)
+	withoutExtension(t, v, map[string]string{
 		"csp": "bridge_unavailable", "policy": "token", "frame": "open",
 	})
 }
 
 // bothWays is what is the same. The first subtest makes the site known.
-func (v *visit) bothWays(t *testing.T) {
+func bothWays(t *testing.T, v *Visit) {
 	world := t
 	t.Run("login", func(t *testing.T) {
 		permission := func() string {
 			return v.Run(`return navigator.permissions.query({ name: "loopback-network" }).then((p) => p.state, () => "")`)
 		}
-		v.Open(site)
+		v.Open(Site)
 		before := permission()
 		v.Press("button")
-		v.serve.next(siteAsked)
-		v.serve.answer("s")
-		v.typePIN()
-		wantOutcome(t, v, "token")
+		v.Serve.Next(SiteAsked)
+		v.Serve.Answer("s")
+		v.TypePIN()
+		WantOutcome(t, v, "token")
 		switch states := strings.TrimPrefix(v.Run("return window.states.join()"), "permission,"); states {
 		case "consent,pin,signing", "consent,card,pin,signing":
 		default:
@@ -71,31 +71,31 @@ func (v *visit) bothWays(t *testing.T) {
 		}
 	})
 	t.Run("element", func(t *testing.T) {
-		v.Open(site + "/element")
+		v.Open(Site + "/element")
 		v.Run(`await customElements.whenDefined("crs-login"); document.body.focus()`)
 		v.Type("\t\r")
-		v.typePIN()
-		wantOutcome(t, v, "crs-login") // the portal's server has verified the token
+		v.TypePIN()
+		WantOutcome(t, v, "crs-login") // the portal's server has verified the token
 		v.Run("window.outcome = ''")
 		v.Press("crs-login")
-		v.serve.next(pinAsked)
-		v.serve.answer("")
-		wantOutcome(t, v, "user_cancelled")
+		v.Serve.Next(PinAsked)
+		v.Serve.Answer("")
+		WantOutcome(t, v, "user_cancelled")
 		if says := v.Run(`return document.querySelector("crs-login").shadowRoot.querySelector("[role=status]").innerText`); !strings.Contains(says, "Accesso annullato") {
 			t.Errorf("the element says %q", says)
 		}
 	})
 	t.Run("user cancels", func(t *testing.T) {
-		v.Open(site)
+		v.Open(Site)
 		v.Press("button")
-		v.serve.next(pinAsked)
-		v.serve.answer("")
-		wantOutcome(t, v, "user_cancelled")
+		v.Serve.Next(PinAsked)
+		v.Serve.Answer("")
+		WantOutcome(t, v, "user_cancelled")
 		v.Press("button")
-		v.serve.next(pinAsked)
+		v.Serve.Next(PinAsked)
 		v.Run("window.stop.abort()")
-		wantOutcome(t, v, "user_cancelled")
-		v.serve.next("code=user_cancelled")
+		WantOutcome(t, v, "user_cancelled")
+		v.Serve.Next("code=user_cancelled")
 	})
 	for name, leave := range map[string]func(ask func(browsers.Tab)){
 		"tab closed during the PIN": func(ask func(browsers.Tab)) {
@@ -109,73 +109,73 @@ func (v *visit) bothWays(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			sent := v.card.Secrets()
+			sent := v.Card.Secrets()
 			leave(func(tab browsers.Tab) {
-				tab.Open(site)
+				tab.Open(Site)
 				tab.Press("button")
-				v.serve.next(pinAsked)
+				v.Serve.Next(PinAsked)
 			})
-			v.serve.next("code=gone")
-			if n := v.card.Secrets() - sent; n != 0 {
+			v.Serve.Next("code=gone")
+			if n := v.Card.Secrets() - sent; n != 0 {
 				t.Errorf("%d PINs were sent", n)
 			}
-			v.logsInAt(t, site)
+			v.LogsInAt(t, Site)
 		})
 	}
 	t.Run("two tabs at once", func(t *testing.T) {
-		v.Open(site)
+		v.Open(Site)
 		v.Press("button")
-		v.serve.next(pinAsked)
+		v.Serve.Next(PinAsked)
 		second := v.New(true)
 		defer second.Close()
-		second.Open(site)
+		second.Open(Site)
 		second.Press("button")
-		wantOutcome(t, second, "busy")
-		v.serve.answer(testPIN)
-		wantOutcome(t, v, "token")
+		WantOutcome(t, second, "busy")
+		v.Serve.Answer(PIN)
+		WantOutcome(t, v, "token")
 	})
 	t.Run("card inserted late", func(t *testing.T) {
-		if err := v.card.pull(); err != nil {
+		if err := v.Card.Pull(); err != nil {
 			t.Fatal(err)
 		}
-		v.Open(site)
+		v.Open(Site)
 		v.Press("button")
-		v.serve.next(insertPrompt)
-		v.card = insertAgain(world, v.card.Card)
-		v.typePIN()
-		wantOutcome(t, v, "token")
+		v.Serve.Next(InsertPrompt)
+		v.Card = InsertAgain(world, v.Card.Card)
+		v.TypePIN()
+		WantOutcome(t, v, "token")
 	})
 	t.Run("http page", func(t *testing.T) {
-		v.wantAt(t, httpSite, "insecure_context")
+		v.WantAt(t, HTTPSite, "insecure_context")
 	})
 	t.Run("sandboxed frame", func(t *testing.T) {
-		v.Open(site + "/?frame=/&with=sandbox=allow-scripts")
+		v.Open(Site + "/?frame=/&with=sandbox=allow-scripts")
 		v.PressInFrame()
-		wantOutcome(t, v, "insecure_context")
+		WantOutcome(t, v, "insecure_context")
 	})
 	t.Run("TestT27Injected", func(t *testing.T) {
-		v.serveAnew(world) // with the old one go the dismissals of other tests
-		v.injected(t)
-		v.serveAnew(world)
+		serveAnew(world, v) // with the old one go the dismissals of other tests
+		injected(t, v)
+		serveAnew(world, v)
 	})
 }
 
 // injected is a script that a portal's page did not mean to run. It can ask as the page can, and no
 // more: each time the citizen is asked for the PIN; what it gets is good for this portal alone; and
 // a citizen who says no is left alone.
-func (v *visit) injected(t *testing.T) {
-	v.Open(site)
+func injected(t *testing.T, v *Visit) {
+	v.Open(Site)
 	v.Run(`window.act = () => window.login().then(({ token }) => JSON.stringify(token))`)
 	v.Press("button")
-	v.typePIN()
+	v.TypePIN()
 	issuers := x509.NewCertPool()
 	issuers.AddCert(virtualcard.SharedCA().Certificate)
 	challenge, err := crs.ParseChallenge(v.Run("return window.challenge"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	token := []byte(outcome(t, v))
-	for origin, good := range map[string]bool{site: true, otherSite: false} {
+	token := []byte(Outcome(t, v))
+	for origin, good := range map[string]bool{Site: true, OtherSite: false} {
 		o, err := crs.ParseOrigin(origin)
 		if err != nil {
 			t.Fatal(err)
@@ -185,27 +185,27 @@ func (v *visit) injected(t *testing.T) {
 		}
 	}
 
-	sent := v.card.Secrets()
+	sent := v.Card.Secrets()
 	for range 3 {
 		v.Press("button")
-		v.serve.next(pinAsked)
-		v.serve.answer("")
-		wantOutcome(t, v, "user_cancelled")
+		v.Serve.Next(PinAsked)
+		v.Serve.Answer("")
+		WantOutcome(t, v, "user_cancelled")
 	}
-	seen := len(v.serve.stderr.String())
+	seen := len(v.Serve.Stderr.String())
 	v.Press("button")
-	wantOutcome(t, v, "origin_denied")
-	if said := v.serve.stderr.String()[seen:]; strings.Contains(said, pinAsked) {
+	WantOutcome(t, v, "origin_denied")
+	if said := v.Serve.Stderr.String()[seen:]; strings.Contains(said, PinAsked) {
 		t.Errorf("the citizen is asked once more: %s", said)
 	}
-	if n := v.card.Secrets() - sent; n != 0 {
+	if n := v.Card.Secrets() - sent; n != 0 {
 		t.Errorf("%d PINs were sent", n)
 	}
 }
 
 // serveAnew starts the service again, until a test ends.
-func (v *visit) serveAnew(t *testing.T) {
-	v.serve.stop(syscall.SIGTERM)
-	v.serve = v.home.serve(t)
-	v.serve.next(cardReady)
+func serveAnew(t *testing.T, v *Visit) {
+	v.Serve.Stop(syscall.SIGTERM)
+	v.Serve = v.Home.Serve(t)
+	v.Serve.Next(CardReady)
 }

@@ -24,46 +24,46 @@ import (
 // TestT24NothingPersonalIsWritten runs logins of every outcome at debug level, and searches all
 // that the service wrote for what must never be written.
 func TestT24NothingPersonalIsWritten(t *testing.T) {
-	h := newHome(t)
-	serve := h.serve(t, "--log", "debug")
+	h := NewHome(t)
+	serve := h.Serve(t, "--log", "debug")
 	person, err := virtualcard.NewPerson(virtualcard.Identity{GivenName: "ADA", Surname: "CANARINIZZI"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	const testPUK, wrongPUK, freshPIN = "61728394", "94837261", "5829463"
-	card := insert(t, virtualcard.Config{Person: person, PIN: testPIN, PUK: testPUK})
-	serve.next(cardReady)
+	card := Insert(t, virtualcard.Config{Person: person, PIN: PIN, PUK: testPUK})
+	serve.Next(CardReady)
 
-	site := open(t, portale)
-	serve.answer("s", "s", wrongPIN, testPIN)
+	site := open(t, Portale)
+	serve.Answer("s", "s", WrongPIN, PIN)
 	first, err := site.login(true)
 	if err != nil || len(first.personalData) == 0 {
 		t.Fatalf("login with personal data: %d bytes, %v", len(first.personalData), err)
 	}
-	serve.answer(testPIN)
+	serve.Answer(PIN)
 	second := site.mustLogIn()
-	serve.answer("")
+	serve.Answer("")
 	site.refused(crs.ErrCancelled)
 	card.Inject(virtualcard.Fault{INS: 0x2A, SW: 0x6982})
-	serve.answer(testPIN)
+	serve.Answer(PIN)
 	site.refused(crs.ErrCard)
 	card.Inject()
-	serve.answer(wrongPIN, wrongPIN, wrongPIN, "s", "n")
+	serve.Answer(WrongPIN, WrongPIN, WrongPIN, "s", "n")
 	site.refused(crs.ErrPINBlocked)
-	serve.answer(testPIN, "s", "s", wrongPUK, freshPIN, freshPIN, testPUK, freshPIN, freshPIN, freshPIN)
+	serve.Answer(PIN, "s", "s", wrongPUK, freshPIN, freshPIN, testPUK, freshPIN, freshPIN, freshPIN)
 	site.mustLogIn()
-	if code := serve.stop(syscall.SIGTERM); code != 0 {
+	if code := serve.Stop(syscall.SIGTERM); code != 0 {
 		t.Errorf("the service returns %d", code)
 	}
 
 	// The dialogs name the holder, as they must; the log must not.
-	written := map[string][]byte{"stdout": []byte(serve.stdout.String()), "stderr": []byte(serve.stderr.String())}
-	log := serve.log()
-	maps.Copy(written, h.files(t))
+	written := map[string][]byte{"stdout": []byte(serve.Stdout.String()), "stderr": []byte(serve.Stderr.String())}
+	log := logLines(serve)
+	maps.Copy(written, files(t, h))
 
 	never := personal(person)
 	maps.Copy(never, map[string][]byte{
-		"the PIN": []byte(testPIN), "the wrong PIN": []byte(wrongPIN),
+		"the PIN": []byte(PIN), "the wrong PIN": []byte(WrongPIN),
 		"the PUK": []byte(testPUK), "the wrong PUK": []byte(wrongPUK), "the new PIN": []byte(freshPIN),
 		"the personal data": first.personalData[6:60],
 	})
@@ -90,7 +90,7 @@ func TestT24NothingPersonalIsWritten(t *testing.T) {
 
 	// All that was true of something: the log, the dialogs and a file are there.
 	if holds(written["stderr"], []byte(person.Data.Surname)) == "" || strings.Count(log, "\n") < 20 ||
-		holds(written[filepath.Join(string(h), "state/crs/sites.json")], []byte(portale)) == "" ||
+		holds(written[filepath.Join(string(h), "state/crs/sites.json")], []byte(Portale)) == "" ||
 		holds(written[filepath.Join(string(h), "state/crs/tries.json")], []byte("{")) == "" {
 		t.Errorf("%d lines of log, %d files: the search finds nothing where something is", strings.Count(log, "\n"), len(written)-2)
 	}
@@ -109,19 +109,19 @@ func TestT24NativeWritesNothing(t *testing.T) {
 }
 
 func nativeWritesNothing(t *testing.T, args ...string) {
-	h := newHome(t)
-	serve := h.serve(t, append(args, "--log", "debug")...)
+	h := NewHome(t)
+	serve := h.Serve(t, append(args, "--log", "debug")...)
 	person, err := virtualcard.NewPerson(virtualcard.Identity{GivenName: "ADA", Surname: "CANARINIZZI"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	card := insert(t, virtualcard.Config{Person: person, PIN: testPIN})
-	serve.next(cardReady)
+	card := Insert(t, virtualcard.Config{Person: person, PIN: PIN})
+	serve.Next(CardReady)
 	never := personal(person)
-	never["the PIN"], never["the wrong PIN"] = []byte(testPIN), []byte(wrongPIN)
+	never["the PIN"], never["the wrong PIN"] = []byte(PIN), []byte(WrongPIN)
 
-	e := h.startHost(t)
-	e.connect(portale)
+	e := startHost(t, h)
+	e.connect(Portale)
 	e.send(helloRequest)
 	e.must(`"protocol":1`)
 	id := 10
@@ -132,7 +132,7 @@ func nativeWritesNothing(t *testing.T, args ...string) {
 		challenge := base64.StdEncoding.EncodeToString(random)
 		id++
 		never[fmt.Sprintf("challenge %d", id)] = []byte(challenge)
-		serve.answer(answers...)
+		serve.Answer(answers...)
 		e.send(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"authenticate","params":{"challenge":%q,"personalData":true}}`, id, challenge))
 		for reply = e.must(""); strings.Contains(reply, `"method":"progress"`); reply = e.must("") {
 		}
@@ -144,7 +144,7 @@ func nativeWritesNothing(t *testing.T, args ...string) {
 			PersonalData []byte
 		}
 	}
-	if reply := login("s", "s", wrongPIN, testPIN); json.Unmarshal([]byte(reply), &result) != nil || len(result.Result.PersonalData) == 0 {
+	if reply := login("s", "s", WrongPIN, PIN); json.Unmarshal([]byte(reply), &result) != nil || len(result.Result.PersonalData) == 0 {
 		t.Fatalf("login with personal data: %.200s", reply)
 	}
 	token, err := crs.ParseToken(result.Result.Token)
@@ -154,30 +154,30 @@ func nativeWritesNothing(t *testing.T, args ...string) {
 	never["the signature"], never["the token"] = token.Signature, result.Result.Token
 	never["the personal data"] = result.Result.PersonalData[6:60]
 	card.Inject(virtualcard.Fault{INS: 0x2A, SW: 0x6982})
-	if reply := login("s", testPIN); !strings.Contains(reply, string(crs.ErrCard)) {
+	if reply := login("s", PIN); !strings.Contains(reply, string(crs.ErrCard)) {
 		t.Errorf("a card that does not sign: %.200s", reply)
 	}
 	card.Inject()
-	e.send(`{"jsonrpc":"2.0","id":9,"method":"` + person.Data.CodiceFiscale + `","params":{"` + testPIN + `":"` + person.Data.Surname + `"}}`)
+	e.send(`{"jsonrpc":"2.0","id":9,"method":"` + person.Data.CodiceFiscale + `","params":{"` + PIN + `":"` + person.Data.Surname + `"}}`)
 	e.must(`"id":9`)
-	e.send(testPIN + person.Data.CodiceFiscale) // no JSON
+	e.send(PIN + person.Data.CodiceFiscale) // no JSON
 	e.must(`"invalid_request"`)
 	e.to.Close()
 	e.ends()
-	denied := h.startHost(t)
+	denied := startHost(t, h)
 	denied.send(`{"jsonrpc":"2.0","id":1,"method":"connect","params":{"origin":"https://` + person.Data.CodiceFiscale + `.example/"}}`)
 	denied.must(`"origin_denied"`)
 	denied.ends()
-	if code := serve.stop(syscall.SIGTERM); code != 0 {
+	if code := serve.Stop(syscall.SIGTERM); code != 0 {
 		t.Errorf("the service returns %d", code)
 	}
 
-	log := serve.log()
+	log := logLines(serve)
 	written := map[string][]byte{
-		"the service's stdout": []byte(serve.stdout.String()), "the service's stderr": []byte(serve.stderr.String()),
+		"the service's stdout": []byte(serve.Stdout.String()), "the service's stderr": []byte(serve.Stderr.String()),
 		"the service's log": []byte(log), "the native host": []byte(e.err.String() + denied.err.String()),
 	}
-	maps.Copy(written, h.files(t))
+	maps.Copy(written, files(t, h))
 	for where, text := range written {
 		for what, secret := range never {
 			if form := holds(text, secret); form != "" {
@@ -196,7 +196,7 @@ func nativeWritesNothing(t *testing.T, args ...string) {
 			t.Errorf("the log does not tell %q", spy)
 		}
 	}
-	if holds(written[filepath.Join(string(h), "state/crs/sites.json")], []byte(portale)) == "" {
+	if holds(written[filepath.Join(string(h), "state/crs/sites.json")], []byte(Portale)) == "" {
 		t.Error("the search finds nothing where something is")
 	}
 }
@@ -205,8 +205,8 @@ func nativeWritesNothing(t *testing.T, args ...string) {
 // none is in the arguments of a process.
 func TestT24PINCareWritesNothing(t *testing.T) {
 	const puk, wrongPUK, freshPIN, lastPIN = "61728394", "94837261", "5829463", "3710594"
-	h := newHome(t)
-	card := insert(t, virtualcard.Config{PIN: testPIN, PUK: puk})
+	h := NewHome(t)
+	card := Insert(t, virtualcard.Config{PIN: PIN, PUK: puk})
 	var shown []byte
 	asJSON := false
 	run := func(code int, answers []string, args ...string) {
@@ -214,20 +214,20 @@ func TestT24PINCareWritesNothing(t *testing.T) {
 		if asJSON = !asJSON; asJSON {
 			args = append(args, "--json")
 		}
-		p := h.start(t, "crs", append([]string{"pin"}, args...)...)
-		arguments, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.process.Pid))
-		p.answer(answers...)
-		p.stdin.Close()
-		<-p.ended
-		if p.code != code {
-			t.Errorf("crs pin %v: exit code %d", args, p.code)
+		p := h.Start(t, "crs", append([]string{"pin"}, args...)...)
+		arguments, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.Process.Pid))
+		p.Answer(answers...)
+		p.Stdin.Close()
+		<-p.Ended
+		if p.Code != code {
+			t.Errorf("crs pin %v: exit code %d", args, p.Code)
 		}
-		shown = slices.Concat(shown, arguments, []byte(p.stdout.String()+p.stderr.String()))
+		shown = slices.Concat(shown, arguments, []byte(p.Stdout.String()+p.Stderr.String()))
 	}
-	run(0, []string{testPIN}, "verify")
-	run(1, []string{wrongPIN}, "verify")
-	run(0, []string{puk, testPIN, testPIN}, "unblock")
-	run(1, []string{wrongPIN, freshPIN, freshPIN}, "change")
+	run(0, []string{PIN}, "verify")
+	run(1, []string{WrongPIN}, "verify")
+	run(0, []string{puk, PIN, PIN}, "unblock")
+	run(1, []string{WrongPIN, freshPIN, freshPIN}, "change")
 	run(1, []string{wrongPUK, freshPIN, freshPIN}, "unblock")
 	run(0, []string{wrongPUK + "1", puk, freshPIN, lastPIN, freshPIN, freshPIN}, "unblock")
 	card.Inject(virtualcard.Fault{INS: 0x24, SW: 0x6F00})
@@ -237,10 +237,10 @@ func TestT24PINCareWritesNothing(t *testing.T) {
 		t.Errorf("%d PINs and PUKs were sent", card.Secrets())
 	}
 
-	written := h.files(t)
+	written := files(t, h)
 	written["the terminal"] = shown
 	for where, text := range written {
-		for _, secret := range []string{testPIN, wrongPIN, puk, wrongPUK, freshPIN, lastPIN} {
+		for _, secret := range []string{PIN, WrongPIN, puk, wrongPUK, freshPIN, lastPIN} {
 			if form := holds(text, []byte(secret)); form != "" {
 				t.Errorf("%s holds %s, as %s", where, secret, form)
 			}
@@ -254,10 +254,10 @@ func TestT24PINCareWritesNothing(t *testing.T) {
 	}
 }
 
-// log returns the lines of the log among what a service wrote.
-func (p *program) log() string {
+// logLines returns the lines of the log among what a service wrote.
+func logLines(p *Program) string {
 	var log strings.Builder
-	for line := range strings.Lines(p.stderr.String()) {
+	for line := range strings.Lines(p.Stderr.String()) {
 		if i := strings.Index(line, "time="); i >= 0 {
 			log.WriteString(line[i:])
 		}
@@ -266,7 +266,7 @@ func (p *program) log() string {
 }
 
 // files returns what the program wrote, by file.
-func (h home) files(t *testing.T) map[string][]byte {
+func files(t *testing.T, h Home) map[string][]byte {
 	t.Helper()
 	written := map[string][]byte{}
 	err := filepath.WalkDir(string(h), func(path string, entry fs.DirEntry, err error) error {

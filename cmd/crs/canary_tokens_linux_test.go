@@ -19,7 +19,7 @@ import (
 // what must be nowhere.
 func TestT24AModuleThatPrints(t *testing.T) {
 	const freshPIN = "5829463"
-	h := newHome(t)
+	h := NewHome(t)
 	person, err := virtualcard.NewPerson(virtualcard.Identity{GivenName: "ADA", Surname: "CANARINIZZI"})
 	if err != nil {
 		t.Fatal(err)
@@ -27,49 +27,49 @@ func TestT24AModuleThatPrints(t *testing.T) {
 	f := tokentest.NewFake(t, "")
 	f.Insert(tokenOf(person))
 	register(t, "fake", f.Path)
-	serve := h.serve(t, "--log", "debug")
-	site := open(t, portale)
+	serve := h.Serve(t, "--log", "debug")
+	site := open(t, Portale)
 	f.Fault("C_Login", "print")
-	serve.answer("s", wrongPIN, testPIN)
+	serve.Answer("s", WrongPIN, PIN)
 	first := site.mustLogIn()
-	serve.answer(testPIN)
+	serve.Answer(PIN)
 	second := site.mustLogIn()
-	serve.answer("")
+	serve.Answer("")
 	site.refused(crs.ErrCancelled)
 	for _, fault := range []string{"crash", "exit", "5"} {
 		f.Fault("C_Sign", fault)
-		serve.answer(testPIN)
+		serve.Answer(PIN)
 		site.refused(crs.ErrCard)
 	}
 	f.Fault("C_SetPIN", "print")
-	shown := h.told(t, 1, []string{wrongPIN, freshPIN, freshPIN}, "pin", "change") +
-		h.told(t, 0, []string{testPIN, freshPIN, freshPIN}, "pin", "change")
+	shown := finish(t, h, 1, []string{WrongPIN, freshPIN, freshPIN}, "pin", "change") +
+		finish(t, h, 0, []string{PIN, freshPIN, freshPIN}, "pin", "change")
 	f.Fault("C_Login", "print")
-	serve.answer(freshPIN)
+	serve.Answer(freshPIN)
 	site.mustLogIn()
-	shown += h.told(t, 1, nil, "doctor") + h.told(t, 1, nil, "doctor", "--json") +
-		h.told(t, 0, nil, "card", "list", "--all") + h.told(t, 0, nil, "card", "list", "--all", "--json")
+	shown += finish(t, h, 1, nil, "doctor") + finish(t, h, 1, nil, "doctor", "--json") +
+		finish(t, h, 0, nil, "card", "list", "--all") + finish(t, h, 0, nil, "card", "list", "--all", "--json")
 	const seen = "login:wrong login:right logout login:right logout login:right login:right login:right logout set:wrong set:right login:right logout"
 	if got := strings.Join(f.Log(), " "); got != seen {
 		t.Errorf("the module saw %s", got)
 	}
 
-	pins := map[string]string{"the PIN": testPIN, "the wrong PIN": wrongPIN, "the new PIN": freshPIN}
+	pins := map[string]string{"the PIN": PIN, "the wrong PIN": WrongPIN, "the new PIN": freshPIN}
 	// The last one is what the search must find.
-	found := remembers(t, serve.process.Pid, testPIN, wrongPIN, freshPIN, person.Data.Surname)
+	found := remembers(t, serve.Process.Pid, PIN, WrongPIN, freshPIN, person.Data.Surname)
 	if strings.Join(found, " ") != person.Data.Surname {
 		t.Errorf("the service remembers %v", found)
 	}
-	if code := serve.stop(syscall.SIGTERM); code != 0 {
+	if code := serve.Stop(syscall.SIGTERM); code != 0 {
 		t.Errorf("the service returns %d", code)
 	}
 
 	written := map[string][]byte{
-		"the service's stdout": []byte(serve.stdout.String()), "the service's stderr": []byte(serve.stderr.String()),
+		"the service's stdout": []byte(serve.Stdout.String()), "the service's stderr": []byte(serve.Stderr.String()),
 		"the commands": []byte(shown),
 	}
-	kept := map[string][]byte{"the log": []byte(serve.log())}
-	maps.Copy(kept, h.files(t))
+	kept := map[string][]byte{"the log": []byte(logLines(serve))}
+	maps.Copy(kept, files(t, h))
 	maps.Copy(written, kept)
 	for where, text := range written {
 		for what, pin := range pins {
@@ -92,7 +92,7 @@ func TestT24AModuleThatPrints(t *testing.T) {
 		}
 	}
 	for _, spy := range []string{"code=ok", "code=user_cancelled", "code=card_error", "msg=module"} {
-		if !strings.Contains(serve.log(), spy) {
+		if !strings.Contains(logLines(serve), spy) {
 			t.Errorf("the log does not tell %q", spy)
 		}
 	}
@@ -104,29 +104,29 @@ func TestT24AModuleThatPrints(t *testing.T) {
 // TestT24AnIdleWorkerForgets: neither the service nor the process of a module that is careful itself
 // has the PIN in its memory after a login.
 func TestT24AnIdleWorkerForgets(t *testing.T) {
-	h := newHome(t)
+	h := NewHome(t)
 	register(t, "softhsm", tokentest.SoftHSMModule)
 	tokentest.NewSoftHSM(t, string(h), tokenOf(somebodyElse(t)))
-	serve := h.serve(t)
-	serve.answer("s", wrongPIN, testPIN)
-	open(t, portale).mustLogIn()
-	for _, pid := range append(serve.workers(), serve.process.Pid) {
-		if found := remembers(t, pid, testPIN, wrongPIN, "BRUNO"); strings.Join(found, " ") != "BRUNO" {
-			t.Errorf("process %d of %v remembers %v", pid, serve.workers(), found)
+	serve := h.Serve(t)
+	serve.Answer("s", WrongPIN, PIN)
+	open(t, Portale).mustLogIn()
+	for _, pid := range append(workers(serve), serve.Process.Pid) {
+		if found := remembers(t, pid, PIN, WrongPIN, "BRUNO"); strings.Join(found, " ") != "BRUNO" {
+			t.Errorf("process %d of %v remembers %v", pid, workers(serve), found)
 		}
 	}
 }
 
-// told runs a command to its end, which has this exit code, and returns what it wrote and what its
+// finish runs a command to its end, which has this exit code, and returns what it wrote and what its
 // arguments were.
-func (h home) told(t *testing.T, code int, answers []string, args ...string) string {
+func finish(t *testing.T, h Home, code int, answers []string, args ...string) string {
 	t.Helper()
-	p := h.start(t, "crs", args...)
-	arguments, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.process.Pid))
-	p.answer(answers...)
-	p.stdin.Close()
-	if <-p.ended; p.code != code {
-		t.Errorf("crs %v: exit code %d", args, p.code)
+	p := h.Start(t, "crs", args...)
+	arguments, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.Process.Pid))
+	p.Answer(answers...)
+	p.Stdin.Close()
+	if <-p.Ended; p.Code != code {
+		t.Errorf("crs %v: exit code %d", args, p.Code)
 	}
-	return string(arguments) + p.stdout.String() + p.stderr.String()
+	return string(arguments) + p.Stdout.String() + p.Stderr.String()
 }

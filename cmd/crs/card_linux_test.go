@@ -12,13 +12,13 @@ import (
 
 // TestOtherReadersAreLeftAlone: a card in a reader that the user did not name is sent nothing.
 func TestOtherReadersAreLeftAlone(t *testing.T) {
-	h := newHome(t)
-	card := insert(t, virtualcard.Config{})
-	h.run(t, "card", "list", "--all", "--reader", slots["2"].reader)
+	h := NewHome(t)
+	card := Insert(t, virtualcard.Config{})
+	h.Command(t, "card", "list", "--all", "--reader", Slots["2"].Reader)
 	if n := len(card.Log()); n != 0 {
 		t.Errorf("%d commands to a card in another reader", n)
 	}
-	h.run(t, "card", "list", "--reader", card.reader)
+	h.Command(t, "card", "list", "--reader", card.Reader)
 	if len(card.Log()) == 0 {
 		t.Error("no command to the card in the reader that was named")
 	}
@@ -27,7 +27,7 @@ func TestOtherReadersAreLeftAlone(t *testing.T) {
 // TestAllOfNothing: where nothing can be listed, `crs card list --all` says why there is no reader, what
 // is wrong with the modules, and what one that fails wrote.
 func TestAllOfNothing(t *testing.T) {
-	h := newHome(t)
+	h := NewHome(t)
 	f := tokentest.NewFake(t, "")
 	f.Insert()
 	f.Fault("C_GetSlotList", "5")
@@ -36,7 +36,7 @@ func TestAllOfNothing(t *testing.T) {
 	fine.Insert()
 	register(t, "fine", fine.Path)
 	list := exec.Command("crs", "card", "list", "--all")
-	list.Env = append(h.env(), "PCSCLITE_CSOCK_NAME="+filepath.Join(string(h), "none"))
+	list.Env = append(h.Env(), "PCSCLITE_CSOCK_NAME="+filepath.Join(string(h), "none"))
 	out, err := list.CombinedOutput()
 	said := strings.Join(strings.Fields(string(out)), " ")
 	for _, want := range []string{

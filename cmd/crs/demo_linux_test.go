@@ -45,7 +45,7 @@ func startBrowser(t *testing.T) context.Context {
 
 // TestDemo is `crs demo` as a visitor sees it: the real program, the real page, a real browser.
 func TestDemo(t *testing.T) {
-	demo := newHome(t).start(t, "crs", "demo", "--ui", "terminal")
+	demo := NewHome(t).Start(t, "crs", "demo", "--ui", "terminal")
 	browser := startBrowser(t)
 	do := func(actions ...chromedp.Action) {
 		t.Helper()
@@ -57,7 +57,7 @@ func TestDemo(t *testing.T) {
 	see := func(selector string, texts ...string) {
 		t.Helper()
 		script := fmt.Sprintf(`document.readyState === "complete" && document.querySelector(%q)?.innerText || ""`, selector)
-		for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		for end := time.Now().Add(Patience); ; time.Sleep(5 * time.Millisecond) {
 			var shown string
 			err := chromedp.Run(browser, chromedp.Evaluate(script, &shown)) // fails while a page goes
 			missing := slices.IndexFunc(texts, func(text string) bool { return !strings.Contains(shown, text) })
@@ -71,27 +71,27 @@ func TestDemo(t *testing.T) {
 	}
 	click := func(selector string) { t.Helper(); do(chromedp.Click(selector, chromedp.ByQuery)) }
 
-	demo.stdout.Await(t, "Apra nel browser: http://localhost:27780")
-	demo.stdout.Await(t, "Il suo PIN è "+virtualcard.DefaultPIN)
+	demo.Stdout.Await(t, "Apra nel browser: http://localhost:27780")
+	demo.Stdout.Await(t, "Il suo PIN è "+virtualcard.DefaultPIN)
 	do(network.Enable(), network.SetExtraHTTPHeaders(network.Headers{"Accept-Language": "it-IT"}),
 		chromedp.Navigate("http://localhost:27780"))
 	see("#start", "Accedi con la tessera")
 
 	// The first time: the site, the personal data, the PIN, once wrong. The page follows.
 	click("#login")
-	demo.next("localhost:27780")
-	demo.next("n = No; solo Invio = annulla: ")
+	demo.Next("localhost:27780")
+	demo.Next("n = No; solo Invio = annulla: ")
 	see("#status", "Conferma il sito", "localhost:27780")
-	demo.answer("s")
-	demo.next("Dati personali")
-	demo.answer("s")
-	demo.next(pinAsked)
+	demo.Answer("s")
+	demo.Next("Dati personali")
+	demo.Answer("s")
+	demo.Next(PinAsked)
 	see("#status", "Scrivi il PIN")
-	demo.answer("54321")
-	demo.next("Il PIN era sbagliato")
-	demo.next("Tentativi rimasti: 2.")
-	demo.next(pinAsked)
-	demo.answer(virtualcard.DefaultPIN)
+	demo.Answer("54321")
+	demo.Next("Il PIN era sbagliato")
+	demo.Next("Tentativi rimasti: 2.")
+	demo.Next(PinAsked)
+	demo.Answer(virtualcard.DefaultPIN)
 	see("main", "Buongiorno, ADA ESEMPIO", "Scheda anagrafica", "01/01/1870", "VIA DELLA PROVA 1", "Corrispondono all’impronta")
 	see(".who", "ADA ESEMPIO")
 	click(".who button")
@@ -99,30 +99,30 @@ func TestDemo(t *testing.T) {
 
 	// The second time the site is known. The citizen keeps the data to themselves.
 	click("#login")
-	demo.next("Dati personali")
-	demo.answer("n", virtualcard.DefaultPIN)
+	demo.Next("Dati personali")
+	demo.Answer("n", virtualcard.DefaultPIN)
 	see("main", "Buongiorno, ADA ESEMPIO", "La scheda è vuota")
 	click(".who button")
 	see("#start", "Accedi con la tessera")
 
 	// The citizen cancels in the dialog; then on the page, and the dialog closes.
 	click("#login")
-	demo.next("Dati personali")
-	demo.answer("n", "")
+	demo.Next("Dati personali")
+	demo.Answer("n", "")
 	see("#reason", "Accesso annullato", "Nessun dato è stato inviato")
 	click("#again")
-	demo.next("Dati personali")
+	demo.Next("Dati personali")
 	click("#cancel")
 	see("#reason", "Accesso annullato")
 	click("#again")
-	demo.next("Dati personali")
-	demo.answer("s", virtualcard.DefaultPIN)
+	demo.Next("Dati personali")
+	demo.Answer("s", virtualcard.DefaultPIN)
 	see("main", "Buongiorno, ADA ESEMPIO", "VIA DELLA PROVA 1")
 
-	if code := demo.stop(syscall.SIGINT); code != 0 {
+	if code := demo.Stop(syscall.SIGINT); code != 0 {
 		t.Errorf("the demonstration returns %d", code)
 	}
-	if strings.Contains(demo.stderr.String(), virtualcard.DefaultPIN) {
+	if strings.Contains(demo.Stderr.String(), virtualcard.DefaultPIN) {
 		t.Error("the PIN is on the terminal")
 	}
 }

@@ -11,11 +11,11 @@ import (
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
 
-// doctor returns what it says, in one line. It finds things wrong: no service runs in tests.
-func (h home) doctor(t *testing.T) string {
+// runDoctor returns what it says, in one line. It finds things wrong: no service runs in tests.
+func runDoctor(t *testing.T, h Home) string {
 	t.Helper()
 	cmd := exec.Command("crs", "doctor")
-	cmd.Env = h.env()
+	cmd.Env = h.Env()
 	out, _ := cmd.Output()
 	if code := cmd.ProcessState.ExitCode(); code != 1 {
 		t.Errorf("crs doctor ends with %d", code)
@@ -26,7 +26,7 @@ func (h home) doctor(t *testing.T) string {
 // TestDoctorOfModules: doctor says which modules are used and why others are not, and for that
 // sends nothing to a card that has a driver.
 func TestDoctorOfModules(t *testing.T) {
-	h := newHome(t)
+	h := NewHome(t)
 	f := tokentest.NewFake(t, "")
 	f.Insert(tokenOf(somebodyElse(t)))
 	opensc := filepath.Join(filepath.Dir(f.Path), "opensc-pkcs11.so")
@@ -45,9 +45,9 @@ func TestDoctorOfModules(t *testing.T) {
 	if err := os.WriteFile(forReaders, []byte("no library"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	card := insert(t, virtualcard.Config{PIN: testPIN})
+	card := Insert(t, virtualcard.Config{PIN: PIN})
 	card.Forget()
-	h.run(t, "card", "list")
+	h.Command(t, "card", "list")
 	alone := len(card.Log())
 	card.Forget()
 
@@ -57,7 +57,7 @@ func TestDoctorOfModules(t *testing.T) {
 	register(t, "mine", atHome)
 	register(t, "gone", "/mnt/gone.so")
 	register(t, "p11-kit-trust", "/usr/lib/x86_64-linux-gnu/pkcs11/p11-kit-trust.so")
-	said := h.doctor(t)
+	said := runDoctor(t, h)
 	for _, want := range []string{
 		"✓ Modulo: fake. Viene usato", "✓ Modulo: opensc. Viene usato", "✓ Modulo: cardos. Viene usato",
 		"– Modulo: gone. Non usato: il file non c'è",
@@ -81,8 +81,8 @@ func TestDoctorOfModules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	card.pull()
-	said = h.doctor(t)
+	card.Pull()
+	said = runDoctor(t, h)
 	for _, want := range []string{
 		"✗ Modulo: fake. Non usato: non ha funzionato. Reinstalli il programma ricevuto con la carta o il token, o ne chieda uno più recente. Per chi la assiste: C_Initialize: CK_RV 05.", "✗ Modulo: mine.",
 		"✗ Modulo: cardos. Non usato: il file non è una libreria PKCS#11", "– Modulo: p11-kit-trust.",
@@ -91,8 +91,8 @@ func TestDoctorOfModules(t *testing.T) {
 			t.Errorf("without a card: %q is not in\n%s", want, said)
 		}
 	}
-	insert(t, virtualcard.Config{Person: other})
-	said = h.doctor(t)
+	Insert(t, virtualcard.Config{Person: other})
+	said = runDoctor(t, h)
 	for _, want := range []string{"✓ Carta: token (PKCS#11: ", "– Modulo: cardos. Non usato: il file non è"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("with a card that the driver does not know: %q is not in\n%s", want, said)

@@ -11,29 +11,29 @@ import (
 // With the extension no browser asks anything, ever, and no policy of a page is in the way.
 
 // Where the extension finds no program the page tries a socket: nobody is what comes of that.
-func (v *visit) withExtension(t *testing.T, nobody string) {
-	t.Run("strict CSP", func(t *testing.T) { v.logsInAt(t, site+"/csp") })
-	t.Run("Permissions-Policy", func(t *testing.T) { v.logsInAt(t, site+"/policy") })
+func withExtension(t *testing.T, v *Visit, nobody string) {
+	t.Run("strict CSP", func(t *testing.T) { v.LogsInAt(t, Site+"/csp") })
+	t.Run("Permissions-Policy", func(t *testing.T) { v.LogsInAt(t, Site+"/policy") })
 	t.Run("TestT05ForeignFrame", func(t *testing.T) {
-		framed := otherSite + "/?frame=" + site
+		framed := OtherSite + "/?frame=" + Site
 		// The page around a known site is not known: nobody is asked, whatever it lets the frame do.
 		for _, allow := range []string{"", "&with=allow=loopback-network"} {
-			seen := len(v.serve.stderr.String())
+			seen := len(v.Serve.Stderr.String())
 			v.Open(framed + allow)
 			v.PressInFrame()
-			wantOutcome(t, v, "insecure_context")
-			if said := v.serve.stderr.String()[seen:]; strings.Contains(said, siteAsked) || strings.Contains(said, pinAsked) {
+			WantOutcome(t, v, "insecure_context")
+			if said := v.Serve.Stderr.String()[seen:]; strings.Contains(said, SiteAsked) || strings.Contains(said, PinAsked) {
 				t.Errorf("%q: the citizen is asked: %s", allow, said)
 			}
 		}
 		// It is known: both are named, and the frame's site logs in.
-		v.run(t, "sites", "allow", otherSite)
-		seen := len(v.serve.stderr.String())
+		v.Command(t, "sites", "allow", OtherSite)
+		seen := len(v.Serve.Stderr.String())
 		v.Open(framed)
 		v.PressInFrame()
-		v.typePIN()
-		wantOutcome(t, v, "token")
-		said := v.serve.stderr.String()[seen:]
+		v.TypePIN()
+		WantOutcome(t, v, "token")
+		said := v.Serve.Stderr.String()[seen:]
 		for _, host := range []string{"portale.example:8443", "altrove.example:8443"} {
 			if !strings.Contains(said, host) {
 				t.Errorf("the question for the PIN does not name %s: %s", host, said)
@@ -41,7 +41,7 @@ func (v *visit) withExtension(t *testing.T, nobody string) {
 		}
 	})
 	t.Run("without a click", func(t *testing.T) {
-		v.Open(site)
+		v.Open(Site)
 		heard := v.Run(hear + `window.postMessage({ to: "crs-extension", channel: "x", action: "find" }, location.origin);
 			window.postMessage({ to: "crs-extension", channel: "x", action: "open" }, location.origin);
 			await new Promise((r) => setTimeout(r, 300)); return JSON.stringify(heard)`)
@@ -49,27 +49,27 @@ func (v *visit) withExtension(t *testing.T, nobody string) {
 			t.Errorf("without a click the page hears %s", heard)
 		}
 	})
-	t.Run("Web eID", func(t *testing.T) { v.webEID(t) })
-	v.installHost(t, v.hostProgram(t)) // that test had others
+	t.Run("Web eID", func(t *testing.T) { webEID(t, v) })
+	v.InstallHost(t, v.HostProgram(t)) // that test had others
 	v.Tab = v.New(true)                // a tab may not start so many programs in so short a time
 	t.Run("service not running", func(t *testing.T) {
-		v.serve.stop(syscall.SIGTERM)
+		v.Serve.Stop(syscall.SIGTERM)
 		// The native host starts a service, which has no screen here to ask anybody on.
-		v.wantAt(t, site, "internal")
+		v.WantAt(t, Site, "internal")
 	})
 	for name, host := range map[string]struct{ script, want string }{
 		"host missing":    {"", nobody},
 		"host crashes":    {"exit 1", nobody},
 		"host says words": {"echo Good day; sleep 5", nobody},
-		"host too old":    {refusingHost("unsupported_version"), "unsupported_version"},
+		"host too old":    {RefusingHost("unsupported_version"), "unsupported_version"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "host")
 			if host.script != "" {
-				write(t, file, "#!/bin/sh\n"+host.script+"\n", 0o755)
+				WriteFile(t, file, "#!/bin/sh\n"+host.script+"\n", 0o755)
 			}
-			v.installHost(t, file)
-			v.wantAt(t, site, host.want)
+			v.InstallHost(t, file)
+			v.WantAt(t, Site, host.want)
 		})
 	}
 }
@@ -78,12 +78,12 @@ func (v *visit) withExtension(t *testing.T, nobody string) {
 const hear = `window.heard ??= (window.addEventListener("message", ({ data }) => { if (data?.from === "crs-extension" || data?.action?.startsWith("web-eid:")) window.heard.push(data); }), []);
 `
 
-// hostSays is the script of a native host that says one short thing, whatever it is asked.
-func hostSays(message string) string {
+// HostSays is the script of a native host that says one short thing, whatever it is asked.
+func HostSays(message string) string {
 	return fmt.Sprintf(`printf '\%03o\000\000\000%s'`, len(message), message)
 }
 
-// refusingHost joins nobody, because of what a code says.
-func refusingHost(code string) string {
-	return hostSays(`{"jsonrpc":"2.0","id":0,"error":{"code":-32000,"message":"x","data":{"code":"`+code+`"}}}`) + "; sleep 5"
+// RefusingHost joins nobody, because of what a code says.
+func RefusingHost(code string) string {
+	return HostSays(`{"jsonrpc":"2.0","id":0,"error":{"code":-32000,"message":"x","data":{"code":"`+code+`"}}}`) + "; sleep 5"
 }

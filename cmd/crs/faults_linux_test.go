@@ -23,21 +23,21 @@ func TestT18AModuleCannotHurtAService(t *testing.T) {
 		"never ends": {program: hurried, fault: "hang"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newHome(t)
+			h := NewHome(t)
 			person := somebodyElse(t)
 			f := tokentest.NewFake(t, "")
 			f.Insert(tokenOf(person))
 			register(t, "fake", f.Path)
-			serve := h.start(t, test.program, "serve", "--ui", "terminal")
-			serve.next("msg=listening")
-			site := open(t, portale)
-			serve.answer("s", testPIN)
+			serve := h.Start(t, test.program, "serve", "--ui", "terminal")
+			serve.Next("msg=listening")
+			site := open(t, Portale)
+			serve.Answer("s", PIN)
 			site.mustLogIn()
-			before := serve.workers()
+			before := workers(serve)
 
 			f.Fault("C_Sign", test.fault)
 			sent := f.Secrets()
-			serve.answer(testPIN)
+			serve.Answer(PIN)
 			refused := make(chan struct{})
 			go func() {
 				defer close(refused)
@@ -45,7 +45,7 @@ func TestT18AModuleCannotHurtAService(t *testing.T) {
 			}()
 			if test.kill {
 				eventually(t, "the module signs", func() bool { return f.Secrets() > sent })
-				h.othersAreAnswered(t)
+				othersAreAnswered(t, h)
 				for _, pid := range before {
 					syscall.Kill(pid, syscall.SIGKILL)
 				}
@@ -55,18 +55,18 @@ func TestT18AModuleCannotHurtAService(t *testing.T) {
 				t.Errorf("one PIN was typed, and %d were sent", n)
 			}
 			f.Fault("C_Sign", "")
-			serve.answer(testPIN)
+			serve.Answer(PIN)
 			if _, err := verify(site.mustLogIn(), person.CA); err != nil {
 				t.Error(err)
 			}
 			if n := f.Secrets() - sent; n != 2 {
 				t.Errorf("two PINs were typed, and %d were sent", n)
 			}
-			after := serve.workers()
+			after := workers(serve)
 			if len(before) != 1 || len(after) != 1 || before[0] == after[0] {
 				t.Errorf("workers %v before and %v after", before, after)
 			}
-			if code := serve.stop(syscall.SIGTERM); code != 0 {
+			if code := serve.Stop(syscall.SIGTERM); code != 0 {
 				t.Errorf("the service ends with %d", code)
 			}
 			eventually(t, "no worker is left", func() bool {
@@ -78,17 +78,17 @@ func TestT18AModuleCannotHurtAService(t *testing.T) {
 
 // othersAreAnswered checks that whoever wants nothing of a module does not wait for the one that
 // hangs in a login.
-func (h home) othersAreAnswered(t *testing.T) {
+func othersAreAnswered(t *testing.T, h Home) {
 	t.Helper()
 	other := open(t, "https://altro.example")
 	if _, err := other.call("hello", map[string]any{"client": "test", "protocol": 1}); err != nil {
 		t.Errorf("hello: %v", err)
 	}
 	other.refused(crs.ErrBusy)
-	if list := h.run(t, "card", "list"); !strings.Contains(list, "BRUNO PROVA") {
+	if list := h.Command(t, "card", "list"); !strings.Contains(list, "BRUNO PROVA") {
 		t.Errorf("cards:\n%s", list)
 	}
-	if s := h.status(t); len(s.Readers) != 3 {
+	if s := status(t, h); len(s.Readers) != 3 {
 		t.Errorf("status: %+v", s)
 	}
 }

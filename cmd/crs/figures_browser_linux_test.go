@@ -84,25 +84,25 @@ func TestBrowserFigures(t *testing.T) {
 	if !*figures {
 		return // scripts/bench asks for it
 	}
-	h := newHome(t)
-	h.installHost(t, h.hostProgram(t))
-	browsers.Policy(t, `{"LoopbackNetworkAllowedForUrls": ["`+site+`"]}`)
-	serveSites(t)
-	h.start(t, instant).next("msg=ready")
-	for name, start := range map[string]either{"Chromium": chromium, "Firefox": firefox} {
-		o := h.options()
+	h := NewHome(t)
+	h.InstallHost(t, h.HostProgram(t))
+	browsers.Policy(t, `{"LoopbackNetworkAllowedForUrls": ["`+Site+`"]}`)
+	ServeSites(t)
+	h.Start(t, instant).Next("msg=ready")
+	for name, start := range map[string]Starter{"Chromium": Chromium, "Firefox": Firefox} {
+		o := h.Options()
 		socket := start(t, o)
-		o.Extension = unpacked(t)
+		o.Extension = Unpacked(t)
 		extension := start(t, o)
 		for way, b := range map[string]browsers.Tab{"WebSocket": socket, "extension": extension} {
-			b.Open(site)
+			b.Open(Site)
 			b.Run(`window.way = "` + way + `";` + timed)
 			b.Press("button")
-			asked := outcome(t, b)
+			asked := Outcome(t, b)
 			for range 25 { // a tab of the extension has 30 connections in 10 s, and had five
 				b.Run(`window.outcome = ""; window.act = window.whole`)
 				b.Press("button")
-				wantOutcome(t, b, "timed")
+				WantOutcome(t, b, "timed")
 			}
 			whole := b.Run(`return median(wholes)`)
 			fmt.Printf("%s, %s: from authenticate to the token %s ms, median of 200; with finding and joining the program first, from a click, %s ms, median of 25\n", name, way, asked, whole)

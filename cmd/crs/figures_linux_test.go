@@ -54,33 +54,29 @@ func released(t *testing.T) string {
 	return file
 }
 
-// served starts the released program's service, which knows the site.
-func served(t *testing.T, file string) *program {
-	return newHome(t).served(t, file)
-}
-
-func (h home) served(t *testing.T, file string) *program {
-	h.run(t, "sites", "allow", portale)
-	p := h.start(t, file, "serve", "--ui", "terminal")
-	p.next("msg=listening")
+// knowing starts the released program's service, which knows the site.
+func knowing(t *testing.T, h Home, file string) *Program {
+	h.Command(t, "sites", "allow", Portale)
+	p := h.Start(t, file, "serve", "--ui", "terminal")
+	p.Next("msg=listening")
 	return p
 }
 
 // printAPDUs prints what the cards are sent, in a real pcscd and without personal data: numbers
 // for every profile, and the commands themselves for the first.
 func printAPDUs(t *testing.T, file string) {
-	serve := served(t, file)
-	site := open(t, portale)
+	serve := knowing(t, NewHome(t), file)
+	site := open(t, Portale)
 	var log []string
 	fmt.Println("APDUs and bytes, both ways with status words, through a real pcscd:")
 	fmt.Printf("%-12s %15s %15s %15s\n", "profile", "insertion", "first login", "next login")
 	for _, profile := range virtualcard.Profiles {
-		card := insert(t, virtualcard.Config{Profile: profile.Name, PIN: testPIN})
-		serve.next(cardReady)
+		card := Insert(t, virtualcard.Config{Profile: profile.Name, PIN: PIN})
+		serve.Next(CardReady)
 		row := fmt.Sprintf("%-12s", profile.Name)
 		for _, part := range []string{"insertion", "first login", "next login"} {
 			if part != "insertion" {
-				serve.answer(testPIN)
+				serve.Answer(PIN)
 				site.mustLogIn()
 			}
 			exchanges := card.Log()
@@ -94,35 +90,35 @@ func printAPDUs(t *testing.T, file string) {
 			card.Forget()
 		}
 		fmt.Println(row)
-		if err := card.pull(); err != nil {
+		if err := card.Pull(); err != nil {
 			t.Fatal(err)
 		}
 	}
 	fmt.Printf("\n%s, command by command:\n%s\n\n", virtualcard.Profiles[0].Name, strings.Join(log, "\n"))
-	serve.stop(syscall.SIGTERM)
+	serve.Stop(syscall.SIGTERM)
 }
 
 // printStart prints how long it takes from starting the service to its port.
 func printStart(t *testing.T, file string) {
 	measure := func() time.Duration {
 		var took []time.Duration
-		h := newHome(t)
+		h := NewHome(t)
 		for range 11 {
 			began := time.Now()
-			p := h.start(t, file, "serve", "--ui", "none")
+			p := h.Start(t, file, "serve", "--ui", "none")
 			for {
-				c, err := net.Dial("tcp", bridgeAddress)
+				c, err := net.Dial("tcp", BridgeAddress)
 				if err == nil {
 					took = append(took, time.Since(began))
 					c.Close()
 					break
 				}
-				if time.Since(began) > patience {
+				if time.Since(began) > Patience {
 					t.Fatalf("the service does not listen: %v", err)
 				}
 				time.Sleep(100 * time.Microsecond)
 			}
-			p.stop(syscall.SIGTERM)
+			p.Stop(syscall.SIGTERM)
 		}
 		slices.Sort(took)
 		return took[len(took)/2].Round(100 * time.Microsecond)
@@ -140,46 +136,46 @@ func printStart(t *testing.T, file string) {
 
 // printIdle prints what the service takes while nobody logs in, with a reader and a card.
 func printIdle(t *testing.T, file string) {
-	serve := served(t, file)
-	card := insert(t, virtualcard.Config{PIN: testPIN})
-	serve.next(cardReady)
+	serve := knowing(t, NewHome(t), file)
+	card := Insert(t, virtualcard.Config{PIN: PIN})
+	serve.Next(CardReady)
 	for _, when := range []string{"with a card", "after a login"} {
 		if when != "with a card" {
-			serve.answer(testPIN)
-			site := open(t, portale)
+			serve.Answer(PIN)
+			site := open(t, Portale)
 			site.mustLogIn()
 			site.ws.Close()
 		}
-		printWaiting(t, waiting{"crs serve, idle " + when, serve.process.Pid})
+		printWaiting(t, waiting{"crs serve, idle " + when, serve.Process.Pid})
 	}
-	if err := card.pull(); err != nil {
+	if err := card.Pull(); err != nil {
 		t.Fatal(err)
 	}
-	serve.stop(syscall.SIGTERM)
+	serve.Stop(syscall.SIGTERM)
 }
 
 // printTray prints what the tray takes while nothing happens, and how soon it shows what does.
 func printTray(t *testing.T, file string) {
-	h := newHome(t)
-	serve, icon := h.sitDown(t, file, file)
-	card := insert(t, virtualcard.Config{PIN: testPIN})
+	h := NewHome(t)
+	serve, icon := sitDown(t, h, file, file)
+	card := Insert(t, virtualcard.Config{PIN: PIN})
 	says(t, icon, "Carta pronta")
-	printWaiting(t, waiting{"crs tray, idle with a card", icon.process.Pid})
+	printWaiting(t, waiting{"crs tray, idle with a card", icon.Process.Pid})
 	var took []time.Duration
 	for range 5 {
 		began := time.Now()
-		if err := card.pull(); err != nil {
+		if err := card.Pull(); err != nil {
 			t.Fatal(err)
 		}
 		says(t, icon, "Nessuna carta")
 		took = append(took, time.Since(began))
-		card = insertAgain(t, card.Card)
+		card = InsertAgain(t, card.Card)
 		says(t, icon, "Carta pronta")
 	}
 	slices.Sort(took)
 	fmt.Printf("crs tray, from pulling the card to the icon (median of 5; pcscd takes up to 0.4 s of it): %v\n", took[2].Round(time.Millisecond))
-	icon.stop(syscall.SIGTERM)
-	serve.stop(syscall.SIGTERM)
+	icon.Stop(syscall.SIGTERM)
+	serve.Stop(syscall.SIGTERM)
 }
 
 // waiting is a process that waits.

@@ -15,7 +15,7 @@ import (
 func printTokens(t *testing.T, file string) {
 	for _, module := range []string{"SoftHSM", "the fake module"} {
 		t.Run(module, func(t *testing.T) {
-			h := newHome(t)
+			h := NewHome(t)
 			token := tokenOf(somebodyElse(t))
 			if module == "SoftHSM" {
 				register(t, "softhsm", tokentest.SoftHSMModule)
@@ -25,32 +25,32 @@ func printTokens(t *testing.T, file string) {
 				f.Insert(token)
 				register(t, "fake", f.Path)
 			}
-			serve := h.served(t, file)
-			serve.answer(testPIN)
-			site := open(t, portale)
+			serve := knowing(t, h, file)
+			serve.Answer(PIN)
+			site := open(t, Portale)
 			site.mustLogIn()
 			site.ws.Close()
 			time.Sleep(30 * time.Second) // in which the service looks at the token all the time
 			printWaiting(t,
-				waiting{"crs serve, idle with a token of " + module, serve.process.Pid},
-				waiting{"the worker of " + module, serve.workers()[0]})
-			serve.stop(syscall.SIGTERM)
+				waiting{"crs serve, idle with a token of " + module, serve.Process.Pid},
+				waiting{"the worker of " + module, workers(serve)[0]})
+			serve.Stop(syscall.SIGTERM)
 		})
 	}
 }
 
 // printHang prints how long a page waits for an answer while a module hangs in the login of another.
 func printHang(t *testing.T, file string) {
-	h := newHome(t)
+	h := NewHome(t)
 	f := tokentest.NewFake(t, "")
 	f.Insert(tokenOf(somebodyElse(t)))
 	register(t, "fake", f.Path)
-	serve := h.served(t, file)
-	site := open(t, portale)
+	serve := knowing(t, h, file)
+	site := open(t, Portale)
 	for _, fault := range []string{"", "hang"} {
 		f.Fault("C_Sign", fault)
 		sent := f.Secrets()
-		serve.answer(testPIN)
+		serve.Answer(PIN)
 		ended := make(chan error, 1)
 		go func() {
 			_, err := site.login(false)
@@ -81,7 +81,7 @@ func printHang(t *testing.T, file string) {
 			if len(ended) > 0 {
 				t.Fatal("the module did not hang for so long")
 			}
-			for _, pid := range serve.workers() {
+			for _, pid := range workers(serve) {
 				syscall.Kill(pid, syscall.SIGKILL)
 			}
 			if err := <-ended; err == nil {
@@ -90,5 +90,5 @@ func printHang(t *testing.T, file string) {
 		}
 		fmt.Printf("hello, while %s (median of %d): %.2f ms\n", what, len(took), float64(took[len(took)/2].Microseconds())/1000)
 	}
-	serve.stop(syscall.SIGTERM)
+	serve.Stop(syscall.SIGTERM)
 }

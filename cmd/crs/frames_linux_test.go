@@ -39,8 +39,8 @@ func helloOf(bytes int) string {
 // browser may be there still, and no other; one that can be is answered however it comes.
 func TestT25NativeFrames(t *testing.T) {
 	const most = 64 << 10
-	h := newHome(t)
-	serve := h.serve(t)
+	h := NewHome(t)
+	serve := h.Serve(t)
 	for _, test := range []struct {
 		name, raw, want string
 		ends            bool
@@ -56,8 +56,8 @@ func TestT25NativeFrames(t *testing.T) {
 		{"of zeros", frame(strings.Repeat("\x00", 100)), "invalid_request", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			e := h.startHost(t)
-			e.connect(portale)
+			e := startHost(t, h)
+			e.connect(Portale)
 			e.raw(test.raw)
 			e.must(test.want)
 			if !test.ends {
@@ -70,7 +70,7 @@ func TestT25NativeFrames(t *testing.T) {
 			}
 			e.ends()
 			// As the first of a connection it ends it in any case.
-			e = h.startHost(t)
+			e = startHost(t, h)
 			e.raw(test.raw)
 			e.must("invalid_request")
 			if m, ok := e.read(); ok {
@@ -83,8 +83,8 @@ func TestT25NativeFrames(t *testing.T) {
 		"within a length": "\x10\x00", "after a length": "\x10\x00\x00\x00", "within a message": frame(helloRequest)[:20],
 	} {
 		t.Run("that ends "+name, func(t *testing.T) {
-			e := h.startHost(t)
-			e.connect(portale)
+			e := startHost(t, h)
+			e.connect(Portale)
 			e.raw(part)
 			e.to.Close()
 			if m, ok := e.read(); ok {
@@ -94,22 +94,22 @@ func TestT25NativeFrames(t *testing.T) {
 		})
 	}
 	t.Run("two in one write", func(t *testing.T) {
-		e := h.startHost(t)
-		e.connect(portale)
+		e := startHost(t, h)
+		e.connect(Portale)
 		e.raw(frame(helloRequest) + frame(strings.Replace(helloRequest, `"id":1`, `"id":2`, 1)))
 		e.must(`"id":1,"result"`)
 		e.must(`"id":2,"result"`)
 	})
 	t.Run("byte by byte", func(t *testing.T) {
-		e := h.startHost(t)
-		e.connect(portale)
+		e := startHost(t, h)
+		e.connect(Portale)
 		for _, b := range []byte(frame(helloRequest)) {
 			e.raw(string(b))
 			time.Sleep(time.Millisecond)
 		}
 		e.must(`"id":1,"result"`)
 	})
-	if said := serve.stderr.String(); strings.Contains(said, siteAsked) {
+	if said := serve.Stderr.String(); strings.Contains(said, SiteAsked) {
 		t.Errorf("the citizen is asked: %s", said)
 	}
 }
@@ -117,15 +117,15 @@ func TestT25NativeFrames(t *testing.T) {
 // TestDeafBrowser: a browser that does not read what it is told keeps nobody from logging in, and its
 // own login ends with it.
 func TestDeafBrowser(t *testing.T) {
-	h := newHome(t)
-	h.run(t, "sites", "allow", portale)
-	serve := h.serve(t)
-	card := insert(t, virtualcard.Config{PIN: testPIN})
-	serve.next(cardReady)
-	deaf := h.startHost(t)
-	deaf.connect(portale)
+	h := NewHome(t)
+	h.Command(t, "sites", "allow", Portale)
+	serve := h.Serve(t)
+	card := Insert(t, virtualcard.Config{PIN: PIN})
+	serve.Next(CardReady)
+	deaf := startHost(t, h)
+	deaf.connect(Portale)
 	deaf.send(loginRequest)
-	serve.next(pinAsked)
+	serve.Next(PinAsked)
 	pipe := int(deaf.from.(*os.File).Fd())
 	if _, err := unix.FcntlInt(uintptr(pipe), unix.F_SETPIPE_SZ, 4096); err != nil {
 		t.Fatal(err)
@@ -133,21 +133,21 @@ func TestDeafBrowser(t *testing.T) {
 	for range 45 { // no more than may come at once
 		deaf.send(strings.Replace(helloRequest, `"id":1`, `"id":"`+strings.Repeat("x", 64)+`"`, 1))
 	}
-	for full, end := 0, time.Now().Add(patience); full < 3900; time.Sleep(time.Millisecond) {
+	for full, end := 0, time.Now().Add(Patience); full < 3900; time.Sleep(time.Millisecond) {
 		var err error
 		if full, err = unix.IoctlGetInt(pipe, unix.TIOCINQ); err != nil || time.Now().After(end) {
 			t.Fatalf("the pipe holds %d bytes, %v", full, err)
 		}
 	}
-	other := h.startHost(t)
-	other.connect(portale)
+	other := startHost(t, h)
+	other.connect(Portale)
 	other.send(helloRequest)
 	other.must(`"protocol":1`)
 	deaf.to.Close()
-	serve.next("code=gone")
+	serve.Next("code=gone")
 	other.send(loginRequest)
-	serve.next(pinAsked)
-	serve.answer(testPIN)
+	serve.Next(PinAsked)
+	serve.Answer(PIN)
 	for m := other.must(""); !strings.Contains(m, `"token"`); m = other.must("") {
 	}
 	if card.Secrets() != 1 {

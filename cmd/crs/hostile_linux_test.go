@@ -15,13 +15,13 @@ import (
 // about, nothing that the next login notices.
 
 func TestT06Chromium(t *testing.T) {
-	v := newVisit(t, chromium, true)
-	v.hostile(t)
+	v := NewVisit(t, Chromium, true)
+	hostile(t, v)
 }
 
 func TestT06Firefox(t *testing.T) {
-	v := newVisit(t, firefox, true)
-	v.hostile(t)
+	v := NewVisit(t, Firefox, true)
+	hostile(t, v)
 }
 
 // talk is how the scripts below speak with the extension, as crs.js does, in a frame or in the page.
@@ -152,12 +152,12 @@ var forgeries = []struct{ name, script, want string }{
 		return before + " " + await open() + " " + await ask(hello(1))`, `nothing open {"jsonrpc":"2.0","id":1,"result":{"protocol":1}}`},
 }
 
-func (v *visit) hostile(t *testing.T) {
-	v.run(t, "sites", "allow", site)
-	hosts := v.countHosts(t)
+func hostile(t *testing.T, v *Visit) {
+	v.Command(t, "sites", "allow", Site)
+	hosts := v.CountHosts(t)
 	// A tab has thirty openings in ten seconds, which others do not notice.
-	rash := v.newTab()
-	rash.wantForged(t, `
+	rash := v.NewTab()
+	wantForged(t, rash, `
 		for (let i = 0; i < 150 && !heard.includes("busy"); i++) {
 			tell("open");
 			await pause(20);
@@ -170,16 +170,16 @@ func (v *visit) hostile(t *testing.T) {
 	}
 	for _, forgery := range forgeries {
 		t.Run(forgery.name, func(t *testing.T) {
-			w := v.newTab()
+			w := v.NewTab()
 			defer w.Close()
-			w.wantForged(t, forgery.script, forgery.want)
-			w.logsInAt(t, site)
+			wantForged(t, w, forgery.script, forgery.want)
+			w.LogsInAt(t, Site)
 		})
 	}
 	t.Run("Web eID without a click", func(t *testing.T) {
-		w := v.newTab()
+		w := v.NewTab()
 		defer w.Close()
-		w.Open(site)
+		w.Open(Site)
 		if heard := w.Run(`const heard = [];
 			addEventListener("message", ({ data }) => heard.push(data.action));
 			window.postMessage({ action: "web-eid:status", libraryVersion: "2.0.1" }, location.origin);
@@ -189,10 +189,10 @@ func (v *visit) hostile(t *testing.T) {
 		}
 	})
 	t.Run("six frames that ask at once", func(t *testing.T) {
-		w := v.newTab()
+		w := v.NewTab()
 		defer w.Close()
 		before := hosts()
-		w.wantForged(t, `
+		wantForged(t, w, `
 			const frames = window.framed.map(talk);
 			const first = await Promise.all(frames.map((f) => f.open()));
 			for (const f of frames) f.tell("close");
@@ -201,12 +201,12 @@ func (v *visit) hostile(t *testing.T) {
 		if n := hosts() - before; n != 5 {
 			t.Errorf("%d native hosts were started", n)
 		}
-		w.logsInAt(t, site)
+		w.LogsInAt(t, Site)
 	})
 	t.Run("during a login of Web eID", func(t *testing.T) {
-		w := v.newTab()
+		w := v.NewTab()
 		defer w.Close()
-		w.Open(site)
+		w.Open(Site)
 		w.Run("window.act = async () => {" + talk + `
 			const logIn = () => post({ action: "web-eid:authenticate", libraryVersion: "2.0.1", challengeNonce: challenge, options: { lang: "it" } });
 			const answers = [];
@@ -220,26 +220,26 @@ func (v *visit) hostile(t *testing.T) {
 			while (!answers.length) await pause(10);
 			return answers.join()}`)
 		w.Press("button")
-		v.serve.next(pinAsked)
-		seen := len(v.serve.stderr.String())
+		v.Serve.Next(PinAsked)
+		seen := len(v.Serve.Stderr.String())
 		w.Run(`window.more = "go"; while (window.more !== "done") await new Promise((r) => setTimeout(r, 10))`)
-		if said := v.serve.stderr.String()[seen:]; strings.TrimSpace(said) != "" {
+		if said := v.Serve.Stderr.String()[seen:]; strings.TrimSpace(said) != "" {
 			t.Errorf("the service says %s", said)
 		}
-		v.serve.answer(testPIN)
-		wantOutcome(t, w, "web-eid:1.0")
-		w.logsInAt(t, site)
+		v.Serve.Answer(PIN)
+		WantOutcome(t, w, "web-eid:1.0")
+		w.LogsInAt(t, Site)
 	})
 	time.Sleep(time.Until(opened.Add(11 * time.Second)))
-	rash.logsInAt(t, site)
+	rash.LogsInAt(t, Site)
 }
 
-// countHosts counts the native hosts that are started from now on.
-func (v *visit) countHosts(t *testing.T) (started func() int) {
+// CountHosts counts the native hosts that are started from now on.
+func (v *Visit) CountHosts(t *testing.T) (started func() int) {
 	t.Helper()
-	host := filepath.Join(string(v.home), "counted-host")
-	write(t, host, fmt.Sprintf("#!/bin/sh\necho started >>%s.starts\nexec %s \"$@\"\n", host, v.hostProgram(t)), 0o755)
-	v.installHost(t, host)
+	host := filepath.Join(string(v.Home), "counted-host")
+	WriteFile(t, host, fmt.Sprintf("#!/bin/sh\necho started >>%s.starts\nexec %s \"$@\"\n", host, v.HostProgram(t)), 0o755)
+	v.InstallHost(t, host)
 	return func() int {
 		t.Helper()
 		b, err := os.ReadFile(host + ".starts")
@@ -250,8 +250,8 @@ func (v *visit) countHosts(t *testing.T) (started func() int) {
 	}
 }
 
-// newTab is the same visit in a tab of its own.
-func (v *visit) newTab() *visit {
+// NewTab is the same visit in a tab of its own.
+func (v *Visit) NewTab() *Visit {
 	w := *v
 	w.Tab = v.New(true)
 	return &w
@@ -259,20 +259,20 @@ func (v *visit) newTab() *visit {
 
 // wantForged has a script of the page run at a click, and checks what comes of it: nothing that the
 // citizen sees, whatever the page hears.
-func (v *visit) wantForged(t *testing.T, script, want string) {
+func wantForged(t *testing.T, v *Visit, script, want string) {
 	t.Helper()
-	v.Open(site)
-	sent, seen := v.card.Secrets(), len(v.serve.stderr.String())
+	v.Open(Site)
+	sent, seen := v.Card.Secrets(), len(v.Serve.Stderr.String())
 	if strings.Contains(script, "framed") {
 		v.Run(sixFrames)
 	}
 	v.Run("window.act = async () => {" + talk + script + "}")
 	v.Press("button")
-	wantOutcome(t, v, want)
-	if said := v.serve.stderr.String()[seen:]; strings.Contains(said, siteAsked) || strings.Contains(said, pinAsked) {
+	WantOutcome(t, v, want)
+	if said := v.Serve.Stderr.String()[seen:]; strings.Contains(said, SiteAsked) || strings.Contains(said, PinAsked) {
 		t.Errorf("the citizen is asked: %s", said)
 	}
-	if n := v.card.Secrets() - sent; n != 0 {
+	if n := v.Card.Secrets() - sent; n != 0 {
 		t.Errorf("%d PINs were sent", n)
 	}
 }

@@ -13,25 +13,25 @@ import (
 // A page that does not log in wakes nothing: not the background of the extension, not a process.
 
 func TestChromiumIdle(t *testing.T) {
-	v := newVisit(t, chromium, true)
+	v := NewVisit(t, Chromium, true)
 	c := v.Tab.(*browsers.Chromium)
 	awake := func() bool {
 		return c.Targets()[browser.ChromiumExtension+"background.js"] == "service_worker"
 	}
-	v.idle(t, awake, func() { c.Do(serviceworker.Enable(), serviceworker.StopAllWorkers(), serviceworker.Disable()) })
+	idle(t, v, awake, func() { c.Do(serviceworker.Enable(), serviceworker.StopAllWorkers(), serviceworker.Disable()) })
 }
 
 func TestFirefoxIdle(t *testing.T) {
-	v := newVisit(t, firefox, true)
+	v := NewVisit(t, Firefox, true)
 	f := v.Tab.(*browsers.Firefox)
 	extension := `const { extension } = WebExtensionPolicy.getByID("` + browser.FirefoxExtension + `"); `
 	awake := func() bool { return f.RunInside(extension+`return extension.backgroundState`) != "stopped" }
-	v.idle(t, awake, func() { f.RunInside(extension + `await extension.terminateBackground(); return ""`) })
+	idle(t, v, awake, func() { f.RunInside(extension + `await extension.terminateBackground(); return ""`) })
 }
 
-func (v *visit) idle(t *testing.T, awake func() bool, sleep func()) {
-	v.run(t, "sites", "allow", site)
-	hosts := v.countHosts(t)
+func idle(t *testing.T, v *Visit, awake func() bool, sleep func()) {
+	v.Command(t, "sites", "allow", Site)
+	hosts := v.CountHosts(t)
 	sleeps := func(when string) {
 		t.Helper()
 		time.Sleep(500 * time.Millisecond)
@@ -42,19 +42,19 @@ func (v *visit) idle(t *testing.T, awake func() bool, sleep func()) {
 			t.Errorf("%s a native host runs", when)
 		}
 	}
-	v.Open(site)
+	v.Open(Site)
 	sleep()
 	sleeps("before it is needed")
-	v.Open(site)
+	v.Open(Site)
 	v.Run(sixFrames)
 	sleeps("because of pages and frames")
 	v.Run("window.act = async () => {" + talk + `
 		tell("find");
 		return next()}`)
 	v.Press("button")
-	wantOutcome(t, v, "found")
+	WantOutcome(t, v, "found")
 	sleeps("because a page looked for the extension")
-	v.logsInAt(t, site)
+	v.LogsInAt(t, Site)
 	if hosts() != 1 || !awake() {
 		t.Error("during a login nothing ran")
 	}

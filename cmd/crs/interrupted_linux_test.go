@@ -16,8 +16,8 @@ import (
 // the question goes away, no PIN is sent, and the next login works.
 
 func TestChromiumInterrupted(t *testing.T) {
-	v := newVisit(t, chromium, true)
-	v.interrupted(t, func() {
+	v := NewVisit(t, Chromium, true)
+	interrupted(t, v, func() {
 		all := v.New(true)
 		defer all.Close()
 		all.Open("chrome://extensions")
@@ -28,8 +28,8 @@ func TestChromiumInterrupted(t *testing.T) {
 }
 
 func TestFirefoxInterrupted(t *testing.T) {
-	v := newVisit(t, firefox, true)
-	v.interrupted(t, func() {
+	v := NewVisit(t, Firefox, true)
+	interrupted(t, v, func() {
 		v.Tab.(*browsers.Firefox).RunInside(`
 			const { AddonManager } = ChromeUtils.importESModule("resource://gre/modules/AddonManager.sys.mjs");
 			await (await AddonManager.getAddonByID("` + browser.FirefoxExtension + `")).reload();
@@ -37,14 +37,14 @@ func TestFirefoxInterrupted(t *testing.T) {
 	})
 }
 
-func (v *visit) interrupted(t *testing.T, reload func()) {
+func interrupted(t *testing.T, v *Visit, reload func()) {
 	world := t
 	_, inChromium := v.Tab.(*browsers.Chromium)
-	v.run(t, "sites", "allow", site)
-	host := filepath.Join(string(v.home), "noted-host")
+	v.Command(t, "sites", "allow", Site)
+	host := filepath.Join(string(v.Home), "noted-host")
 	noted := host + ".pid"
-	write(t, host, fmt.Sprintf("#!/bin/sh\necho $$ $PPID >%s\nexec %s \"$@\"\n", noted, v.hostProgram(t)), 0o755)
-	v.installHost(t, host)
+	WriteFile(t, host, fmt.Sprintf("#!/bin/sh\necho $$ $PPID >%s\nexec %s \"$@\"\n", noted, v.HostProgram(t)), 0o755)
+	v.InstallHost(t, host)
 	processes := func() (host, browser int) {
 		t.Helper()
 		b, err := os.ReadFile(noted)
@@ -58,18 +58,18 @@ func (v *visit) interrupted(t *testing.T, reload func()) {
 	}
 	// A page asks every second whether the extension is there; here five times as often.
 	quick := func() {
-		v.Open(site)
+		v.Open(Site)
 		v.Run(`const every = window.setInterval; window.setInterval = (f, ms) => every(f, ms / 5)`)
 	}
 	interrupt := func(t *testing.T, by func()) {
 		t.Helper()
-		sent := v.card.Secrets()
+		sent := v.Card.Secrets()
 		quick()
 		v.Press("button")
-		v.serve.next(pinAsked)
+		v.Serve.Next(PinAsked)
 		by()
-		v.serve.next("code=gone")
-		if n := v.card.Secrets() - sent; n != 0 {
+		v.Serve.Next("code=gone")
+		if n := v.Card.Secrets() - sent; n != 0 {
 			t.Errorf("%d PINs were sent", n)
 		}
 	}
@@ -77,65 +77,65 @@ func (v *visit) interrupted(t *testing.T, reload func()) {
 	t.Run("citizen takes time", func(t *testing.T) {
 		quick()
 		v.Press("button")
-		v.serve.next(pinAsked)
+		v.Serve.Next(PinAsked)
 		time.Sleep(1500 * time.Millisecond) // longer than a page waits for an extension that is gone
-		v.serve.answer(testPIN)
-		wantOutcome(t, v, "token")
+		v.Serve.Answer(PIN)
+		WantOutcome(t, v, "token")
 	})
 	t.Run("page left and come back to", func(t *testing.T) {
-		v.Open(site)
+		v.Open(Site)
 		v.Run(`window.kept = "kept"; window.act = () => (window.postMessage({ action: "web-eid:authenticate", challengeNonce: challenge }), new Promise(() => {}))`)
 		v.Press("button")
-		v.serve.next(pinAsked)
-		v.Open(otherSite)
-		v.serve.next("code=gone")
+		v.Serve.Next(PinAsked)
+		v.Open(OtherSite)
+		v.Serve.Next("code=gone")
 		v.Back()
 		if kept := v.Run("return window.kept"); inChromium && kept != "kept" {
 			t.Error("the browser did not keep the page")
 		}
 		v.Run("delete window.act; document.querySelector('button').focus()")
 		v.Type("\r")
-		v.typePIN()
-		wantOutcome(t, v, "token")
+		v.TypePIN()
+		WantOutcome(t, v, "token")
 	})
 	t.Run("native host killed", func(t *testing.T) {
 		interrupt(t, func() {
 			host, _ := processes()
 			syscall.Kill(host, syscall.SIGKILL)
 		})
-		wantOutcome(t, v, "bridge_unavailable")
-		v.logsInAt(t, site)
+		WantOutcome(t, v, "bridge_unavailable")
+		v.LogsInAt(t, Site)
 	})
 	t.Run("native host ends after it joined", func(t *testing.T) {
 		brief := filepath.Join(t.TempDir(), "host")
-		write(t, brief, "#!/bin/sh\n"+hostSays(`{"jsonrpc":"2.0","id":0,"result":{"allowed":true}}`)+"\n", 0o755)
-		v.installHost(world, brief)
+		WriteFile(t, brief, "#!/bin/sh\n"+HostSays(`{"jsonrpc":"2.0","id":0,"result":{"allowed":true}}`)+"\n", 0o755)
+		v.InstallHost(world, brief)
 		// The page tries the other way, which Chromium forbids without asking: it has no screen.
 		if inChromium {
-			v.wantAt(t, site, "permission_denied")
+			v.WantAt(t, Site, "permission_denied")
 		} else {
-			v.logsInAt(t, site)
+			v.LogsInAt(t, Site)
 		}
-		v.installHost(world, host)
-		v.logsInAt(t, site)
+		v.InstallHost(world, host)
+		v.LogsInAt(t, Site)
 	})
 	t.Run("service killed", func(t *testing.T) {
-		sent := v.card.Secrets()
-		v.Open(site)
+		sent := v.Card.Secrets()
+		v.Open(Site)
 		v.Press("button")
-		v.serve.next(pinAsked)
-		v.serve.stop(syscall.SIGKILL)
-		wantOutcome(t, v, "internal")
-		v.serve = v.home.serve(world)
-		v.serve.next(cardReady)
-		if n := v.card.Secrets() - sent; n != 0 {
+		v.Serve.Next(PinAsked)
+		v.Serve.Stop(syscall.SIGKILL)
+		WantOutcome(t, v, "internal")
+		v.Serve = v.Home.Serve(world)
+		v.Serve.Next(CardReady)
+		if n := v.Card.Secrets() - sent; n != 0 {
 			t.Errorf("%d PINs were sent", n)
 		}
-		v.logsInAt(t, site)
+		v.LogsInAt(t, Site)
 	})
 	t.Run("extension updated", func(t *testing.T) {
 		interrupt(t, reload)
-		wantOutcome(t, v, "bridge_unavailable")
+		WantOutcome(t, v, "bridge_unavailable")
 		// Firefox gives the page a new script at once. In Chromium it has the old one, which is silent.
 		v.Run("window.act = async () => {" + talk + `
 			tell("find");
@@ -143,10 +143,10 @@ func (v *visit) interrupted(t *testing.T, reload func()) {
 			await pause(500);
 			return heard.join() || "nothing"}`)
 		v.Press("button")
-		if heard := outcome(t, v); inChromium && heard != "nothing" {
+		if heard := Outcome(t, v); inChromium && heard != "nothing" {
 			t.Errorf("the page hears %q of an extension that is gone", heard)
 		}
-		v.logsInAt(t, site)
+		v.LogsInAt(t, Site)
 	})
 	t.Run("browser killed", func(t *testing.T) {
 		var host, browser int
@@ -154,7 +154,7 @@ func (v *visit) interrupted(t *testing.T, reload func()) {
 			host, browser = processes()
 			syscall.Kill(browser, syscall.SIGKILL)
 		})
-		for end := time.Now().Add(patience); syscall.Kill(host, 0) == nil; time.Sleep(10 * time.Millisecond) {
+		for end := time.Now().Add(Patience); syscall.Kill(host, 0) == nil; time.Sleep(10 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatal("the native host outlives its browser")
 			}

@@ -18,13 +18,13 @@ import (
 // Without the extension a page opens a WebSocket to this computer, for which browsers have rules.
 
 // withoutExtension is what differs from one browser to the other.
-func (v *visit) withoutExtension(t *testing.T, want map[string]string) {
-	t.Run("strict CSP", func(t *testing.T) { v.wantAt(t, site+"/csp", want["csp"]) })
+func withoutExtension(t *testing.T, v *Visit, want map[string]string) {
+	t.Run("strict CSP", func(t *testing.T) { v.WantAt(t, Site+"/csp", want["csp"]) })
 	t.Run("Permissions-Policy", func(t *testing.T) {
 		if want["policy"] == "token" {
-			v.logsInAt(t, site+"/policy")
+			v.LogsInAt(t, Site+"/policy")
 		} else {
-			v.wantAt(t, site+"/policy", want["policy"])
+			v.WantAt(t, Site+"/policy", want["policy"])
 		}
 	})
 	t.Run("TestT05ForeignFrame", func(t *testing.T) {
@@ -37,18 +37,18 @@ func (v *visit) withoutExtension(t *testing.T, want map[string]string) {
 		} {
 			t.Run(allow, func(t *testing.T) {
 				// The socket is what the browser lets through; crs.js refuses in any case.
-				v.Open(otherSite + "/?with=" + allow + "&frame=" + site + "/%3Fsocket")
+				v.Open(OtherSite + "/?with=" + allow + "&frame=" + Site + "/%3Fsocket")
 				v.PressInFrame()
-				wantOutcome(t, v, socket)
-				v.Open(otherSite + "/?with=" + allow + "&frame=" + site)
+				WantOutcome(t, v, socket)
+				v.Open(OtherSite + "/?with=" + allow + "&frame=" + Site)
 				v.PressInFrame()
-				wantOutcome(t, v, "insecure_context")
+				WantOutcome(t, v, "insecure_context")
 			})
 		}
 	})
 	t.Run("service not running", func(t *testing.T) {
-		v.serve.stop(syscall.SIGTERM)
-		v.wantAt(t, site, "bridge_unavailable")
+		v.Serve.Stop(syscall.SIGTERM)
+		v.WantAt(t, Site, "bridge_unavailable")
 	})
 	t.Run("service too old", func(t *testing.T) {
 		impostor(t, func(ws *websocket.Conn) {
@@ -56,7 +56,7 @@ func (v *visit) withoutExtension(t *testing.T, want map[string]string) {
 			ws.WriteMessage(websocket.TextMessage, []byte(`{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"another protocol","data":{"code":"unsupported_version"}}}`))
 			ws.ReadMessage()
 		})
-		v.wantAt(t, site, "unsupported_version")
+		v.WantAt(t, Site, "unsupported_version")
 	})
 }
 
@@ -64,7 +64,7 @@ func (v *visit) withoutExtension(t *testing.T, want map[string]string) {
 // with the handshake.
 func impostor(t *testing.T, speak func(*websocket.Conn)) *screen.Text {
 	t.Helper()
-	l, err := net.Listen("tcp", bridgeAddress)
+	l, err := net.Listen("tcp", BridgeAddress)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,9 +87,9 @@ func impostor(t *testing.T, speak func(*websocket.Conn)) *screen.Text {
 // Whoever listens on our port in our place learns the challenge, which the page's server made for
 // this purpose, and nothing else: the token that it would need is bound to the origin.
 func TestT07LookAlike(t *testing.T) {
-	h := newHome(t)
-	serveSites(t)
-	browsers.Policy(t, `{"LoopbackNetworkAllowedForUrls": ["`+site+`"]}`)
+	h := NewHome(t)
+	ServeSites(t)
+	browsers.Policy(t, `{"LoopbackNetworkAllowedForUrls": ["`+Site+`"]}`)
 	var messages screen.Text
 	headers := impostor(t, func(ws *websocket.Conn) {
 		for _, answer := range []string{`{"jsonrpc":"2.0","id":1,"result":{"protocol":1}}`, `{"jsonrpc":"2.0","id":2,"result":{"token":{"format":"web-eid:1.0"}}}`} {
@@ -102,15 +102,15 @@ func TestT07LookAlike(t *testing.T) {
 		}
 		ws.ReadMessage()
 	})
-	b := chromium(t, h.options())
-	b.Open(site)
+	b := Chromium(t, h.Options())
+	b.Open(Site)
 	b.Run(`document.cookie = "session=geheim; SameSite=None; Secure"`)
-	b.Open(site + "/element")
+	b.Open(Site + "/element")
 	b.Press("crs-login")
-	wantOutcome(t, b, "portal") // its server refuses whatever the look-alike made up
-	b.Open(site)
+	WantOutcome(t, b, "portal") // its server refuses whatever the look-alike made up
+	b.Open(Site)
 	b.Press("button")
-	wantOutcome(t, b, "token") // of the look-alike, for the server to refuse
+	WantOutcome(t, b, "token") // of the look-alike, for the server to refuse
 	if text := headers.String() + messages.String(); strings.Contains(text, "geheim") || strings.Contains(text, "pin") || !strings.Contains(text, "authenticate") {
 		t.Errorf("the look-alike heard %s", text)
 	}

@@ -17,7 +17,7 @@ import (
 // TestNamesAreLiteral: what tokens and certificates call themselves is text, and cannot write
 // anywhere, turn the direction of text round, or hide which token is which.
 func TestNamesAreLiteral(t *testing.T) {
-	h := newHome(t)
+	h := NewHome(t)
 	person := somebodyElse(t)
 	one, two := tokenOf(person), tokenOf(person)
 	one.Objects[0].Certificate = named(t, person, "<b>\x1b[2J\u202e"+strings.Repeat("LUNGO ", 40))
@@ -27,7 +27,7 @@ func TestNamesAreLiteral(t *testing.T) {
 	f.Insert(one, two)
 	register(t, "fake", f.Path)
 
-	list := h.run(t, "card", "list", "--all")
+	list := h.Command(t, "card", "list", "--all")
 	harmless(t, "card list", list)
 	var tokens []string
 	for line := range strings.Lines(list) {
@@ -38,19 +38,19 @@ func TestNamesAreLiteral(t *testing.T) {
 	if len(tokens) != 2 || !strings.Contains(tokens[0]+tokens[1], "<b>") {
 		t.Errorf("%q", list)
 	}
-	serve := h.serve(t)
-	serve.answer("s", "2", testPIN)
-	if id, err := verify(open(t, portale).mustLogIn(), person.CA); err != nil || id.FullName() != "BRUNO PROVA" {
+	serve := h.Serve(t)
+	serve.Answer("s", "2", PIN)
+	if id, err := verify(open(t, Portale).mustLogIn(), person.CA); err != nil || id.FullName() != "BRUNO PROVA" {
 		t.Errorf("the portal takes the second for %q: %v", id.FullName(), err)
 	}
-	asked := serve.stderr.String()
+	asked := serve.Stderr.String()
 	harmless(t, "the dialogs", asked)
 	if !strings.Contains(asked, "(1)") {
 		t.Errorf("two tokens of one name look the same:\n%s", asked)
 	}
-	serve.answer("1", testPIN)
-	open(t, portale).mustLogIn()
-	harmless(t, "the dialogs", serve.stderr.String())
+	serve.Answer("1", PIN)
+	open(t, Portale).mustLogIn()
+	harmless(t, "the dialogs", serve.Stderr.String())
 }
 
 // named returns a certificate of a person's key in which they call themselves so.

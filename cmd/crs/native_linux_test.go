@@ -30,18 +30,18 @@ type extension struct {
 }
 
 // startHost starts a native host as Chromium does, unless other arguments are given.
-func (h home) startHost(t testing.TB, args ...string) *extension {
+func startHost(t testing.TB, h Home, args ...string) *extension {
 	t.Helper()
-	return h.startHostFile(t, "crs", args...)
+	return startHostFile(t, h, "crs", args...)
 }
 
-func (h home) startHostFile(t testing.TB, file string, args ...string) *extension {
+func startHostFile(t testing.TB, h Home, file string, args ...string) *extension {
 	t.Helper()
 	if args == nil {
 		args = []string{browser.ChromiumExtension}
 	}
 	e := &extension{t: t, host: exec.Command(file, args...), ended: make(chan error, 1), err: &screen.Text{}}
-	e.host.Env = h.env()
+	e.host.Env = h.Env()
 	e.host.Stderr = e.err
 	e.host.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var err1, err2 error
@@ -79,7 +79,7 @@ func (e *extension) send(message string) {
 // read returns the next message, false when there are no more.
 func (e *extension) read() (string, bool) {
 	e.t.Helper()
-	timer := time.AfterFunc(patience, func() { e.host.Process.Kill() })
+	timer := time.AfterFunc(Patience, func() { e.host.Process.Kill() })
 	defer timer.Stop()
 	var header [4]byte
 	if _, err := io.ReadFull(e.from, header[:]); err != nil {
@@ -107,7 +107,7 @@ func (e *extension) ends() {
 	e.t.Helper()
 	select {
 	case <-e.ended:
-	case <-time.After(patience):
+	case <-time.After(Patience):
 		e.t.Fatal("the native host does not end")
 	}
 }
@@ -127,10 +127,10 @@ const (
 
 // TestNativeLogin is a login through the extension of either kind of browser.
 func TestNativeLogin(t *testing.T) {
-	h := newHome(t)
-	serve := h.serve(t)
-	insert(t, virtualcard.Config{PIN: testPIN})
-	serve.next(cardReady)
+	h := NewHome(t)
+	serve := h.Serve(t)
+	Insert(t, virtualcard.Config{PIN: PIN})
+	serve.Next(CardReady)
 	known := false
 	for name, args := range map[string][]string{
 		"chromium":           {browser.ChromiumExtension},
@@ -138,8 +138,8 @@ func TestNativeLogin(t *testing.T) {
 		"firefox":            {"/usr/lib/mozilla/native-messaging-hosts/it.crs.bridge.json", browser.FirefoxExtension},
 		"under its own name": {"native-host", browser.ChromiumExtension},
 	} {
-		e := h.startHost(t, args...)
-		if allowed := e.connect(portale); allowed != known {
+		e := startHost(t, h, args...)
+		if allowed := e.connect(Portale); allowed != known {
 			t.Errorf("%s: the extension is told that the site is allowed: %v", name, allowed)
 		}
 		known = true // by the first login
@@ -148,14 +148,14 @@ func TestNativeLogin(t *testing.T) {
 		e.send(loginRequest)
 		m, _ := e.read()
 		if strings.Contains(m, `"consent"`) {
-			serve.answer("s")
+			serve.Answer("s")
 			m, _ = e.read()
 		}
 		if !strings.Contains(m, `"card"`) {
 			t.Fatalf("%s: %s", name, m)
 		}
 		e.must(`"pin"`)
-		serve.answer(testPIN)
+		serve.Answer(PIN)
 		e.must(`"signing"`)
 		var reply struct {
 			Result struct{ Token json.RawMessage }
@@ -180,14 +180,14 @@ func TestNativeLogin(t *testing.T) {
 // TestNativeWithoutService: where no service runs two tabs share one that their native hosts
 // started; it has no port, and ends after them.
 func TestNativeWithoutService(t *testing.T) {
-	h := newHome(t)
-	one, two := h.startHost(t), h.startHost(t)
+	h := NewHome(t)
+	one, two := startHost(t, h), startHost(t, h)
 	for _, e := range []*extension{one, two} {
-		e.connect(portale)
+		e.connect(Portale)
 		e.send(helloRequest)
 		e.must(`"protocol":1`)
 	}
-	if _, err := tryOpen(t, portale); err == nil {
+	if _, err := tryOpen(t, Portale); err == nil {
 		t.Error("the port is open")
 	}
 	one.to.Close()
@@ -197,7 +197,7 @@ func TestNativeWithoutService(t *testing.T) {
 	two.to.Close()
 	two.ends()
 	lock := string(h) + "/run/crs/portal.sock"
-	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(Patience); ; time.Sleep(10 * time.Millisecond) {
 		if _, err := os.Stat(lock); err != nil {
 			return
 		}
@@ -210,27 +210,27 @@ func TestNativeWithoutService(t *testing.T) {
 // TestNativeServiceKilled: a service that is killed in the middle of a login is answered for, and
 // the next login finds another one.
 func TestNativeServiceKilled(t *testing.T) {
-	h := newHome(t)
-	serve := h.serve(t)
-	e := h.startHost(t)
-	e.connect(portale)
+	h := NewHome(t)
+	serve := h.Serve(t)
+	e := startHost(t, h)
+	e.connect(Portale)
 	e.send(loginRequest)
 	e.must(`"consent"`)
 	began := time.Now()
-	serve.stop(syscall.SIGKILL)
+	serve.Stop(syscall.SIGKILL)
 	e.must(`"internal"`)
 	if took := time.Since(began); took > time.Second {
 		t.Errorf("noticed after %v", took)
 	}
 	e.ends()
-	h.serve(t)
-	e = h.startHost(t)
-	e.connect(portale)
+	h.Serve(t)
+	e = startHost(t, h)
+	e.connect(Portale)
 }
 
 // TestNativeUnreachable: a native host that cannot reach a service says so, and names its request.
 func TestNativeUnreachable(t *testing.T) {
-	h := newHome(t)
+	h := NewHome(t)
 	dir := filepath.Join(string(h), "run", "crs")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -238,7 +238,7 @@ func TestNativeUnreachable(t *testing.T) {
 	if err := os.Symlink("portal.sock", filepath.Join(dir, "portal.sock")); err != nil { // to itself
 		t.Fatal(err)
 	}
-	e := h.startHost(t)
+	e := startHost(t, h)
 	e.send(connectRequest)
 	if m := e.must(`"internal"`); !strings.Contains(m, `"id":"c"`) {
 		t.Errorf("another request is refused: %s", m)
@@ -248,26 +248,26 @@ func TestNativeUnreachable(t *testing.T) {
 
 // TestNativeTerminated: a native host that is asked to end does, and its login with it.
 func TestNativeTerminated(t *testing.T) {
-	h := newHome(t)
-	serve := h.serve(t)
-	e := h.startHost(t)
-	e.connect(portale)
+	h := NewHome(t)
+	serve := h.Serve(t)
+	e := startHost(t, h)
+	e.connect(Portale)
 	e.send(loginRequest)
 	e.must(`"consent"`)
 	e.host.Process.Signal(syscall.SIGTERM)
 	e.ends()
-	serve.next("code=gone")
+	serve.Next("code=gone")
 }
 
 // TestNativeFigures logs how long a native host takes from its start to its first answer.
 func TestNativeFigures(t *testing.T) {
-	h := newHome(t)
-	h.serve(t)
+	h := NewHome(t)
+	h.Serve(t)
 	var all []time.Duration
 	for range 11 {
 		began := time.Now()
-		e := h.startHost(t)
-		e.connect(portale)
+		e := startHost(t, h)
+		e.connect(Portale)
 		e.send(helloRequest)
 		e.must(`"protocol":1`)
 		all = append(all, time.Since(began))
@@ -281,14 +281,14 @@ func TestNativeFigures(t *testing.T) {
 // TestT26OtherCaller: no other extension is answered, and no service that is another program is
 // spoken with.
 func TestT26OtherCaller(t *testing.T) {
-	h := newHome(t)
-	h.serve(t)
+	h := NewHome(t)
+	h.Serve(t)
 	for _, args := range [][]string{
 		{"chrome-extension://aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/"},
 		{"native-host"},
 		{"/home/it.crs.bridge.json", "other@example.org"},
 	} {
-		e := h.startHost(t, args...)
+		e := startHost(t, h, args...)
 		e.raw(frame(connectRequest))
 		if m, ok := e.read(); ok {
 			t.Errorf("%q is answered %s", args, m)
@@ -309,7 +309,7 @@ func TestT26OtherCaller(t *testing.T) {
 	if err := os.WriteFile(updated, b, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	e := h.startHostFile(t, updated)
+	e := startHostFile(t, h, updated)
 	e.send(connectRequest)
 	e.must(`"unsupported_version"`)
 	e.ends()

@@ -17,25 +17,25 @@ import (
 // list says that there is none.
 func TestWithoutModules(t *testing.T) {
 	hideModules(t)
-	h := newHome(t)
-	serve := h.serve(t)
-	card := insert(t, virtualcard.Config{PIN: testPIN})
-	serve.next(cardReady)
-	serve.answer("s", testPIN)
-	if _, err := verify(open(t, portale).mustLogIn(), card.Person().CA); err != nil {
+	h := NewHome(t)
+	serve := h.Serve(t)
+	card := Insert(t, virtualcard.Config{PIN: PIN})
+	serve.Next(CardReady)
+	serve.Answer("s", PIN)
+	if _, err := verify(open(t, Portale).mustLogIn(), card.Person().CA); err != nil {
 		t.Error(err)
 	}
-	if list := h.run(t, "card", "list"); list != card.reader+": CNS  ADA ESEMPIO  "+card.Person().CardID+"\n" {
+	if list := h.Command(t, "card", "list"); list != card.Reader+": CNS  ADA ESEMPIO  "+card.Person().CardID+"\n" {
 		t.Errorf("crs card list:\n%s", list)
 	}
-	if list := h.run(t, "card", "list", "--all"); !strings.Contains(list, "ADA ESEMPIO") || !strings.Contains(list, "non ci sono moduli per i token") {
+	if list := h.Command(t, "card", "list", "--all"); !strings.Contains(list, "ADA ESEMPIO") || !strings.Contains(list, "non ci sono moduli per i token") {
 		t.Errorf("crs card list --all:\n%s", list)
 	}
-	if rows, _ := h.listed(t, "--all"); len(rows) != 1 {
+	if rows, _ := tellCards(t, h, "--all"); len(rows) != 1 {
 		t.Errorf("crs card list --all --json: %+v", rows)
 	}
-	if strings.Contains(serve.stderr.String(), "level=WARN") {
-		t.Errorf("the service warns:\n%s", serve.log())
+	if strings.Contains(serve.Stderr.String(), "level=WARN") {
+		t.Errorf("the service warns:\n%s", logLines(serve))
 	}
 }
 

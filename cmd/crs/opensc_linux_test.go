@@ -54,7 +54,7 @@ func withOpenSC(t *testing.T) {
 // chaining is a card whose signature OpenSC can ask for through vpcd, where it believes in short
 // commands.
 func chaining() virtualcard.Config {
-	return virtualcard.Config{PIN: testPIN, Refuse: map[virtualcard.Feature]uint16{virtualcard.ComputeSignature: 0x6A86}}
+	return virtualcard.Config{PIN: PIN, Refuse: map[virtualcard.Feature]uint16{virtualcard.ComputeSignature: 0x6A86}}
 }
 
 // TestNativeCardIsListedOnce: a card that OpenSC's module would drive too is listed once, with its
@@ -62,16 +62,16 @@ func chaining() virtualcard.Config {
 // module can be used, nor while it is in the reader.
 func TestNativeCardIsListedOnce(t *testing.T) {
 	withOpenSC(t)
-	h := newHome(t)
-	card := insert(t, chaining())
+	h := NewHome(t)
+	card := Insert(t, chaining())
 	if _, err := (&pcsc.Driver{}).Readers(context.Background(), func(string) bool { return true }); err != nil {
 		t.Fatal(err)
 	}
 	native := card.Log()
 	for _, args := range [][]string{{}, {"--all"}, {"--all", "--reader", "pcd"}} {
 		card.Forget()
-		rows, module := h.listed(t, args...)
-		if len(rows) != 1 || rows[0].Reader != card.reader || rows[0].Model == openscModel {
+		rows, module := tellCards(t, h, args...)
+		if len(rows) != 1 || rows[0].Reader != card.Reader || rows[0].Model == openscModel {
 			t.Errorf("crs card list %v: %+v", args, rows)
 		}
 		if wanted := len(args) > 0; module != wanted {
@@ -83,17 +83,17 @@ func TestNativeCardIsListedOnce(t *testing.T) {
 	}
 
 	card.Forget()
-	serve := h.serve(t)
-	serve.next(cardReady)
-	h.shows(t, card.reader, "classic")
-	serve.answer("s", testPIN)
-	if _, err := verify(open(t, portale).mustLogIn(), card.Person().CA); err != nil {
+	serve := h.Serve(t)
+	serve.Next(CardReady)
+	shows(t, h, card.Reader, "classic")
+	serve.Answer("s", PIN)
+	if _, err := verify(open(t, Portale).mustLogIn(), card.Person().CA); err != nil {
 		t.Error(err)
 	}
 	if n := len(card.Log()); n != len(native)+6 { // of a login: see TestLogin
 		t.Errorf("the service: %d APDUs, of which %d are the native driver's", n, len(native)+6)
 	}
-	if workers := serve.workers(); len(workers) > 0 {
+	if workers := workers(serve); len(workers) > 0 {
 		t.Errorf("%d workers", len(workers))
 	}
 }
@@ -102,18 +102,18 @@ func TestNativeCardIsListedOnce(t *testing.T) {
 // once, and log in through it.
 func TestPinnedToItsModule(t *testing.T) {
 	withOpenSC(t)
-	h := newHome(t)
-	h.configure(t, `{"cards":{"pcd 00 00":"module"}}`)
-	card := insert(t, chaining())
-	if rows, _ := h.listed(t); len(rows) != 1 || rows[0].Reader != card.reader || rows[0].Model != openscModel {
+	h := NewHome(t)
+	configure(t, h, `{"cards":{"pcd 00 00":"module"}}`)
+	card := Insert(t, chaining())
+	if rows, _ := tellCards(t, h); len(rows) != 1 || rows[0].Reader != card.Reader || rows[0].Model != openscModel {
 		t.Errorf("crs card list: %+v", rows)
 	}
-	serve := h.serve(t, "--log", "debug")
-	h.shows(t, card.reader, openscModel)
-	site := open(t, portale)
-	for i, answers := range [][]string{{"s", testPIN}, {testPIN}} {
+	serve := h.Serve(t, "--log", "debug")
+	shows(t, h, card.Reader, openscModel)
+	site := open(t, Portale)
+	for i, answers := range [][]string{{"s", PIN}, {PIN}} {
 		card.Forget()
-		serve.answer(answers...)
+		serve.Answer(answers...)
 		if _, err := verify(site.mustLogIn(), card.Person().CA); err != nil {
 			t.Errorf("login %d: %v", i, err)
 		}
@@ -122,11 +122,11 @@ func TestPinnedToItsModule(t *testing.T) {
 		}
 	}
 	card.Forget()
-	serve.answer(wrongPIN, testPIN)
+	serve.Answer(WrongPIN, PIN)
 	if site.mustLogIn(); card.Secrets() != 2 {
 		t.Errorf("two PINs were typed, and %d were sent", card.Secrets())
 	}
-	if n := serve.verified(); n != 0 {
+	if n := verified(serve); n != 0 {
 		t.Errorf("the native driver sent %d of the PINs", n)
 	}
 }
@@ -135,32 +135,32 @@ func TestPinnedToItsModule(t *testing.T) {
 // driven by the module from then on, and no PIN is sent that was not typed for it.
 func TestModuleWhereNativeCannotSign(t *testing.T) {
 	withOpenSC(t)
-	h := newHome(t)
-	serve := h.serve(t, "--log", "debug")
-	card := insert(t, chaining())
-	serve.next(cardReady)
-	site := open(t, portale)
+	h := NewHome(t)
+	serve := h.Serve(t, "--log", "debug")
+	card := Insert(t, chaining())
+	serve.Next(CardReady)
+	site := open(t, Portale)
 	card.Forget()
 	card.Inject(virtualcard.Fault{INS: 0x2A, SW: 0x6D00})
-	serve.answer("s", testPIN)
+	serve.Answer("s", PIN)
 	site.refused(crs.ErrCard)
-	serve.next("La prossima volta userà il")
+	serve.Next("La prossima volta userà il")
 	card.Inject()
-	h.shows(t, card.reader, openscModel)
-	serve.answer("s", testPIN)
+	shows(t, h, card.Reader, openscModel)
+	serve.Answer("s", PIN)
 	if _, err := verify(site.mustLogIn(), card.Person().CA); err != nil {
 		t.Error(err)
 	}
-	if card.Secrets() != 2 || serve.verified() != 1 {
-		t.Errorf("two PINs were typed, and %d were sent, %d by the native driver", card.Secrets(), serve.verified())
+	if card.Secrets() != 2 || verified(serve) != 1 {
+		t.Errorf("two PINs were typed, and %d were sent, %d by the native driver", card.Secrets(), verified(serve))
 	}
 }
 
 // verified returns how many PINs the native driver sent, by its log at debug level.
-func (p *program) verified() int { return strings.Count(p.log(), "ins=20") }
+func verified(p *Program) int { return strings.Count(logLines(p), "ins=20") }
 
 // configure writes the configuration of a user.
-func (h home) configure(t testing.TB, text string) {
+func configure(t testing.TB, h Home, text string) {
 	t.Helper()
 	dir := filepath.Join(string(h), "config", "crs")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -171,11 +171,11 @@ func (h home) configure(t testing.TB, text string) {
 	}
 }
 
-// listed returns the cards of `crs card list`, and whether it names OpenSC's module.
-func (h home) listed(t *testing.T, args ...string) (cards []listed, module bool) {
+// tellCards returns the cards of `crs card list`, and whether it names OpenSC's module.
+func tellCards(t *testing.T, h Home, args ...string) (cards []listed, module bool) {
 	t.Helper()
 	var rows []listed
-	text := h.run(t, append([]string{"card", "list", "--json"}, args...)...)
+	text := h.Command(t, append([]string{"card", "list", "--json"}, args...)...)
 	if err := json.Unmarshal([]byte(text), &rows); err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
@@ -189,7 +189,7 @@ func (h home) listed(t *testing.T, args ...string) (cards []listed, module bool)
 }
 
 // status asks the service of a user.
-func (h home) status(t *testing.T) ipc.Status {
+func status(t *testing.T, h Home) ipc.Status {
 	t.Helper()
 	t.Setenv("XDG_RUNTIME_DIR", filepath.Join(string(h), "run"))
 	var c *ipc.Client
@@ -208,11 +208,11 @@ func (h home) status(t *testing.T) ipc.Status {
 
 // shows waits until the service has one card, in this reader and with this driver. Its PIN is not
 // blocked, though OpenSC says so of each CNS.
-func (h home) shows(t *testing.T, reader, model string) {
+func shows(t *testing.T, h Home, reader, model string) {
 	t.Helper()
 	eventually(t, reader+" shows "+model, func() bool {
 		var cards []string
-		for _, r := range h.status(t).Readers {
+		for _, r := range status(t, h).Readers {
 			if r.Card != nil && !r.Card.Blocked {
 				cards = append(cards, r.Name+" "+r.Card.Model)
 			}
@@ -225,45 +225,45 @@ func (h home) shows(t *testing.T, reader, model string) {
 // it was before it, although the module's C_Logout sends the card nothing.
 func TestT19TheCardIsClosed(t *testing.T) {
 	withOpenSC(t)
-	h := newHome(t)
-	h.configure(t, `{"cards":{"pcd 00 00":"module"}}`)
-	card := insert(t, chaining())
+	h := NewHome(t)
+	configure(t, h, `{"cards":{"pcd 00 00":"module"}}`)
+	card := Insert(t, chaining())
 	closed := func(after string) {
 		t.Helper()
 		if n := card.Secrets(); n != 1 {
 			t.Errorf("%s: one PIN was typed, and %d were sent", after, n)
 		}
-		if got := signWithoutPIN(t, card.reader); got != 0x6982 {
+		if got := signWithoutPIN(t, card.Reader); got != 0x6982 {
 			t.Errorf("%s: another program gets %04X", after, got)
 		}
 		card.Forget()
 	}
 	for _, args := range [][]string{{"verify"}, {"change"}} {
-		p := h.start(t, "crs", append([]string{"pin"}, args...)...)
-		p.answer(testPIN, testPIN+"1", testPIN+"1")
-		p.stdin.Close()
-		if <-p.ended; p.code != 0 {
-			t.Errorf("crs pin %v: exit code %d", args, p.code)
+		p := h.Start(t, "crs", append([]string{"pin"}, args...)...)
+		p.Answer(PIN, PIN+"1", PIN+"1")
+		p.Stdin.Close()
+		if <-p.Ended; p.Code != 0 {
+			t.Errorf("crs pin %v: exit code %d", args, p.Code)
 		}
 		closed("crs pin " + args[0])
 	}
-	serve := h.serve(t)
-	h.shows(t, card.reader, openscModel)
-	site := open(t, portale)
-	serve.answer("s", testPIN+"1")
+	serve := h.Serve(t)
+	shows(t, h, card.Reader, openscModel)
+	site := open(t, Portale)
+	serve.Answer("s", PIN+"1")
 	site.mustLogIn()
 	closed("a login")
 	card.Inject(virtualcard.Fault{INS: 0x2A, SW: 0x6985})
-	serve.answer(testPIN + "1")
+	serve.Answer(PIN + "1")
 	site.refused(crs.ErrCard)
 	card.Inject()
 	closed("a login that was refused")
 	hang := make(chan struct{})
 	card.Inject(virtualcard.Fault{INS: 0x2A, Hang: hang})
-	serve.answer(testPIN + "1")
+	serve.Answer(PIN + "1")
 	go func() {
 		eventually(t, "the card signs", func() bool { return card.Count(0x2A) > 0 })
-		for _, pid := range serve.workers() {
+		for _, pid := range workers(serve) {
 			syscall.Kill(pid, syscall.SIGKILL)
 		}
 		close(hang)
@@ -271,7 +271,7 @@ func TestT19TheCardIsClosed(t *testing.T) {
 	site.refused(crs.ErrCard)
 	card.Inject()
 	closed("a login whose worker was killed")
-	serve.answer(testPIN + "1")
+	serve.Answer(PIN + "1")
 	site.mustLogIn()
 	closed("the next login")
 }

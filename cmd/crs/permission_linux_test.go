@@ -21,9 +21,9 @@ type question struct{ allow, block, dismiss func() }
 
 func TestChromiumAsks(t *testing.T) {
 	desk.Display(t)
-	serveSites(t)
-	v := &visit{home: newHome(t)}
-	o := v.options()
+	ServeSites(t)
+	v := &Visit{Home: NewHome(t)}
+	o := v.Options()
 	o.Env = append(o.Env, "DISPLAY="+os.Getenv("DISPLAY"))
 	o.Screen = true
 	v.Tab = browsers.StartChromium(t, o)
@@ -43,7 +43,7 @@ func TestChromiumAsks(t *testing.T) {
 		})
 		return corner
 	}
-	v.Open(site)
+	v.Open(Site)
 	empty := still(nil)
 	// By keyboard: these keys lead into the question, where the first button says no, and the one
 	// before it closes.
@@ -53,15 +53,15 @@ func TestChromiumAsks(t *testing.T) {
 			desk.Keys(t, append([]string{"alt+shift+a"}, keys...)...)
 		}
 	}
-	v.isAsked(t, question{allow: answer("Tab", "Return"), block: answer("Return"), dismiss: answer("shift+Tab", "Return")})
+	isAsked(t, v, question{allow: answer("Tab", "Return"), block: answer("Return"), dismiss: answer("shift+Tab", "Return")})
 }
 
 // Firefox has the question, but does not ask it yet before a WebSocket: here it does. One that is
 // put aside stays in the bar of its address, and the page waits.
 func TestFirefoxAsks(t *testing.T) {
-	serveSites(t)
-	v := &visit{home: newHome(t)}
-	o := v.options()
+	ServeSites(t)
+	v := &Visit{Home: NewHome(t)}
+	o := v.Options()
 	o.Prefs = `user_pref("network.lna.websocket.enabled", true); user_pref("security.notification_enable_delay", 0);`
 	f := browsers.StartFirefox(t, o)
 	v.Tab = f
@@ -75,10 +75,10 @@ func TestFirefoxAsks(t *testing.T) {
 			})
 		}
 	}
-	v.isAsked(t, question{allow: answer("button"), block: answer("secondaryButton")})
+	isAsked(t, v, question{allow: answer("button"), block: answer("secondaryButton")})
 }
 
-func (v *visit) isAsked(t *testing.T, q question) {
+func isAsked(t *testing.T, v *Visit, q question) {
 	permission := func(want string) {
 		t.Helper()
 		if got := v.Run(`return (await navigator.permissions.query({ name: "loopback-network" })).state`); got != want {
@@ -90,42 +90,42 @@ func (v *visit) isAsked(t *testing.T, q question) {
 		desk.Await(t, "the page announces the question", func() bool { return v.Run("return window.states.join()") == "permission" })
 	}
 	t.Run("nobody listens", func(t *testing.T) {
-		v.wantAt(t, site, "bridge_unavailable")
+		v.WantAt(t, Site, "bridge_unavailable")
 		permission("prompt") // nor was the citizen asked
 	})
-	insert(t, virtualcard.Config{PIN: testPIN})
-	v.serve = v.home.serve(t)
-	v.serve.next(cardReady)
+	Insert(t, virtualcard.Config{PIN: PIN})
+	v.Serve = v.Home.Serve(t)
+	v.Serve.Next(CardReady)
 	if q.dismiss != nil {
 		t.Run("closed", func(t *testing.T) {
-			v.Open(site)
+			v.Open(Site)
 			v.Press("button")
 			announced()
 			q.dismiss()
-			outcome(t, v)
+			Outcome(t, v)
 			permission("prompt") // the next click asks again
 		})
 	}
 	t.Run("allowed", func(t *testing.T) {
-		v.Open(site)
+		v.Open(Site)
 		v.Press("button")
 		announced()
 		q.allow()
-		v.serve.next(siteAsked) // by the same click
+		v.Serve.Next(SiteAsked) // by the same click
 		permission("granted")
-		v.serve.answer("s")
-		v.typePIN()
-		wantOutcome(t, v, "token")
-		v.logsInAt(t, site)
+		v.Serve.Answer("s")
+		v.TypePIN()
+		WantOutcome(t, v, "token")
+		v.LogsInAt(t, Site)
 		if states := v.Run("return window.states.join()"); strings.Contains(states, "permission") {
 			t.Errorf("the page announces a question that does not come: %q", states)
 		}
 	})
 	t.Run("blocked", func(t *testing.T) {
-		v.Open(otherSite + "/element")
+		v.Open(OtherSite + "/element")
 		v.Press("crs-login")
 		q.block()
-		wantOutcome(t, v, "permission_denied")
+		WantOutcome(t, v, "permission_denied")
 		permission("denied")
 		says := v.Run(`return document.querySelector("crs-login").shadowRoot.querySelector("[role=status]").innerText`)
 		if !strings.Contains(says, "accanto all’indirizzo") || !strings.Contains(says, "consenti") {
@@ -133,6 +133,6 @@ func (v *visit) isAsked(t *testing.T, q question) {
 		}
 		v.Run("window.outcome = ''")
 		v.Type("\r") // on the button again, and no question comes
-		wantOutcome(t, v, "permission_denied")
+		WantOutcome(t, v, "permission_denied")
 	})
 }

@@ -75,8 +75,8 @@ func (g *gallery) prefer(feature, value string) {
 
 // TestAccessible asks axe-core about the pages and the button, in every language.
 func TestAccessible(t *testing.T) {
-	h := newHome(t)
-	serveSites(t)
+	h := NewHome(t)
+	ServeSites(t)
 	const port = 8081
 	o, err := crs.ParseDeveloperOrigin("http://localhost:8081", port)
 	if err != nil {
@@ -93,7 +93,7 @@ func TestAccessible(t *testing.T) {
 	demo.Start()
 	t.Cleanup(demo.Close)
 
-	g := newGallery(t, h.options())
+	g := newGallery(t, h.Options())
 	for _, lang := range []string{"it", "en", "de"} {
 		g.Open("http://localhost:8081/?lang=" + lang)
 		g.see("demo-" + lang)
@@ -117,9 +117,9 @@ func TestAccessible(t *testing.T) {
 
 // TestButton shows the button in every state, with every code that it knows, in every language.
 func TestButton(t *testing.T) {
-	h := newHome(t)
-	serveSites(t)
-	browsers.Policy(t, `{"LoopbackNetworkAllowedForUrls": ["`+site+`"]}`)
+	h := NewHome(t)
+	ServeSites(t)
+	browsers.Policy(t, `{"LoopbackNetworkAllowedForUrls": ["`+Site+`"]}`)
 	said := make(chan string) // by the service, to each login
 	impostor(t, func(ws *websocket.Conn) {
 		ws.ReadMessage()
@@ -134,7 +134,7 @@ func TestButton(t *testing.T) {
 			}
 		}
 	})
-	g := newGallery(t, h.options())
+	g := newGallery(t, h.Options())
 	says := func(key string) {
 		t.Helper()
 		desk.Await(t, "the button says "+key, func() bool { return g.Run("return window.last") == key })
@@ -146,7 +146,7 @@ func TestButton(t *testing.T) {
 	for _, lang := range []string{"it", "en", "de"} {
 		name := func(state string) string { return "button-" + state + "-" + lang }
 		g.size(460, 260)
-		g.Open(site + "/element?lang=" + lang)
+		g.Open(Site + "/element?lang=" + lang)
 		// The policy allows it, but not every citizen has one.
 		g.Run(`for (const event of ["crs-progress", "crs-error"]) addEventListener(event, ({ detail }) => { window.last = detail.state ?? detail.code; });
 			navigator.permissions.query = async () => ({ state: "prompt" })`)
@@ -186,17 +186,17 @@ func TestButton(t *testing.T) {
 
 // TestPopupPictures shows the popup of the extension in every state and language.
 func TestPopupPictures(t *testing.T) {
-	h := newHome(t)
-	serveSites(t)
+	h := NewHome(t)
+	ServeSites(t)
 	missing := filepath.Join(t.TempDir(), "host")
 	refusing := missing + "-refusing"
-	h.serve(t)
-	ours := h.hostProgram(t)
+	h.Serve(t)
+	ours := h.HostProgram(t)
 	for _, lang := range []string{"it", "en", "de"} {
-		o := h.options()
-		o.Extension, o.Language = unpacked(t), lang
+		o := h.Options()
+		o.Extension, o.Language = Unpacked(t), lang
 		tab := newGallery(t, o)
-		tab.Open(site)
+		tab.Open(Site)
 		popup := *tab
 		popup.Chromium = tab.New(false).(*browsers.Chromium)
 		popup.size(360, 330)
@@ -210,19 +210,19 @@ func TestPopupPictures(t *testing.T) {
 			popup.see("popup-" + name + "-dark-" + lang)
 			popup.prefer("prefers-color-scheme", "light")
 		}
-		h.installHost(t, ours)
+		h.InstallHost(t, ours)
 		show("unknown")
-		h.run(t, "sites", "block", site)
+		h.Command(t, "sites", "block", Site)
 		show("denied")
-		h.run(t, "sites", "allow", site)
+		h.Command(t, "sites", "allow", Site)
 		show("allowed")
-		h.run(t, "sites", "forget", site)
-		h.installHost(t, refusing)
+		h.Command(t, "sites", "forget", Site)
+		h.InstallHost(t, refusing)
 		for name, code := range map[string]string{"old": "unsupported_version", "stuck": "internal"} {
-			write(t, refusing, "#!/bin/sh\n"+refusingHost(code)+"\n", 0o755)
+			WriteFile(t, refusing, "#!/bin/sh\n"+RefusingHost(code)+"\n", 0o755)
 			show(name)
 		}
-		h.installHost(t, missing)
+		h.InstallHost(t, missing)
 		show("missing")
 	}
 }

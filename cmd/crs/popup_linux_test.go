@@ -20,22 +20,22 @@ const (
 )
 
 func TestChromiumPopup(t *testing.T) {
-	v := newVisit(t, chromium, true)
-	v.popup(t, chromiumPopup, "Il programma CRS è pronto")
+	v := NewVisit(t, Chromium, true)
+	popup(t, v, chromiumPopup, "Il programma CRS è pronto")
 }
 
 func TestFirefoxPopup(t *testing.T) {
-	v := newVisit(t, func(t testing.TB, o browsers.Options) browsers.Tab {
+	v := NewVisit(t, func(t testing.TB, o browsers.Options) browsers.Tab {
 		o.Language = "de"
 		o.Prefs = fmt.Sprintf("user_pref(%q, %q);", "extensions.webextensions.uuids", fmt.Sprintf(`{%q: %q}`, browser.FirefoxExtension, firefoxUUID))
-		return firefox(t, o)
+		return Firefox(t, o)
 	}, true)
-	v.popup(t, firefoxPopup, "Die CRS-Software ist bereit")
+	popup(t, v, firefoxPopup, "Die CRS-Software ist bereit")
 }
 
 // popup opens the popup in each of its states. What it says is compared with the texts of the browser's
 // language, of which one is written out here.
-func (v *visit) popup(t *testing.T, url, ready string) {
+func popup(t *testing.T, v *Visit, url, ready string) {
 	want := func(keys ...string) (said string) {
 		t.Helper()
 		popup := v.New(false)
@@ -54,19 +54,19 @@ func (v *visit) popup(t *testing.T, url, ready string) {
 	if said := want("found"); !strings.Contains(said, ready) || strings.Contains(said, ".example") {
 		t.Errorf("beside no site: %q", said)
 	}
-	v.Open(site)
+	v.Open(Site)
 	if said := want("found", "foundNext", "site", "unknown"); !strings.Contains(said, "portale.example:8443") {
 		t.Errorf("the site is not named: %q", said)
 	}
-	v.run(t, "sites", "allow", site)
+	v.Command(t, "sites", "allow", Site)
 	want("found", "allowed")
-	v.run(t, "sites", "block", site)
+	v.Command(t, "sites", "block", Site)
 	want("found", "denied")
-	v.run(t, "sites", "forget", site)
-	v.serve.stop(syscall.SIGTERM)
+	v.Command(t, "sites", "forget", Site)
+	v.Serve.Stop(syscall.SIGTERM)
 	want("found") // the native host starts a service
 	file := filepath.Join(t.TempDir(), "host")
-	v.installHost(t, file)
+	v.InstallHost(t, file)
 	want("missing", "missingNext", "install")
 	t.Run("keyboard", func(t *testing.T) {
 		popup := v.New(true)
@@ -83,7 +83,7 @@ func (v *visit) popup(t *testing.T, url, ready string) {
 		"internal":            {"stuck", "stuckNext", "install"}, // its service cannot start
 		"busy":                {"found", "foundNext"},
 	} {
-		write(t, file, "#!/bin/sh\n"+refusingHost(code)+"\n", 0o755)
+		WriteFile(t, file, "#!/bin/sh\n"+RefusingHost(code)+"\n", 0o755)
 		if said := want(keys...); strings.Contains(said, ".example") {
 			t.Errorf("%s: a site of which nothing is known: %q", code, said)
 		}

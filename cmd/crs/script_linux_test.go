@@ -46,8 +46,8 @@ func TestScripts(t *testing.T) {
 				}
 				e.Setenv(name, dir)
 			}
-			e.Setenv("PIN", testPIN)
-			e.Values[inSlots{}] = map[string]inserted{}
+			e.Setenv("PIN", PIN)
+			e.Values[inSlots{}] = map[string]Card{}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -71,8 +71,8 @@ func (t oneByOne) Run(name string, f func(testscript.T)) {
 // inSlots is the key of a script's cards, a map[string]inserted.
 type inSlots struct{}
 
-func inScript(ts *testscript.TestScript) map[string]inserted {
-	return ts.Value(inSlots{}).(map[string]inserted)
+func inScript(ts *testscript.TestScript) map[string]Card {
+	return ts.Value(inSlots{}).(map[string]Card)
 }
 
 func scriptFails(ts *testscript.TestScript, neg bool, args []string) {
@@ -118,15 +118,15 @@ func scriptInsert(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("no key %q", key)
 		}
 	}
-	config.PIN = testPIN
-	card, err := insertCard(args[0], virtualcard.New(config))
-	ts.Defer(func() { ts.Check(card.pull()) })
+	config.PIN = PIN
+	card, err := InsertCard(args[0], virtualcard.New(config))
+	ts.Defer(func() { ts.Check(card.Pull()) })
 	ts.Check(err)
 	inScript(ts)[args[0]] = card
 }
 
 func scriptPull(ts *testscript.TestScript, _ bool, args []string) {
-	ts.Check(inScript(ts)[args[0]].pull())
+	ts.Check(inScript(ts)[args[0]].Pull())
 }
 
 func scriptFault(ts *testscript.TestScript, _ bool, args []string) {
@@ -147,7 +147,7 @@ func scriptSent(ts *testscript.TestScript, _ bool, args []string) {
 
 func scriptSlot(ts *testscript.TestScript, _ bool, args []string) {
 	want := map[string]scard.StateFlag{"full": scard.StatePresent, "empty": scard.StateEmpty}[args[1]]
-	ts.Check(ns.AwaitSlot(slots[args[0]].reader, want))
+	ts.Check(ns.AwaitSlot(Slots[args[0]].Reader, want))
 }
 
 func scriptPcscd(ts *testscript.TestScript, _ bool, args []string) {
@@ -167,7 +167,7 @@ func scriptPcscd(ts *testscript.TestScript, _ bool, args []string) {
 			bare.Process.Signal(syscall.SIGTERM)
 			bare.Wait()
 		})
-		for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		for end := time.Now().Add(Patience); ; time.Sleep(time.Millisecond) {
 			c, err := net.Dial("unix", "/run/pcscd/pcscd.comm")
 			if err == nil {
 				c.Close()

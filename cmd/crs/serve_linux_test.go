@@ -19,14 +19,14 @@ import (
 )
 
 const (
-	portale  = "https://portale.example"
-	testPIN  = "7391465" // no other number that a test writes contains it
-	wrongPIN = "4826193"
+	Portale  = "https://portale.example"
+	PIN      = "7391465" // no other number that a test writes contains it
+	WrongPIN = "4826193"
 
-	insertPrompt = "Quando la carta viene riconosciuta" // wrapped, so only the beginning of a line
-	pinAsked     = "PIN (non si vede mentre lo scrive; solo Invio = annulla): "
-	siteAsked    = "s = Sì, è il sito giusto; n = No; solo Invio = annulla: "
-	cardReady    = `msg="card ready"`
+	InsertPrompt = "Quando la carta viene riconosciuta" // wrapped, so only the beginning of a line
+	PinAsked     = "PIN (non si vede mentre lo scrive; solo Invio = annulla): "
+	SiteAsked    = "s = Sì, è il sito giusto; n = No; solo Invio = annulla: "
+	CardReady    = `msg="card ready"`
 )
 
 // openssl says whether a token is what it claims to be, by the formula of the protocol.
@@ -62,16 +62,16 @@ func verify(l login, ca *virtualcard.CA) (webportal.Identity, error) {
 
 // TestLogin is the job of this program: a citizen logs in, on a real reader stack.
 func TestLogin(t *testing.T) {
-	h := newHome(t)
-	serve := h.serve(t)
-	card := insert(t, virtualcard.Config{PIN: testPIN})
-	serve.next(cardReady)
+	h := NewHome(t)
+	serve := h.Serve(t)
+	card := Insert(t, virtualcard.Config{PIN: PIN})
+	serve.Next(CardReady)
 	insertion, bytes := len(card.Log()), card.Bytes()
 
-	site := open(t, portale)
-	for i, answers := range [][]string{{"s", testPIN}, {testPIN}, {testPIN}} {
+	site := open(t, Portale)
+	for i, answers := range [][]string{{"s", PIN}, {PIN}, {PIN}} {
 		card.Forget()
-		serve.answer(answers...)
+		serve.Answer(answers...)
 		l := site.mustLogIn()
 		openssl(t, l)
 		id, err := verify(l, card.Person().CA)
@@ -90,8 +90,8 @@ func TestLogin(t *testing.T) {
 	}
 
 	// A site that the user allowed needs the PIN alone from the start; it is a site of its own.
-	h.run(t, "sites", "allow", "https://altro.example")
-	serve.answer(testPIN)
+	h.Command(t, "sites", "allow", "https://altro.example")
+	serve.Answer(PIN)
 	other := open(t, "https://altro.example")
 	l := other.mustLogIn()
 	openssl(t, l)
@@ -101,32 +101,32 @@ func TestLogin(t *testing.T) {
 	}
 
 	// A site that the user blocked gets no word, at its next handshake and on its open one.
-	h.run(t, "sites", "block", portale)
-	if _, err := tryOpen(t, portale); err == nil || !strings.Contains(err.Error(), "403 Forbidden") {
+	h.Command(t, "sites", "block", Portale)
+	if _, err := tryOpen(t, Portale); err == nil || !strings.Contains(err.Error(), "403 Forbidden") {
 		t.Errorf("handshake of a blocked site: %v", err)
 	}
 	site.refused(crs.ErrOriginDenied)
-	h.run(t, "sites", "forget", portale)
-	serve.answer("s", testPIN)
+	h.Command(t, "sites", "forget", Portale)
+	serve.Answer("s", PIN)
 	site.mustLogIn()
 }
 
 // TestSecondService: a user has one service at a time. A signal ends it, which is no failure,
 // and makes room for the next.
 func TestSecondService(t *testing.T) {
-	h := newHome(t)
+	h := NewHome(t)
 	for _, s := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
-		first := h.serve(t)
-		second := h.start(t, "crs", "serve", "--ui", "terminal")
+		first := h.Serve(t)
+		second := h.Start(t, "crs", "serve", "--ui", "terminal")
 		select {
-		case <-second.ended:
-			if second.code != 1 || !strings.Contains(second.stderr.String(), "già in funzione") {
-				t.Errorf("the second service ended with %d:\n%s", second.code, second.stderr)
+		case <-second.Ended:
+			if second.Code != 1 || !strings.Contains(second.Stderr.String(), "già in funzione") {
+				t.Errorf("the second service ended with %d:\n%s", second.Code, second.Stderr)
 			}
-		case <-time.After(patience):
+		case <-time.After(Patience):
 			t.Error("two services run")
 		}
-		if code := first.stop(s); code != 0 {
+		if code := first.Stop(s); code != 0 {
 			t.Errorf("ended by %v, the service returns %d", s, code)
 		}
 	}
@@ -134,17 +134,17 @@ func TestSecondService(t *testing.T) {
 
 // TestStopWhileAsking: the service ends although a dialog is open and a page is connected.
 func TestStopWhileAsking(t *testing.T) {
-	serve := newHome(t).serve(t)
-	insert(t, virtualcard.Config{})
-	serve.next(cardReady)
-	site := open(t, portale)
+	serve := NewHome(t).Serve(t)
+	Insert(t, virtualcard.Config{})
+	serve.Next(CardReady)
+	site := open(t, Portale)
 	done := make(chan error, 1)
 	go func() {
 		_, err := site.login(false)
 		done <- err
 	}()
-	serve.next(siteAsked)
-	if code := serve.stop(syscall.SIGTERM); code != 0 {
+	serve.Next(SiteAsked)
+	if code := serve.Stop(syscall.SIGTERM); code != 0 {
 		t.Errorf("the service returns %d", code)
 	}
 	if err := <-done; err == nil {
@@ -153,45 +153,45 @@ func TestStopWhileAsking(t *testing.T) {
 }
 
 func TestWrongPIN(t *testing.T) {
-	h := newHome(t)
-	serve := h.serve(t)
-	card := insert(t, virtualcard.Config{PIN: testPIN})
-	serve.next(cardReady)
-	site := open(t, portale)
+	h := NewHome(t)
+	serve := h.Serve(t)
+	card := Insert(t, virtualcard.Config{PIN: PIN})
+	serve.Next(CardReady)
+	site := open(t, Portale)
 	card.Forget()
 
 	// What cannot be the PIN is not sent.
-	serve.answer("s", "1234", "123456789", "12a45", wrongPIN, testPIN)
+	serve.Answer("s", "1234", "123456789", "12a45", WrongPIN, PIN)
 	site.mustLogIn()
 	for _, text := range []string{"troppo corto", "troppo lungo", "solo di cifre", "Il PIN era sbagliato", "Tentativi rimasti: 2."} {
-		serve.next(text)
+		serve.Next(text)
 	}
 	if pin, _ := card.Tries(); card.Secrets() != 2 || pin != 3 {
 		t.Errorf("%d PINs were sent, %d tries are left", card.Secrets(), pin)
 	}
 
 	// An empty line cancels; the last try takes a second yes, and its default is no.
-	serve.answer("")
+	serve.Answer("")
 	site.refused(crs.ErrCancelled)
-	serve.answer(wrongPIN, wrongPIN, testPIN, "n")
+	serve.Answer(WrongPIN, WrongPIN, PIN, "n")
 	site.refused(crs.ErrCancelled)
-	serve.next("ltimo tentativo")
+	serve.Next("ltimo tentativo")
 	if pin, _ := card.Tries(); pin != 1 || card.Secrets() != 4 {
 		t.Errorf("%d PINs were sent, %d tries are left", card.Secrets(), pin)
 	}
 	// The tries are known to the next login, and to other commands of this user.
-	if out := h.run(t, "card", "info"); !strings.Contains(out, "tentativi rimasti: 1") {
+	if out := h.Command(t, "card", "info"); !strings.Contains(out, "tentativi rimasti: 1") {
 		t.Errorf("crs card info:\n%s", out)
 	}
-	serve.answer(testPIN, "s")
+	serve.Answer(PIN, "s")
 	site.mustLogIn()
 
 	// Another site, because a third dismissal would mute this one: the last wrong PIN blocks.
-	h.run(t, "sites", "allow", "https://altro.example")
+	h.Command(t, "sites", "allow", "https://altro.example")
 	other := open(t, "https://altro.example")
-	serve.answer(wrongPIN, wrongPIN, wrongPIN, "s", "n")
+	serve.Answer(WrongPIN, WrongPIN, WrongPIN, "s", "n")
 	other.refused(crs.ErrPINBlocked)
-	serve.next("sbloccare adesso, con il PUK")
+	serve.Next("sbloccare adesso, con il PUK")
 	if pin, puk := card.Tries(); pin != 0 || puk != 3 {
 		t.Errorf("%d tries of the PIN and %d of the PUK are left", pin, puk)
 	}
@@ -200,10 +200,10 @@ func TestWrongPIN(t *testing.T) {
 	// new PIN, which OpenSC accepts too.
 	const freshPIN = "97531"
 	card.Forget()
-	serve.answer(testPIN, "s", "s", "11111111", freshPIN, freshPIN, virtualcard.DefaultPUK, freshPIN, freshPIN, freshPIN)
+	serve.Answer(PIN, "s", "s", "11111111", freshPIN, freshPIN, virtualcard.DefaultPUK, freshPIN, freshPIN, freshPIN)
 	other.mustLogIn()
 	for _, text := range []string{"Il PUK era sbagliato", "Tentativi rimasti per il PUK: 2", "Il PIN è sbloccato"} {
-		serve.next(text)
+		serve.Next(text)
 	}
 	if pin, puk := card.Tries(); pin != 3 || puk != 3 || card.Secrets() != 4 {
 		t.Errorf("%d tries of the PIN and %d of the PUK are left, %d secrets were sent", pin, puk, card.Secrets())
@@ -220,22 +220,22 @@ func TestPcscdComesAndGoes(t *testing.T) {
 	if err := ns.Pcscd.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	serve := newHome(t).serve(t)
-	site := open(t, portale)
-	serve.answer("s")
+	serve := NewHome(t).Serve(t)
+	site := open(t, Portale)
+	serve.Answer("s")
 	done := make(chan error, 1)
 	logIn := func() {
 		_, err := site.login(false)
 		done <- err
 	}
 	go logIn()
-	serve.next("non è in funzione") // and what starts it
+	serve.Next("non è in funzione") // and what starts it
 	if err := ns.Pcscd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	serve.next(insertPrompt)
-	card := insert(t, virtualcard.Config{PIN: testPIN})
-	serve.answer(testPIN)
+	serve.Next(InsertPrompt)
+	card := Insert(t, virtualcard.Config{PIN: PIN})
+	serve.Answer(PIN)
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
@@ -243,7 +243,7 @@ func TestPcscdComesAndGoes(t *testing.T) {
 	hang := make(chan struct{})
 	card.Forget()
 	card.Inject(virtualcard.Fault{INS: 0x2A, At: 1, Hang: hang}) // PSO
-	serve.answer(testPIN)
+	serve.Answer(PIN)
 	go logIn()
 	for card.Count(0x2A) == 0 {
 		time.Sleep(time.Millisecond)
@@ -261,17 +261,17 @@ func TestPcscdComesAndGoes(t *testing.T) {
 	if card.Secrets() != 1 {
 		t.Errorf("%d PINs were sent", card.Secrets())
 	}
-	serve.answer(testPIN)
+	serve.Answer(PIN)
 	site.mustLogIn()
 }
 
 // TestCardPulledWhileAsking: the card comes back while the dialog is open, and the login goes
 // on, at the price of another typing.
 func TestCardPulledWhileAsking(t *testing.T) {
-	serve := newHome(t).serve(t)
-	card := insert(t, virtualcard.Config{PIN: testPIN})
-	serve.next(cardReady)
-	site := open(t, portale)
+	serve := NewHome(t).Serve(t)
+	card := Insert(t, virtualcard.Config{PIN: PIN})
+	serve.Next(CardReady)
+	site := open(t, Portale)
 	done := make(chan login, 1)
 	go func() {
 		l, err := site.login(false)
@@ -280,17 +280,17 @@ func TestCardPulledWhileAsking(t *testing.T) {
 		}
 		done <- l
 	}()
-	serve.answer("s")
-	serve.next(pinAsked)
-	if err := card.pull(); err != nil {
+	serve.Answer("s")
+	serve.Next(PinAsked)
+	if err := card.Pull(); err != nil {
 		t.Fatal(err)
 	}
-	serve.next("card removed")
-	serve.answer(testPIN) // to a card that is gone
-	serve.next(insertPrompt)
-	again := insertAgain(t, card.Card)
-	serve.next(pinAsked)
-	serve.answer(testPIN)
+	serve.Next("card removed")
+	serve.Answer(PIN) // to a card that is gone
+	serve.Next(InsertPrompt)
+	again := InsertAgain(t, card.Card)
+	serve.Next(PinAsked)
+	serve.Answer(PIN)
 	if l := <-done; !t.Failed() {
 		openssl(t, l)
 	}
@@ -301,36 +301,36 @@ func TestCardPulledWhileAsking(t *testing.T) {
 
 // TestPageClosedWhileAsking: the dialog closes with the page, and swallows no answer.
 func TestPageClosedWhileAsking(t *testing.T) {
-	h := newHome(t)
-	h.run(t, "sites", "allow", portale)
-	serve := h.serve(t)
-	card := insert(t, virtualcard.Config{PIN: testPIN})
-	serve.next(cardReady)
-	site := open(t, portale)
+	h := NewHome(t)
+	h.Command(t, "sites", "allow", Portale)
+	serve := h.Serve(t)
+	card := Insert(t, virtualcard.Config{PIN: PIN})
+	serve.Next(CardReady)
+	site := open(t, Portale)
 	done := make(chan error, 1)
 	go func() {
 		_, err := site.login(false)
 		done <- err
 	}()
-	serve.next(pinAsked)
+	serve.Next(PinAsked)
 	card.Forget()
 	site.ws.Close()
 	if err := <-done; err == nil {
 		t.Error("a page that is gone logged in")
 	}
-	serve.next("code=gone")
+	serve.Next("code=gone")
 	if len(card.Log()) != 0 {
 		t.Errorf("the card was sent %d APDUs for a page that is gone", len(card.Log()))
 	}
-	serve.answer(testPIN)
-	open(t, portale).mustLogIn()
+	serve.Answer(PIN)
+	open(t, Portale).mustLogIn()
 }
 
 // TestRefusedByThePortal: the bridge signs with what the card holds; the portal judges it.
 func TestRefusedByThePortal(t *testing.T) {
-	h := newHome(t)
-	h.run(t, "sites", "allow", portale)
-	serve := h.serve(t)
+	h := NewHome(t)
+	h.Command(t, "sites", "allow", Portale)
+	serve := h.Serve(t)
 	other, err := virtualcard.NewCA("ALTRA")
 	if err != nil {
 		t.Fatal(err)
@@ -347,17 +347,17 @@ func TestRefusedByThePortal(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		card := insert(t, virtualcard.Config{Person: person, PIN: testPIN})
-		serve.next(cardReady)
-		serve.answer(testPIN)
-		l := open(t, portale).mustLogIn()
+		card := Insert(t, virtualcard.Config{Person: person, PIN: PIN})
+		serve.Next(CardReady)
+		serve.Answer(PIN)
+		l := open(t, Portale).mustLogIn()
 		openssl(t, l)
 		_, err = verify(l, virtualcard.SharedCA())
 		var refusal *webportal.Error
 		if test.reason == "" && err != nil || test.reason != "" && (!errors.As(err, &refusal) || refusal.Reason != test.reason) {
 			t.Errorf("want %q, the portal says: %v", test.reason, err)
 		}
-		if err := card.pull(); err != nil {
+		if err := card.Pull(); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -26,18 +26,18 @@ import (
 
 const (
 	sitePort  = "8443"
-	site      = "https://portale.example:" + sitePort
-	otherSite = "https://altrove.example:" + sitePort
-	httpSite  = "http://portale.example:8080"
+	Site      = "https://portale.example:" + sitePort
+	OtherSite = "https://altrove.example:" + sitePort
+	HTTPSite  = "http://portale.example:8080"
 )
 
-// serveSites serves crs.js and pages that log in at a click, until the test ends.
-func serveSites(t *testing.T) {
+// ServeSites serves crs.js and pages that log in at a click, until the test ends.
+func ServeSites(t *testing.T) {
 	t.Helper()
 	mux := http.NewServeMux()
 	issuers := x509.NewCertPool()
 	issuers.AddCert(virtualcard.SharedCA().Certificate)
-	origin, err := crs.ParseOrigin(site)
+	origin, err := crs.ParseOrigin(Site)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,10 +119,10 @@ if (button) button.onclick = async () => {
 };
 `
 
-// outcome waits for the end of a login of the page.
-func outcome(t *testing.T, b browsers.Tab) string {
+// Outcome waits for the end of a login of the page.
+func Outcome(t *testing.T, b browsers.Tab) string {
 	t.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(Patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if s := b.Run("return window.outcome || ''"); s != "" {
 			return s
 		}
@@ -131,108 +131,108 @@ func outcome(t *testing.T, b browsers.Tab) string {
 	return ""
 }
 
-func wantOutcome(t *testing.T, b browsers.Tab, want string) {
+func WantOutcome(t *testing.T, b browsers.Tab, want string) {
 	t.Helper()
-	if got := outcome(t, b); got != want {
+	if got := Outcome(t, b); got != want {
 		t.Errorf("the page's login ended with %q, want %q", got, want)
 	}
 }
 
-// visit is a citizen with a card in front of a browser.
-type visit struct {
-	home
+// Visit is a citizen with a card in front of a browser.
+type Visit struct {
+	Home
 	browsers.Tab
-	serve *program
-	card  inserted
+	Serve *Program
+	Card  Card
 }
 
-// either is either browser, as it is started.
-type either func(testing.TB, browsers.Options) browsers.Tab
+// Starter starts either browser, as it is started.
+type Starter func(testing.TB, browsers.Options) browsers.Tab
 
-func chromium(t testing.TB, o browsers.Options) browsers.Tab {
+func Chromium(t testing.TB, o browsers.Options) browsers.Tab {
 	return browsers.StartChromium(t, o)
 }
 
-func firefox(t testing.TB, o browsers.Options) browsers.Tab {
+func Firefox(t testing.TB, o browsers.Options) browsers.Tab {
 	return browsers.StartFirefox(t, o)
 }
 
-// newVisit starts all of it, with the service and the sites.
-func newVisit(t *testing.T, start either, extension bool) *visit {
+// NewVisit starts all of it, with the service and the sites.
+func NewVisit(t *testing.T, start Starter, extension bool) *Visit {
 	t.Helper()
-	v := &visit{home: newHome(t)}
-	serveSites(t)
-	v.card = insert(t, virtualcard.Config{PIN: testPIN})
-	v.serve = v.home.serve(t)
-	v.serve.next(cardReady)
-	o := v.options()
+	v := &Visit{Home: NewHome(t)}
+	ServeSites(t)
+	v.Card = Insert(t, virtualcard.Config{PIN: PIN})
+	v.Serve = v.Home.Serve(t)
+	v.Serve.Next(CardReady)
+	o := v.Options()
 	if extension {
-		v.installHost(t, v.hostProgram(t))
-		o.Extension = unpacked(t)
+		v.InstallHost(t, v.HostProgram(t))
+		o.Extension = Unpacked(t)
 	}
 	v.Tab = start(t, o)
 	return v
 }
 
-// options are those of a browser for which the sites are ones of the internet.
-func (h home) options() browsers.Options {
+// Options are those of a browser for which the sites are ones of the internet.
+func (h Home) Options() browsers.Options {
 	return browsers.Options{
-		Env:    h.env(),
+		Env:    h.Env(),
 		Hosts:  []string{"portale.example", "altrove.example"},
 		Public: []string{"127.0.0.1:" + sitePort, "127.0.0.1:8080"},
 	}
 }
 
-// typePIN answers the question for the PIN.
-func (v *visit) typePIN() {
-	v.serve.t.Helper()
-	v.serve.next(pinAsked)
-	v.serve.answer(testPIN)
+// TypePIN answers the question for the PIN.
+func (v *Visit) TypePIN() {
+	v.Serve.t.Helper()
+	v.Serve.Next(PinAsked)
+	v.Serve.Answer(PIN)
 }
 
-// wantAt opens a page, presses its button, and checks with what the login ends.
-func (v *visit) wantAt(t *testing.T, url, want string) {
+// WantAt opens a page, presses its button, and checks with what the login ends.
+func (v *Visit) WantAt(t *testing.T, url, want string) {
 	t.Helper()
 	v.Open(url)
 	v.Press("button")
-	wantOutcome(t, v, want)
+	WantOutcome(t, v, want)
 }
 
-// logsInAt is the same for a login of a site that is known.
-func (v *visit) logsInAt(t *testing.T, url string) {
+// LogsInAt is the same for a login of a site that is known.
+func (v *Visit) LogsInAt(t *testing.T, url string) {
 	t.Helper()
 	v.Open(url)
 	v.Press("button")
-	v.typePIN()
-	wantOutcome(t, v, "token")
+	v.TypePIN()
+	WantOutcome(t, v, "token")
 }
 
-// installHost makes a program known to both browsers, for the whole computer.
-func (h home) installHost(t *testing.T, program string) {
+// InstallHost makes a program known to both browsers, for the whole computer.
+func (h Home) InstallHost(t *testing.T, program string) {
 	t.Helper()
 	for dir, allowed := range map[string]string{
 		"/etc/chromium/native-messaging-hosts":    `"allowed_origins": ["` + browser.ChromiumExtension + `"]`,
 		"/usr/lib/mozilla/native-messaging-hosts": `"allowed_extensions": ["` + browser.FirefoxExtension + `"]`,
 	} {
 		file := filepath.Join(dir, browser.HostName+".json")
-		write(t, file, fmt.Sprintf(`{"name": %q, "description": "CRS", "path": %q, "type": "stdio", %s}`, browser.HostName, program, allowed), 0o644)
+		WriteFile(t, file, fmt.Sprintf(`{"name": %q, "description": "CRS", "path": %q, "type": "stdio", %s}`, browser.HostName, program, allowed), 0o644)
 		t.Cleanup(func() { os.Remove(file) })
 	}
 }
 
-// hostProgram is a program that a manifest can name: without arguments.
-func (h home) hostProgram(t *testing.T) string {
+// HostProgram is a program that a manifest can name: without arguments.
+func (h Home) HostProgram(t *testing.T) string {
 	t.Helper()
 	crs, err := exec.LookPath("crs")
 	if err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(string(h), "crs-native-host")
-	write(t, file, "#!/bin/sh\nexec "+crs+" \"$@\"\n", 0o755)
+	WriteFile(t, file, "#!/bin/sh\nexec "+crs+" \"$@\"\n", 0o755)
 	return file
 }
 
-func write(t *testing.T, file, content string, mode os.FileMode) {
+func WriteFile(t *testing.T, file, content string, mode os.FileMode) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		t.Fatal(err)
@@ -242,8 +242,8 @@ func write(t *testing.T, file, content string, mode os.FileMode) {
 	}
 }
 
-// unpacked is the extension as it is packed, in a directory.
-func unpacked(t *testing.T) string {
+// Unpacked is the extension as it is packed, in a directory.
+func Unpacked(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "extension")
 	if err := os.CopyFS(dir, webextension.Files); err != nil {

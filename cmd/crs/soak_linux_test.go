@@ -28,11 +28,11 @@ func TestSoak(t *testing.T) {
 		return // scripts/soak asks for it
 	}
 	t.Run("Chromium", func(t *testing.T) {
-		v := newVisit(t, chromium, true)
+		v := NewVisit(t, Chromium, true)
 		c := v.Tab.(*browsers.Chromium)
 		background := strings.TrimSuffix(browser.ChromiumExtension, "/") + "/background.js"
 		var before, after float64
-		v.liesIdle(t,
+		liesIdle(t, v,
 			func() bool { return c.Targets()[background] == "service_worker" },
 			func() { before = scriptSeconds(c) },
 			func() { after = scriptSeconds(c) })
@@ -42,26 +42,26 @@ func TestSoak(t *testing.T) {
 		}
 	})
 	t.Run("Firefox", func(t *testing.T) {
-		v := newVisit(t, firefox, true)
+		v := NewVisit(t, Firefox, true)
 		f := v.Tab.(*browsers.Firefox)
-		v.liesIdle(t, func() bool {
+		liesIdle(t, v, func() bool {
 			return f.RunInside(`return WebExtensionPolicy.getByID("`+browser.FirefoxExtension+`").extension.backgroundState`) == "running"
 		}, func() {}, func() {})
 	})
 }
 
 // liesIdle logs in, waits, and logs in again.
-func (v *visit) liesIdle(t *testing.T, awake func() bool, begin, end func()) {
+func liesIdle(t *testing.T, v *Visit, awake func() bool, begin, end func()) {
 	t.Helper()
-	v.run(t, "sites", "allow", site)
-	v.Open(site)
+	v.Command(t, "sites", "allow", Site)
+	v.Open(Site)
 	v.Press("button")
-	v.serve.next(pinAsked)
+	v.Serve.Next(PinAsked)
 	if n := nativeHosts(t); !awake() || n != 1 {
 		t.Fatalf("in a login the background is awake: %v, and %d native hosts run", awake(), n)
 	}
-	v.serve.answer(testPIN)
-	wantOutcome(t, v, "token")
+	v.Serve.Answer(PIN)
+	WantOutcome(t, v, "token")
 	time.Sleep(10 * time.Second) // what the browser still does with the page
 	begin()
 	time.Sleep(*soak)
@@ -74,17 +74,17 @@ func (v *visit) liesIdle(t *testing.T, awake func() bool, begin, end func()) {
 	}
 	v.Run("window.outcome = ''")
 	v.Press("button")
-	v.typePIN()
-	wantOutcome(t, v, "token")
+	v.TypePIN()
+	WantOutcome(t, v, "token")
 	fmt.Printf("%s: a login after the background slept\n", t.Name())
 
 	// A browser may end a background that does nothing, but not in the middle of a login.
-	v.Open(site)
+	v.Open(Site)
 	v.Press("button")
-	v.serve.next(pinAsked)
+	v.Serve.Next(PinAsked)
 	time.Sleep(slowCitizen)
-	v.serve.answer(testPIN)
-	wantOutcome(t, v, "token")
+	v.Serve.Answer(PIN)
+	WantOutcome(t, v, "token")
 	fmt.Printf("%s: a login whose PIN took %v\n", t.Name(), slowCitizen)
 }
 

@@ -9,16 +9,16 @@ import (
 
 // TestNobodyToAskAtStart: a service that could ask nobody says so when it starts.
 func TestNobodyToAskAtStart(t *testing.T) {
-	h := newHome(t)
+	h := NewHome(t)
 	for mode, want := range map[string]string{
 		"auto":   `level=WARN msg="nobody can be asked at the moment" reason="there is no display to open a window on: set DISPLAY or WAYLAND_DISPLAY, or add --ui terminal"`,
 		"window": `level=WARN msg="nobody can be asked at the moment"`,
 		"none":   `level=INFO msg="nobody is asked, because of --ui none"`,
 	} {
-		serve := h.start(t, "crs", "serve", "--ui", mode)
-		serve.next("msg=listening")
-		serve.next(want)
-		serve.stop(syscall.SIGTERM)
+		serve := h.Start(t, "crs", "serve", "--ui", mode)
+		serve.Next("msg=listening")
+		serve.Next(want)
+		serve.Stop(syscall.SIGTERM)
 	}
 }
 
@@ -26,26 +26,26 @@ func TestNobodyToAskAtStart(t *testing.T) {
 // nothing behind.
 func TestDeveloper(t *testing.T) {
 	const page = "http://localhost:8080"
-	h := newHome(t)
-	insert(t, virtualcard.Config{PIN: testPIN})
+	h := NewHome(t)
+	Insert(t, virtualcard.Config{PIN: PIN})
 	for range 2 {
-		serve := h.serve(t, "--developer", "8080")
-		serve.next(cardReady)
-		serve.answer("s", testPIN)
+		serve := h.Serve(t, "--developer", "8080")
+		serve.Next(CardReady)
+		serve.Answer("s", PIN)
 		site := open(t, page)
 		site.mustLogIn()
-		serve.next("MODALITÀ PER SVILUPPATORI")
-		serve.answer(testPIN)
+		serve.Next("MODALITÀ PER SVILUPPATORI")
+		serve.Answer(PIN)
 		site.mustLogIn()
-		if code := serve.stop(syscall.SIGTERM); code != 0 {
+		if code := serve.Stop(syscall.SIGTERM); code != 0 {
 			t.Errorf("the service returns %d", code)
 		}
 	}
-	if out := h.run(t, "sites", "list", "--json"); out != "[]\n" {
+	if out := h.Command(t, "sites", "list", "--json"); out != "[]\n" {
 		t.Errorf("the list of sites afterwards: %s", out)
 	}
 
-	h.serve(t)
+	h.Serve(t)
 	if _, err := tryOpen(t, page); err == nil {
 		t.Errorf("%s is accepted without --developer", page)
 	}

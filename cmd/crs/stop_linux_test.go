@@ -42,10 +42,10 @@ func freezePcscd(t *testing.T) (thaw func()) {
 
 // TestStopWithoutPcscd: the service ends although pcscd hangs.
 func TestStopWithoutPcscd(t *testing.T) {
-	serve := newHome(t).serve(t)
-	serve.next("msg=reader")
+	serve := NewHome(t).Serve(t)
+	serve.Next("msg=reader")
 	freezePcscd(t)
-	if code := serve.stop(syscall.SIGTERM); code != 0 {
+	if code := serve.Stop(syscall.SIGTERM); code != 0 {
 		t.Errorf("the service returns %d", code)
 	}
 }
@@ -54,19 +54,19 @@ func TestStopWithoutPcscd(t *testing.T) {
 // request, and the next one kills it.
 func TestSecondSignal(t *testing.T) {
 	freezePcscd(t)
-	list := newHome(t).start(t, "crs", "card", "list")
-	end := time.Now().Add(patience)
-	for !connected(list.process.Pid) {
+	list := NewHome(t).Start(t, "crs", "card", "list")
+	end := time.Now().Add(Patience)
+	for !connected(list.Process.Pid) {
 		if time.Sleep(time.Millisecond); time.Now().After(end) {
 			t.Fatal("no connection to pcscd")
 		}
 	}
 	for {
-		list.process.Signal(syscall.SIGINT)
+		list.Process.Signal(syscall.SIGINT)
 		select {
-		case <-list.ended:
-			if list.code != -1 {
-				t.Errorf("not killed, but ended with code %d", list.code)
+		case <-list.Ended:
+			if list.Code != -1 {
+				t.Errorf("not killed, but ended with code %d", list.Code)
 			}
 			return
 		case <-time.After(200 * time.Millisecond):

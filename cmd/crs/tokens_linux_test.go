@@ -27,9 +27,8 @@ func register(t testing.TB, name, path string) {
 }
 
 // workers returns the processes of modules that a program started.
-func (p *program) workers() (pids []int) {
-	p.t.Helper()
-	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", p.process.Pid))
+func workers(p *Program) (pids []int) {
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", p.Process.Pid))
 	for _, task := range tasks {
 		children, _ := os.ReadFile(task)
 		for _, child := range strings.Fields(string(children)) {
@@ -46,7 +45,7 @@ func (p *program) workers() (pids []int) {
 // eventually waits for what a test waits for.
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !is(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(Patience); !is(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%s: not so", what)
 		}
@@ -64,48 +63,48 @@ func somebodyElse(t testing.TB) *virtualcard.Person {
 }
 
 func tokenOf(p *virtualcard.Person) tokentest.Token {
-	return tokentest.Token{Label: "TOKEN", Serial: "1", PIN: testPIN, Objects: tokentest.Person(p)}
+	return tokentest.Token{Label: "TOKEN", Serial: "1", PIN: PIN, Objects: tokentest.Person(p)}
 }
 
 // TestTokenBesideCard: a token and a card in a reader are listed beside each other; one card that
 // a module sees too is listed once, with its own driver.
 func TestTokenBesideCard(t *testing.T) {
-	h := newHome(t)
+	h := NewHome(t)
 	register(t, "softhsm", tokentest.SoftHSMModule)
-	card := insert(t, virtualcard.Config{PIN: testPIN})
+	card := Insert(t, virtualcard.Config{PIN: PIN})
 	tokentest.NewSoftHSM(t, string(h), tokenOf(somebodyElse(t)))
-	list := h.run(t, "card", "list")
-	if strings.Count(list, "\n") != 2 || !strings.Contains(list, card.reader+": CNS  ADA ESEMPIO") || !strings.Contains(list, "BRUNO PROVA") {
+	list := h.Command(t, "card", "list")
+	if strings.Count(list, "\n") != 2 || !strings.Contains(list, card.Reader+": CNS  ADA ESEMPIO") || !strings.Contains(list, "BRUNO PROVA") {
 		t.Errorf("a token and a card:\n%s", list)
 	}
 	if card.Secrets() != 0 {
 		t.Errorf("%d PINs were sent", card.Secrets())
 	}
 
-	twice := newHome(t)
+	twice := NewHome(t)
 	tokentest.NewSoftHSM(t, string(twice), tokenOf(card.Person()))
-	list = twice.run(t, "card", "list")
-	if strings.Count(list, "\n") != 1 || !strings.Contains(list, card.reader+": CNS  ADA ESEMPIO") {
+	list = twice.Command(t, "card", "list")
+	if strings.Count(list, "\n") != 1 || !strings.Contains(list, card.Reader+": CNS  ADA ESEMPIO") {
 		t.Errorf("a card that a module sees too:\n%s", list)
 	}
 }
 
 // TestTokenLogin: a login with a token, whose module's process may be killed between two logins.
 func TestTokenLogin(t *testing.T) {
-	h := newHome(t)
+	h := NewHome(t)
 	person := somebodyElse(t)
 	register(t, "softhsm", tokentest.SoftHSMModule)
 	tokentest.NewSoftHSM(t, string(h), tokenOf(person))
-	serve := h.serve(t)
-	site := open(t, portale)
-	for i, answers := range [][]string{{"s", testPIN}, {testPIN}, {testPIN}} {
-		serve.answer(answers...)
+	serve := h.Serve(t)
+	site := open(t, Portale)
+	for i, answers := range [][]string{{"s", PIN}, {PIN}, {PIN}} {
+		serve.Answer(answers...)
 		l := site.mustLogIn()
 		openssl(t, l)
 		if id, err := verify(l, person.CA); err != nil || id.FullName() != "BRUNO PROVA" {
 			t.Errorf("login %d: the portal takes it for %q: %v", i, id.FullName(), err)
 		}
-		workers := serve.workers()
+		workers := workers(serve)
 		if len(workers) != 1 {
 			t.Fatalf("login %d: %d workers", i, len(workers))
 		}
@@ -113,70 +112,70 @@ func TestTokenLogin(t *testing.T) {
 			syscall.Kill(workers[0], syscall.SIGKILL)
 		}
 	}
-	workers := serve.workers()
-	if code := serve.stop(syscall.SIGTERM); code != 0 {
+	workers := workers(serve)
+	if code := serve.Stop(syscall.SIGTERM); code != 0 {
 		t.Errorf("the service ends with %d", code)
 	}
 	eventually(t, "the workers end with the service", func() bool {
 		return !slices.ContainsFunc(workers, func(pid int) bool { return syscall.Kill(pid, 0) == nil })
 	})
-	if strings.Contains(serve.stderr.String(), testPIN) || strings.Contains(serve.stderr.String(), "PROVA,") {
-		t.Errorf("written:\n%s", serve.stderr)
+	if strings.Contains(serve.Stderr.String(), PIN) || strings.Contains(serve.Stderr.String(), "PROVA,") {
+		t.Errorf("written:\n%s", serve.Stderr)
 	}
 }
 
 // TestNoWorkerWithoutNeed: where the native driver does all, no module's process runs, not even of
 // a module that is installed.
 func TestNoWorkerWithoutNeed(t *testing.T) {
-	h := newHome(t)
-	serve := h.serve(t)
-	insert(t, virtualcard.Config{PIN: testPIN})
-	serve.next(cardReady)
-	site := open(t, portale)
-	serve.answer("s", testPIN)
+	h := NewHome(t)
+	serve := h.Serve(t)
+	Insert(t, virtualcard.Config{PIN: PIN})
+	serve.Next(CardReady)
+	site := open(t, Portale)
+	serve.Answer("s", PIN)
 	site.mustLogIn()
-	if workers := serve.workers(); len(workers) > 0 {
+	if workers := workers(serve); len(workers) > 0 {
 		t.Errorf("%d workers", len(workers))
 	}
 }
 
 // TestBadConfiguration: a configuration that cannot be read is said, and keeps nobody from logging in.
 func TestBadConfiguration(t *testing.T) {
-	h := newHome(t)
-	h.configure(t, `{"cards":{"x":"nobody"}}`)
-	serve := h.serve(t)
-	card := insert(t, virtualcard.Config{PIN: testPIN})
-	serve.next(cardReady)
-	site := open(t, portale)
-	serve.answer("s", testPIN)
+	h := NewHome(t)
+	configure(t, h, `{"cards":{"x":"nobody"}}`)
+	serve := h.Serve(t)
+	card := Insert(t, virtualcard.Config{PIN: PIN})
+	serve.Next(CardReady)
+	site := open(t, Portale)
+	serve.Answer("s", PIN)
 	site.mustLogIn()
-	if !strings.Contains(serve.stderr.String(), "configuration not read") {
+	if !strings.Contains(serve.Stderr.String(), "configuration not read") {
 		t.Error("the service does not say that it cannot read its configuration")
 	}
-	if list := h.run(t, "card", "list"); !strings.Contains(list, card.reader) {
+	if list := h.Command(t, "card", "list"); !strings.Contains(list, card.Reader) {
 		t.Errorf("cards:\n%s", list)
 	}
 }
 
 // TestTokenWithKeys: a login whose PIN is typed on the token itself.
 func TestTokenWithKeys(t *testing.T) {
-	h := newHome(t)
+	h := NewHome(t)
 	person := somebodyElse(t)
 	token := tokenOf(person)
 	token.Flags = 0x100 // CKF_PROTECTED_AUTHENTICATION_PATH
 	f := tokentest.NewFake(t, "")
 	f.Insert(token)
-	f.Type(testPIN)
+	f.Type(PIN)
 	register(t, "fake", f.Path)
-	serve := h.serve(t)
-	serve.answer("s", "s")
-	if _, err := verify(open(t, portale).mustLogIn(), person.CA); err != nil {
+	serve := h.Serve(t)
+	serve.Answer("s", "s")
+	if _, err := verify(open(t, Portale).mustLogIn(), person.CA); err != nil {
 		t.Error(err)
 	}
 	if n := f.Secrets(); n != 1 {
 		t.Errorf("%d PINs came to the token", n)
 	}
-	if strings.Contains(serve.stderr.String(), pinAsked) {
+	if strings.Contains(serve.Stderr.String(), PinAsked) {
 		t.Error("the PIN was asked for on the keyboard")
 	}
 }

@@ -18,20 +18,20 @@ import (
 )
 
 // sitDown opens a desktop with a panel, and starts the service and its tray on it.
-func (h home) sitDown(t *testing.T, serveFile, trayFile string) (serve, icon *program) {
+func sitDown(t *testing.T, h Home, serveFile, trayFile string) (serve, icon *Program) {
 	t.Helper()
 	desk.Display(t)
 	desk.Bus(t)
 	desk.Panel(t, func() bool { return tray.Icons() == nil })
 	for _, name := range []string{"DISPLAY", "DBUS_SESSION_BUS_ADDRESS", "NO_AT_BRIDGE"} {
-		session = append(session, name+"="+os.Getenv(name))
+		Session = append(Session, name+"="+os.Getenv(name))
 	}
-	session = append(session, desk.RaceOptions)
-	t.Cleanup(func() { session = nil })
-	serve = h.start(t, serveFile, "serve", "--log", "debug")
-	serve.next("msg=listening")
-	icon = h.start(t, trayFile, "tray", "--log", "debug")
-	serve.next("tray attached")
+	Session = append(Session, desk.RaceOptions)
+	t.Cleanup(func() { Session = nil })
+	serve = h.Start(t, serveFile, "serve", "--log", "debug")
+	serve.Next("msg=listening")
+	icon = h.Start(t, trayFile, "tray", "--log", "debug")
+	serve.Next("tray attached")
 	return serve, icon
 }
 
@@ -63,10 +63,10 @@ func (d *dialogs) answer(title, text string, keys ...string) {
 }
 
 // says waits until the icon says a text.
-func says(t *testing.T, icon *program, text string) {
+func says(t *testing.T, icon *Program, text string) {
 	t.Helper()
 	desk.Await(t, "the icon says "+text, func() bool {
-		return strings.Contains(desk.Tooltip(icon.process.Pid), text)
+		return strings.Contains(desk.Tooltip(icon.Process.Pid), text)
 	})
 }
 
@@ -86,23 +86,23 @@ func openSC(pin string) bool {
 // keyboard answers; a login asks there too; and what is killed leaves nothing behind.
 func TestT11AndT24Tray(t *testing.T) {
 	const puk, wrongPUK, freshPIN, lastPIN = "61728394", "94837261", "5829463", "3710594"
-	h := newHome(t)
-	h.run(t, "sites", "allow", portale)
-	serve, icon := h.sitDown(t, "crs", "crs")
+	h := NewHome(t)
+	h.Command(t, "sites", "allow", Portale)
+	serve, icon := sitDown(t, h, "crs", "crs")
 	says(t, icon, "Nessuna carta")
-	card := insert(t, virtualcard.Config{PIN: testPIN, PUK: puk})
+	card := Insert(t, virtualcard.Config{PIN: PIN, PUK: puk})
 	says(t, icon, "Carta pronta")
 	d := &dialogs{t: t}
-	site := open(t, portale)
+	site := open(t, Portale)
 	done := make(chan error, 1)
 	logIn := func() { go func() { _, err := site.login(false); done <- err }() }
 
 	// Three wrong PINs in a login; the user unblocks with the PUK in windows of their own, and the
 	// login succeeds. The tray says what happened.
 	logIn()
-	d.answer("PIN della carta", wrongPIN, "Return")
-	d.answer("PIN della carta", wrongPIN, "Return")
-	d.answer("PIN della carta", wrongPIN, "Return")
+	d.answer("PIN della carta", WrongPIN, "Return")
+	d.answer("PIN della carta", WrongPIN, "Return")
+	d.answer("PIN della carta", WrongPIN, "Return")
 	d.answer("Ultimo tentativo", "", "Tab", "Return")
 	says(t, icon, "PIN bloccato")
 	d.answer("Il PIN è bloccato", "", "Tab", "Return")
@@ -123,29 +123,29 @@ func TestT11AndT24Tray(t *testing.T) {
 
 	// Blocked outside of a login, by another program: the icon hears of it from that.
 	for range 3 {
-		verify := h.start(t, "crs", "pin", "verify")
-		verify.answer(wrongPIN, "s")
-		<-verify.ended
+		verify := h.Start(t, "crs", "pin", "verify")
+		verify.Answer(WrongPIN, "s")
+		<-verify.Ended
 	}
 	says(t, icon, "PIN bloccato")
 	desk.Choose(t, func() bool { return desk.Shows("Sbloccare il PIN con il PUK") }, "Down", "Return")
 	d.answer("Sbloccare il PIN con il PUK", wrongPUK, "Return")
-	d.answer("Sbloccare il PIN con il PUK", testPIN, "Return")
-	d.answer("Sbloccare il PIN con il PUK", testPIN, "Return")
+	d.answer("Sbloccare il PIN con il PUK", PIN, "Return")
+	d.answer("Sbloccare il PIN con il PUK", PIN, "Return")
 	d.answer("Sbloccare il PIN con il PUK", puk, "Return") // the first was wrong
-	d.answer("Sbloccare il PIN con il PUK", testPIN, "Return")
+	d.answer("Sbloccare il PIN con il PUK", PIN, "Return")
 	card.Forget()
-	d.answer("Sbloccare il PIN con il PUK", testPIN, "Return")
+	d.answer("Sbloccare il PIN con il PUK", PIN, "Return")
 	d.answer("PIN sbloccato", "", "Return")
 	if n := len(card.Log()); n > 4 || card.Count(0x2C) != 1 {
 		t.Errorf("%d APDUs after the dialogs of an unblock, %d of them with the PUK", n, card.Count(0x2C))
 	}
 	says(t, icon, "Carta pronta")
-	if !openSC(testPIN) {
+	if !openSC(PIN) {
 		t.Error("OpenSC does not accept the PIN")
 	}
 	desk.Choose(t, func() bool { return desk.Shows("Cambiare il PIN") }, "Down", "Return")
-	d.answer("Cambiare il PIN", testPIN, "Return")
+	d.answer("Cambiare il PIN", PIN, "Return")
 	d.answer("Cambiare il PIN", lastPIN, "Return")
 	d.answer("Cambiare il PIN", lastPIN, "Return")
 	d.answer("PIN cambiato", "", "Return")
@@ -155,28 +155,28 @@ func TestT11AndT24Tray(t *testing.T) {
 
 	// TestT11 and TestT24 of this path: what was typed, and who the card belongs to, is in no log
 	// and no file, and no PIN or PUK in the memory of either program.
-	written := h.files(t)
-	written["the service's log"], written["the tray's log"] = []byte(serve.stderr.String()), []byte(icon.stderr.String())
+	written := files(t, h)
+	written["the service's log"], written["the tray's log"] = []byte(serve.Stderr.String()), []byte(icon.Stderr.String())
 	for where, text := range written {
-		for _, secret := range []string{testPIN, wrongPIN, puk, wrongPUK, freshPIN, lastPIN, "ADA ESEMPIO", card.Person().CardID} {
+		for _, secret := range []string{PIN, WrongPIN, puk, wrongPUK, freshPIN, lastPIN, "ADA ESEMPIO", card.Person().CardID} {
 			if form := holds(text, []byte(secret)); form != "" {
 				t.Errorf("%s holds %s, as %s", where, secret, form)
 			}
 		}
 	}
-	for _, p := range []*program{serve, icon} {
+	for _, p := range []*Program{serve, icon} {
 		// The last one is what the search must find.
-		found := remembers(t, p.process.Pid, testPIN, wrongPIN, puk, wrongPUK, freshPIN, lastPIN, "ADA ESEMPIO")
+		found := remembers(t, p.Process.Pid, PIN, WrongPIN, puk, wrongPUK, freshPIN, lastPIN, "ADA ESEMPIO")
 		if strings.Join(found, " ") != "ADA ESEMPIO" {
-			t.Errorf("process %d remembers %v", p.process.Pid, found)
+			t.Errorf("process %d remembers %v", p.Process.Pid, found)
 		}
 	}
 
 	// One tray is enough.
-	second := h.start(t, "crs", "tray")
-	<-second.ended
-	if !strings.Contains(second.stderr.String(), "già in funzione") || second.code != 1 {
-		t.Errorf("a second tray: %d, %s", second.code, second.stderr)
+	second := h.Start(t, "crs", "tray")
+	<-second.Ended
+	if !strings.Contains(second.Stderr.String(), "già in funzione") || second.Code != 1 {
+		t.Errorf("a second tray: %d, %s", second.Code, second.Stderr)
 	}
 
 	// A tray that is killed takes its window with it: nothing was sent, and the login ends as if
@@ -184,14 +184,14 @@ func TestT11AndT24Tray(t *testing.T) {
 	card.Forget()
 	desk.Choose(t, func() bool { return desk.Shows("Cambiare il PIN") }, "Down", "Return")
 	d.answer("Cambiare il PIN", lastPIN)
-	icon.stop(syscall.SIGKILL)
+	icon.Stop(syscall.SIGKILL)
 	noWindows(t)
-	icon = h.start(t, "crs", "tray")
-	serve.next("tray attached")
+	icon = h.Start(t, "crs", "tray")
+	serve.Next("tray attached")
 	says(t, icon, "Carta pronta")
 	logIn()
 	d.answer("PIN della carta", lastPIN)
-	icon.stop(syscall.SIGKILL)
+	icon.Stop(syscall.SIGKILL)
 	noWindows(t)
 	if err := <-done; err == nil || !strings.Contains(err.Error(), string(crs.ErrCancelled)) {
 		t.Errorf("the tray was killed, and the login ended with %v", err)
@@ -208,29 +208,29 @@ func TestT11AndT24Tray(t *testing.T) {
 	}
 
 	// A service that ends closes its windows; the tray says so, and starts another that outlives it.
-	icon = h.start(t, "crs", "tray")
-	serve.next("tray attached")
+	icon = h.Start(t, "crs", "tray")
+	serve.Next("tray attached")
 	says(t, icon, "Carta pronta")
 	desk.Choose(t, func() bool { return desk.Shows("Cambiare il PIN") }, "Down", "Return")
 	d.answer("Cambiare il PIN", lastPIN)
-	serve.stop(syscall.SIGTERM)
+	serve.Stop(syscall.SIGTERM)
 	d.answer("Non è riuscito", "", "Return")
 	noWindows(t)
 	says(t, icon, "non è in funzione")
-	desk.Choose(t, func() bool { return strings.Contains(desk.Tooltip(icon.process.Pid), "Carta pronta") }, "Down", "Return")
-	child := children(t, icon.process.Pid)
-	if code := icon.stop(syscall.SIGTERM); code != 0 {
+	desk.Choose(t, func() bool { return strings.Contains(desk.Tooltip(icon.Process.Pid), "Carta pronta") }, "Down", "Return")
+	child := children(t, icon.Process.Pid)
+	if code := icon.Stop(syscall.SIGTERM); code != 0 {
 		t.Errorf("the tray ended with %d", code)
 	}
-	if races := desk.Races(serve.stderr.String() + icon.stderr.String()); races != "" {
+	if races := desk.Races(serve.Stderr.String() + icon.Stderr.String()); races != "" {
 		t.Error(races)
 	}
-	open(t, portale)
+	open(t, Portale)
 	for _, pid := range child {
 		syscall.Kill(pid, syscall.SIGTERM)
 	}
 	desk.Await(t, "the service ended", func() bool {
-		_, err := tryOpen(t, portale)
+		_, err := tryOpen(t, Portale)
 		return err != nil
 	})
 }

@@ -23,21 +23,21 @@ window.outcome = "";
 `
 
 // webEID is a page that knows nothing but the messages of web-eid.js, on a site that is allowed.
-func (v *visit) webEID(t *testing.T) {
+func webEID(t *testing.T, v *Visit) {
 	say := func(message, want string) {
 		t.Helper()
 		v.Run(webEIDPage + "window.act = window.say(" + message + ")")
 		v.Press("button")
 		if strings.Contains(want, "authenticate-success") {
-			v.typePIN()
+			v.TypePIN()
 		}
-		wantOutcome(t, v, want)
+		WantOutcome(t, v, want)
 	}
 	const (
 		status       = `{ action: "web-eid:status", libraryVersion: "2.0.1" }`
 		authenticate = `{ action: "web-eid:authenticate", libraryVersion: "2.0.1", challengeNonce: window.challenge, options: { lang: "it" } }`
 	)
-	v.Open(site)
+	v.Open(Site)
 	say(status, `{"web-eid:status":"","web-eid:status-ack":"","web-eid:status-success":"2.0.0"}`)
 	say(authenticate, `{"web-eid:authenticate":"","web-eid:authenticate-ack":"","web-eid:authenticate-success":"web-eid:1.0"}`)
 	for _, action := range []string{"web-eid:get-signing-certificate", "web-eid:sign"} {
@@ -48,14 +48,14 @@ func (v *visit) webEID(t *testing.T) {
 	// A page that waits no longer than so long; the question goes away with it.
 	v.Run(webEIDPage + `window.act = window.say({ action: "web-eid:authenticate", libraryVersion: "2.0.1", challengeNonce: window.challenge, options: { userInteractionTimeout: 500 } })`)
 	v.Press("button")
-	wantOutcome(t, v, `{"web-eid:authenticate":"","web-eid:authenticate-ack":"","web-eid:authenticate-failure":"ERR_WEBEID_USER_TIMEOUT"}`)
-	v.serve.next("code=gone")
+	WantOutcome(t, v, `{"web-eid:authenticate":"","web-eid:authenticate-ack":"","web-eid:authenticate-failure":"ERR_WEBEID_USER_TIMEOUT"}`)
+	v.Serve.Next("code=gone")
 
 	// Silent, and nobody is asked, where another extension acknowledges first, as its content script
 	// would, at once or while the program starts; where that takes too long; and on a site that is not
 	// allowed.
-	seen := len(v.serve.stderr.String())
-	hosts := v.countHosts(t)
+	seen := len(v.Serve.Stderr.String())
+	hosts := v.CountHosts(t)
 	another := func(afterMS int) {
 		v.Run(fmt.Sprintf(`window.foreign = true;
 			window.addEventListener("message", ({ data }) => { if (/^web-eid:[a-z]+$/.test(data?.action)) setTimeout(() => window.postMessage({ action: data.action + "-ack" }, "*"), %d); });`, afterMS))
@@ -63,9 +63,9 @@ func (v *visit) webEID(t *testing.T) {
 	slow := func(seconds string) {
 		t.Helper()
 		host := filepath.Join(t.TempDir(), "host")
-		write(t, host, "#!/bin/sh\nsleep "+seconds+"\nexec "+v.hostProgram(t)+" \"$@\"\n", 0o755)
-		v.installHost(t, host)
-		v.Open(site)
+		WriteFile(t, host, "#!/bin/sh\nsleep "+seconds+"\nexec "+v.HostProgram(t)+" \"$@\"\n", 0o755)
+		v.InstallHost(t, host)
+		v.Open(Site)
 	}
 	another(0)
 	say(authenticate, `{"web-eid:authenticate":"","web-eid:authenticate-ack":""}`)
@@ -80,12 +80,12 @@ func (v *visit) webEID(t *testing.T) {
 	if heard := v.Run(`await new Promise((r) => setTimeout(r, 700)); return heard.map((m) => m.action).join()`); heard != "web-eid:authenticate" {
 		t.Errorf("later the page hears %s", heard)
 	}
-	v.installHost(t, v.hostProgram(t))
-	v.run(t, "sites", "forget", otherSite)
-	v.Open(otherSite)
+	v.InstallHost(t, v.HostProgram(t))
+	v.Command(t, "sites", "forget", OtherSite)
+	v.Open(OtherSite)
 	say(status, `{"web-eid:status":""}`)
 	say(authenticate, `{"web-eid:authenticate":""}`)
-	if said := v.serve.stderr.String()[seen:]; strings.Contains(said, siteAsked) || strings.Contains(said, pinAsked) {
+	if said := v.Serve.Stderr.String()[seen:]; strings.Contains(said, SiteAsked) || strings.Contains(said, PinAsked) {
 		t.Errorf("the citizen is asked: %s", said)
 	}
 }

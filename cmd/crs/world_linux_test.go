@@ -27,29 +27,29 @@ import (
 // a process of its own, and pages that ask it for a login. Tests that use the slots or the
 // bridge's port are not parallel.
 
-// slots are where a card goes in, and what pcscd calls the place.
-var slots = map[string]struct{ address, reader string }{
+// Slots are where a card goes in, and what pcscd calls the place.
+var Slots = map[string]struct{ address, Reader string }{
 	"1": {ns.FirstSlot, ns.FirstReader},
 	"2": {ns.SecondSlot, ns.SecondReader},
 }
 
 // patience is longer than anything takes that a test waits for.
-const patience = 20 * time.Second
+const Patience = 20 * time.Second
 
-// inserted is a card in a slot.
-type inserted struct {
+// Card is a card in a slot.
+type Card struct {
 	*virtualcard.Card
-	reader string
-	pull   func() error // returns when pcscd has noticed; may be called again
+	Reader string
+	Pull   func() error // returns when pcscd has noticed; may be called again
 }
 
-// insertCard puts a card into a slot, and returns when pcscd has noticed if it runs.
-func insertCard(slot string, card *virtualcard.Card) (inserted, error) {
+// InsertCard puts a card into a slot, and returns when pcscd has noticed if it runs.
+func InsertCard(slot string, card *virtualcard.Card) (Card, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- card.ServeVPCD(ctx, slots[slot].address) }()
-	in := inserted{Card: card, reader: slots[slot].reader}
-	in.pull = func() error {
+	go func() { served <- card.ServeVPCD(ctx, Slots[slot].address) }()
+	in := Card{Card: card, Reader: Slots[slot].Reader}
+	in.Pull = func() error {
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -57,22 +57,22 @@ func insertCard(slot string, card *virtualcard.Card) (inserted, error) {
 		if err := <-served; err != nil && !errors.Is(err, crs.ErrCardRemoved) {
 			return err
 		}
-		return ns.AwaitSlot(in.reader, scard.StateEmpty)
+		return ns.AwaitSlot(in.Reader, scard.StateEmpty)
 	}
-	return in, ns.AwaitSlot(in.reader, scard.StatePresent)
+	return in, ns.AwaitSlot(in.Reader, scard.StatePresent)
 }
 
-// insert puts a new card into the first slot until the test ends.
-func insert(t testing.TB, config virtualcard.Config) inserted {
+// Insert puts a new card into the first slot until the test ends.
+func Insert(t testing.TB, config virtualcard.Config) Card {
 	t.Helper()
-	return insertAgain(t, virtualcard.New(config))
+	return InsertAgain(t, virtualcard.New(config))
 }
 
-func insertAgain(t testing.TB, card *virtualcard.Card) inserted {
+func InsertAgain(t testing.TB, card *virtualcard.Card) Card {
 	t.Helper()
-	in, err := insertCard("1", card)
+	in, err := InsertCard("1", card)
 	t.Cleanup(func() {
-		if err := in.pull(); err != nil {
+		if err := in.Pull(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -82,35 +82,35 @@ func insertAgain(t testing.TB, card *virtualcard.Card) inserted {
 	return in
 }
 
-// home is the home directory of a user, and all that the program writes.
-type home string
+// Home is the home directory of a user, and all that the program writes.
+type Home string
 
-func newHome(t testing.TB) home {
+func NewHome(t testing.TB) Home {
 	t.Helper()
-	h := home(t.TempDir())
+	h := Home(t.TempDir())
 	if err := os.Mkdir(filepath.Join(string(h), "run"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	return h
 }
 
-func (h home) env() []string {
+func (h Home) Env() []string {
 	dir := string(h)
 	return append([]string{
 		"HOME=" + dir, "XDG_RUNTIME_DIR=" + dir + "/run", "XDG_STATE_HOME=" + dir + "/state",
 		"XDG_CONFIG_HOME=" + dir + "/config", "XDG_CACHE_HOME=" + dir + "/cache", "TMPDIR=" + dir,
 		"LANG=it_IT.UTF-8", "PATH=" + os.Getenv("PATH"), "GORACE=" + os.Getenv("GORACE"),
-	}, session...)
+	}, Session...)
 }
 
-// session is the environment of a display and a session bus, while a test has them.
-var session []string
+// Session is the environment of a display and a session bus, while a test has them.
+var Session []string
 
-// run runs a command of the program to its end, which is a success.
-func (h home) run(t testing.TB, args ...string) string {
+// Command runs a command of the program to its end, which is a success.
+func (h Home) Command(t testing.TB, args ...string) string {
 	t.Helper()
 	crs := exec.Command("crs", args...)
-	crs.Env = h.env()
+	crs.Env = h.Env()
 	out, err := crs.CombinedOutput()
 	if err != nil {
 		t.Fatalf("crs %s: %v\n%s", strings.Join(args, " "), err, out)
@@ -118,68 +118,68 @@ func (h home) run(t testing.TB, args ...string) string {
 	return string(out)
 }
 
-// program is a command of the program that is under way.
-type program struct {
+// Program is a command of the program that is under way.
+type Program struct {
 	t              testing.TB
-	process        *os.Process
-	stdin          io.WriteCloser
-	stdout, stderr *screen.Text
+	Process        *os.Process
+	Stdin          io.WriteCloser
+	Stdout, Stderr *screen.Text
 	read           int // how much of stderr next has looked at
-	ended          chan struct{}
-	code           int // when ended is closed
+	Ended          chan struct{}
+	Code           int // when ended is closed
 }
 
-// start starts a command, by the name of its file, and kills it when the test ends.
-func (h home) start(t testing.TB, file string, args ...string) *program {
+// Start starts a command, by the name of its file, and kills it when the test ends.
+func (h Home) Start(t testing.TB, file string, args ...string) *Program {
 	t.Helper()
-	p := &program{t: t, stdout: &screen.Text{}, stderr: &screen.Text{}, ended: make(chan struct{})}
+	p := &Program{t: t, Stdout: &screen.Text{}, Stderr: &screen.Text{}, Ended: make(chan struct{})}
 	cmd := exec.Command(file, args...)
-	cmd.Env = h.env()
-	cmd.Stdout, cmd.Stderr = p.stdout, p.stderr
+	cmd.Env = h.Env()
+	cmd.Stdout, cmd.Stderr = p.Stdout, p.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var err error
-	if p.stdin, err = cmd.StdinPipe(); err != nil {
+	if p.Stdin, err = cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p.process = cmd.Process
+	p.Process = cmd.Process
 	go func() {
 		cmd.Wait()
-		p.code = cmd.ProcessState.ExitCode()
-		close(p.ended)
+		p.Code = cmd.ProcessState.ExitCode()
+		close(p.Ended)
 	}()
 	t.Cleanup(func() {
-		p.process.Kill()
-		<-p.ended
+		p.Process.Kill()
+		<-p.Ended
 		if t.Failed() {
-			t.Logf("crs %s wrote:\n%s", strings.Join(args, " "), p.stderr)
+			t.Logf("crs %s wrote:\n%s", strings.Join(args, " "), p.Stderr)
 		}
 	})
 	return p
 }
 
-// serve starts the service, with dialogs in the terminal, and returns when it listens.
-func (h home) serve(t testing.TB, args ...string) *program {
+// Serve starts the service, with dialogs in the terminal, and returns when it listens.
+func (h Home) Serve(t testing.TB, args ...string) *Program {
 	t.Helper()
-	p := h.start(t, "crs", append([]string{"serve", "--ui", "terminal"}, args...)...)
-	p.next("msg=listening")
+	p := h.Start(t, "crs", append([]string{"serve", "--ui", "terminal"}, args...)...)
+	p.Next("msg=listening")
 	return p
 }
 
-// next returns when a text was written to stderr after what the last call of next waited for.
-func (p *program) next(text string) {
+// Next returns when a text was written to stderr after what the last call of next waited for.
+func (p *Program) Next(text string) {
 	p.t.Helper()
-	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-		written := p.stderr.String()
+	for end := time.Now().Add(Patience); ; time.Sleep(time.Millisecond) {
+		written := p.Stderr.String()
 		if _, after, ok := strings.Cut(written[p.read:], text); ok {
 			p.read = len(written) - len(after)
 			return
 		}
 		select {
-		case <-p.ended:
-			p.t.Fatalf("the program ended with code %d and did not write %q", p.code, text)
+		case <-p.Ended:
+			p.t.Fatalf("the program ended with code %d and did not write %q", p.Code, text)
 		default:
 		}
 		if time.Now().After(end) {
@@ -188,24 +188,24 @@ func (p *program) next(text string) {
 	}
 }
 
-// answer types lines.
-func (p *program) answer(lines ...string) {
+// Answer types lines.
+func (p *Program) Answer(lines ...string) {
 	p.t.Helper()
-	if _, err := io.WriteString(p.stdin, strings.Join(lines, "\n")+"\n"); err != nil {
+	if _, err := io.WriteString(p.Stdin, strings.Join(lines, "\n")+"\n"); err != nil {
 		p.t.Fatal(err)
 	}
 }
 
-// stop sends a signal and returns the exit code.
-func (p *program) stop(s os.Signal) int {
+// Stop sends a signal and returns the exit code.
+func (p *Program) Stop(s os.Signal) int {
 	p.t.Helper()
-	p.process.Signal(s)
+	p.Process.Signal(s)
 	select {
-	case <-p.ended:
-	case <-time.After(patience):
+	case <-p.Ended:
+	case <-time.After(Patience):
 		p.t.Fatalf("the program does not end by %v", s)
 	}
-	return p.code
+	return p.Code
 }
 
 // page is a page of a portal that is connected to the bridge.
@@ -216,7 +216,7 @@ type page struct {
 }
 
 const (
-	bridgeAddress = "127.0.0.1:27770"
+	BridgeAddress = "127.0.0.1:27770"
 	developerPort = 8080
 )
 
@@ -238,7 +238,7 @@ func tryOpen(t testing.TB, origin string) (*page, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
 	p := &page{&scriptedPage{ctx: ctx, address: origin}, t, o}
-	if err := p.connect(bridgeAddress); err != nil {
+	if err := p.connect(BridgeAddress); err != nil {
 		return nil, err
 	}
 	t.Cleanup(func() { p.ws.Close() })
@@ -267,7 +267,7 @@ func (p *page) login(personalData bool) (login, error) {
 	if personalData {
 		params["personalData"] = true
 	}
-	p.ws.SetReadDeadline(time.Now().Add(3 * patience)) // many dialogs may come before the answer
+	p.ws.SetReadDeadline(time.Now().Add(3 * Patience)) // many dialogs may come before the answer
 	result, err := p.call("authenticate", params)
 	l := login{origin: p.origin, challenge: challenge}
 	if err != nil {
