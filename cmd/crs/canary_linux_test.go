@@ -18,39 +18,40 @@ import (
 	"testing"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/test/citizen"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
 
 // TestT24NothingPersonalIsWritten runs logins of every outcome at debug level, and searches all
 // that the service wrote for what must never be written.
 func TestT24NothingPersonalIsWritten(t *testing.T) {
-	h := NewHome(t)
+	h := citizen.NewHome(t)
 	serve := h.Serve(t, "--log", "debug")
 	person, err := virtualcard.NewPerson(virtualcard.Identity{GivenName: "ADA", Surname: "CANARINIZZI"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	const testPUK, wrongPUK, freshPIN = "61728394", "94837261", "5829463"
-	card := Insert(t, virtualcard.Config{Person: person, PIN: PIN, PUK: testPUK})
-	serve.Next(CardReady)
+	card := citizen.Insert(t, virtualcard.Config{Person: person, PIN: citizen.PIN, PUK: testPUK})
+	serve.Next(citizen.CardReady)
 
-	site := open(t, Portale)
-	serve.Answer("s", "s", WrongPIN, PIN)
+	site := open(t, citizen.Portale)
+	serve.Answer("s", "s", citizen.WrongPIN, citizen.PIN)
 	first, err := site.login(true)
 	if err != nil || len(first.personalData) == 0 {
 		t.Fatalf("login with personal data: %d bytes, %v", len(first.personalData), err)
 	}
-	serve.Answer(PIN)
+	serve.Answer(citizen.PIN)
 	second := site.mustLogIn()
 	serve.Answer("")
 	site.refused(crs.ErrCancelled)
 	card.Inject(virtualcard.Fault{INS: 0x2A, SW: 0x6982})
-	serve.Answer(PIN)
+	serve.Answer(citizen.PIN)
 	site.refused(crs.ErrCard)
 	card.Inject()
-	serve.Answer(WrongPIN, WrongPIN, WrongPIN, "s", "n")
+	serve.Answer(citizen.WrongPIN, citizen.WrongPIN, citizen.WrongPIN, "s", "n")
 	site.refused(crs.ErrPINBlocked)
-	serve.Answer(PIN, "s", "s", wrongPUK, freshPIN, freshPIN, testPUK, freshPIN, freshPIN, freshPIN)
+	serve.Answer(citizen.PIN, "s", "s", wrongPUK, freshPIN, freshPIN, testPUK, freshPIN, freshPIN, freshPIN)
 	site.mustLogIn()
 	if code := serve.Stop(syscall.SIGTERM); code != 0 {
 		t.Errorf("the service returns %d", code)
@@ -63,7 +64,7 @@ func TestT24NothingPersonalIsWritten(t *testing.T) {
 
 	never := personal(person)
 	maps.Copy(never, map[string][]byte{
-		"the PIN": []byte(PIN), "the wrong PIN": []byte(WrongPIN),
+		"the PIN": []byte(citizen.PIN), "the wrong PIN": []byte(citizen.WrongPIN),
 		"the PUK": []byte(testPUK), "the wrong PUK": []byte(wrongPUK), "the new PIN": []byte(freshPIN),
 		"the personal data": first.personalData[6:60],
 	})
@@ -90,7 +91,7 @@ func TestT24NothingPersonalIsWritten(t *testing.T) {
 
 	// All that was true of something: the log, the dialogs and a file are there.
 	if holds(written["stderr"], []byte(person.Data.Surname)) == "" || strings.Count(log, "\n") < 20 ||
-		holds(written[filepath.Join(string(h), "state/crs/sites.json")], []byte(Portale)) == "" ||
+		holds(written[filepath.Join(string(h), "state/crs/sites.json")], []byte(citizen.Portale)) == "" ||
 		holds(written[filepath.Join(string(h), "state/crs/tries.json")], []byte("{")) == "" {
 		t.Errorf("%d lines of log, %d files: the search finds nothing where something is", strings.Count(log, "\n"), len(written)-2)
 	}
@@ -109,19 +110,19 @@ func TestT24NativeWritesNothing(t *testing.T) {
 }
 
 func nativeWritesNothing(t *testing.T, args ...string) {
-	h := NewHome(t)
+	h := citizen.NewHome(t)
 	serve := h.Serve(t, append(args, "--log", "debug")...)
 	person, err := virtualcard.NewPerson(virtualcard.Identity{GivenName: "ADA", Surname: "CANARINIZZI"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	card := Insert(t, virtualcard.Config{Person: person, PIN: PIN})
-	serve.Next(CardReady)
+	card := citizen.Insert(t, virtualcard.Config{Person: person, PIN: citizen.PIN})
+	serve.Next(citizen.CardReady)
 	never := personal(person)
-	never["the PIN"], never["the wrong PIN"] = []byte(PIN), []byte(WrongPIN)
+	never["the PIN"], never["the wrong PIN"] = []byte(citizen.PIN), []byte(citizen.WrongPIN)
 
 	e := startHost(t, h)
-	e.connect(Portale)
+	e.connect(citizen.Portale)
 	e.send(helloRequest)
 	e.must(`"protocol":1`)
 	id := 10
@@ -144,7 +145,7 @@ func nativeWritesNothing(t *testing.T, args ...string) {
 			PersonalData []byte
 		}
 	}
-	if reply := login("s", "s", WrongPIN, PIN); json.Unmarshal([]byte(reply), &result) != nil || len(result.Result.PersonalData) == 0 {
+	if reply := login("s", "s", citizen.WrongPIN, citizen.PIN); json.Unmarshal([]byte(reply), &result) != nil || len(result.Result.PersonalData) == 0 {
 		t.Fatalf("login with personal data: %.200s", reply)
 	}
 	token, err := crs.ParseToken(result.Result.Token)
@@ -154,13 +155,13 @@ func nativeWritesNothing(t *testing.T, args ...string) {
 	never["the signature"], never["the token"] = token.Signature, result.Result.Token
 	never["the personal data"] = result.Result.PersonalData[6:60]
 	card.Inject(virtualcard.Fault{INS: 0x2A, SW: 0x6982})
-	if reply := login("s", PIN); !strings.Contains(reply, string(crs.ErrCard)) {
+	if reply := login("s", citizen.PIN); !strings.Contains(reply, string(crs.ErrCard)) {
 		t.Errorf("a card that does not sign: %.200s", reply)
 	}
 	card.Inject()
-	e.send(`{"jsonrpc":"2.0","id":9,"method":"` + person.Data.CodiceFiscale + `","params":{"` + PIN + `":"` + person.Data.Surname + `"}}`)
+	e.send(`{"jsonrpc":"2.0","id":9,"method":"` + person.Data.CodiceFiscale + `","params":{"` + citizen.PIN + `":"` + person.Data.Surname + `"}}`)
 	e.must(`"id":9`)
-	e.send(PIN + person.Data.CodiceFiscale) // no JSON
+	e.send(citizen.PIN + person.Data.CodiceFiscale) // no JSON
 	e.must(`"invalid_request"`)
 	e.to.Close()
 	e.ends()
@@ -196,7 +197,7 @@ func nativeWritesNothing(t *testing.T, args ...string) {
 			t.Errorf("the log does not tell %q", spy)
 		}
 	}
-	if holds(written[filepath.Join(string(h), "state/crs/sites.json")], []byte(Portale)) == "" {
+	if holds(written[filepath.Join(string(h), "state/crs/sites.json")], []byte(citizen.Portale)) == "" {
 		t.Error("the search finds nothing where something is")
 	}
 }
@@ -205,8 +206,8 @@ func nativeWritesNothing(t *testing.T, args ...string) {
 // none is in the arguments of a process.
 func TestT24PINCareWritesNothing(t *testing.T) {
 	const puk, wrongPUK, freshPIN, lastPIN = "61728394", "94837261", "5829463", "3710594"
-	h := NewHome(t)
-	card := Insert(t, virtualcard.Config{PIN: PIN, PUK: puk})
+	h := citizen.NewHome(t)
+	card := citizen.Insert(t, virtualcard.Config{PIN: citizen.PIN, PUK: puk})
 	var shown []byte
 	asJSON := false
 	run := func(code int, answers []string, args ...string) {
@@ -224,10 +225,10 @@ func TestT24PINCareWritesNothing(t *testing.T) {
 		}
 		shown = slices.Concat(shown, arguments, []byte(p.Stdout.String()+p.Stderr.String()))
 	}
-	run(0, []string{PIN}, "verify")
-	run(1, []string{WrongPIN}, "verify")
-	run(0, []string{puk, PIN, PIN}, "unblock")
-	run(1, []string{WrongPIN, freshPIN, freshPIN}, "change")
+	run(0, []string{citizen.PIN}, "verify")
+	run(1, []string{citizen.WrongPIN}, "verify")
+	run(0, []string{puk, citizen.PIN, citizen.PIN}, "unblock")
+	run(1, []string{citizen.WrongPIN, freshPIN, freshPIN}, "change")
 	run(1, []string{wrongPUK, freshPIN, freshPIN}, "unblock")
 	run(0, []string{wrongPUK + "1", puk, freshPIN, lastPIN, freshPIN, freshPIN}, "unblock")
 	card.Inject(virtualcard.Fault{INS: 0x24, SW: 0x6F00})
@@ -240,7 +241,7 @@ func TestT24PINCareWritesNothing(t *testing.T) {
 	written := files(t, h)
 	written["the terminal"] = shown
 	for where, text := range written {
-		for _, secret := range []string{PIN, WrongPIN, puk, wrongPUK, freshPIN, lastPIN} {
+		for _, secret := range []string{citizen.PIN, citizen.WrongPIN, puk, wrongPUK, freshPIN, lastPIN} {
 			if form := holds(text, []byte(secret)); form != "" {
 				t.Errorf("%s holds %s, as %s", where, secret, form)
 			}
@@ -255,7 +256,7 @@ func TestT24PINCareWritesNothing(t *testing.T) {
 }
 
 // logLines returns the lines of the log among what a service wrote.
-func logLines(p *Program) string {
+func logLines(p *citizen.Program) string {
 	var log strings.Builder
 	for line := range strings.Lines(p.Stderr.String()) {
 		if i := strings.Index(line, "time="); i >= 0 {
@@ -266,7 +267,7 @@ func logLines(p *Program) string {
 }
 
 // files returns what the program wrote, by file.
-func files(t *testing.T, h Home) map[string][]byte {
+func files(t *testing.T, h citizen.Home) map[string][]byte {
 	t.Helper()
 	written := map[string][]byte{}
 	err := filepath.WalkDir(string(h), func(path string, entry fs.DirEntry, err error) error {

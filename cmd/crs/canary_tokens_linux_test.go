@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/test/citizen"
 	tokentest "github.com/crs-bridge/crs/internal/test/tokens"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
@@ -19,7 +20,7 @@ import (
 // what must be nowhere.
 func TestT24AModuleThatPrints(t *testing.T) {
 	const freshPIN = "5829463"
-	h := NewHome(t)
+	h := citizen.NewHome(t)
 	person, err := virtualcard.NewPerson(virtualcard.Identity{GivenName: "ADA", Surname: "CANARINIZZI"})
 	if err != nil {
 		t.Fatal(err)
@@ -28,22 +29,22 @@ func TestT24AModuleThatPrints(t *testing.T) {
 	f.Insert(tokenOf(person))
 	register(t, "fake", f.Path)
 	serve := h.Serve(t, "--log", "debug")
-	site := open(t, Portale)
+	site := open(t, citizen.Portale)
 	f.Fault("C_Login", "print")
-	serve.Answer("s", WrongPIN, PIN)
+	serve.Answer("s", citizen.WrongPIN, citizen.PIN)
 	first := site.mustLogIn()
-	serve.Answer(PIN)
+	serve.Answer(citizen.PIN)
 	second := site.mustLogIn()
 	serve.Answer("")
 	site.refused(crs.ErrCancelled)
 	for _, fault := range []string{"crash", "exit", "5"} {
 		f.Fault("C_Sign", fault)
-		serve.Answer(PIN)
+		serve.Answer(citizen.PIN)
 		site.refused(crs.ErrCard)
 	}
 	f.Fault("C_SetPIN", "print")
-	shown := finish(t, h, 1, []string{WrongPIN, freshPIN, freshPIN}, "pin", "change") +
-		finish(t, h, 0, []string{PIN, freshPIN, freshPIN}, "pin", "change")
+	shown := finish(t, h, 1, []string{citizen.WrongPIN, freshPIN, freshPIN}, "pin", "change") +
+		finish(t, h, 0, []string{citizen.PIN, freshPIN, freshPIN}, "pin", "change")
 	f.Fault("C_Login", "print")
 	serve.Answer(freshPIN)
 	site.mustLogIn()
@@ -54,9 +55,9 @@ func TestT24AModuleThatPrints(t *testing.T) {
 		t.Errorf("the module saw %s", got)
 	}
 
-	pins := map[string]string{"the PIN": PIN, "the wrong PIN": WrongPIN, "the new PIN": freshPIN}
+	pins := map[string]string{"the PIN": citizen.PIN, "the wrong PIN": citizen.WrongPIN, "the new PIN": freshPIN}
 	// The last one is what the search must find.
-	found := remembers(t, serve.Process.Pid, PIN, WrongPIN, freshPIN, person.Data.Surname)
+	found := remembers(t, serve.Process.Pid, citizen.PIN, citizen.WrongPIN, freshPIN, person.Data.Surname)
 	if strings.Join(found, " ") != person.Data.Surname {
 		t.Errorf("the service remembers %v", found)
 	}
@@ -104,14 +105,14 @@ func TestT24AModuleThatPrints(t *testing.T) {
 // TestT24AnIdleWorkerForgets: neither the service nor the process of a module that is careful itself
 // has the PIN in its memory after a login.
 func TestT24AnIdleWorkerForgets(t *testing.T) {
-	h := NewHome(t)
+	h := citizen.NewHome(t)
 	register(t, "softhsm", tokentest.SoftHSMModule)
 	tokentest.NewSoftHSM(t, string(h), tokenOf(somebodyElse(t)))
 	serve := h.Serve(t)
-	serve.Answer("s", WrongPIN, PIN)
-	open(t, Portale).mustLogIn()
+	serve.Answer("s", citizen.WrongPIN, citizen.PIN)
+	open(t, citizen.Portale).mustLogIn()
 	for _, pid := range append(workers(serve), serve.Process.Pid) {
-		if found := remembers(t, pid, PIN, WrongPIN, "BRUNO"); strings.Join(found, " ") != "BRUNO" {
+		if found := remembers(t, pid, citizen.PIN, citizen.WrongPIN, "BRUNO"); strings.Join(found, " ") != "BRUNO" {
 			t.Errorf("process %d of %v remembers %v", pid, workers(serve), found)
 		}
 	}
@@ -119,7 +120,7 @@ func TestT24AnIdleWorkerForgets(t *testing.T) {
 
 // finish runs a command to its end, which has this exit code, and returns what it wrote and what its
 // arguments were.
-func finish(t *testing.T, h Home, code int, answers []string, args ...string) string {
+func finish(t *testing.T, h citizen.Home, code int, answers []string, args ...string) string {
 	t.Helper()
 	p := h.Start(t, "crs", args...)
 	arguments, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.Process.Pid))

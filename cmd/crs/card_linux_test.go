@@ -6,15 +6,16 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/crs-bridge/crs/internal/test/citizen"
 	tokentest "github.com/crs-bridge/crs/internal/test/tokens"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
 
 // TestOtherReadersAreLeftAlone: a card in a reader that the user did not name is sent nothing.
 func TestOtherReadersAreLeftAlone(t *testing.T) {
-	h := NewHome(t)
-	card := Insert(t, virtualcard.Config{})
-	h.Command(t, "card", "list", "--all", "--reader", Slots["2"].Reader)
+	h := citizen.NewHome(t)
+	card := citizen.Insert(t, virtualcard.Config{})
+	h.Command(t, "card", "list", "--all", "--reader", citizen.Slots["2"].Reader)
 	if n := len(card.Log()); n != 0 {
 		t.Errorf("%d commands to a card in another reader", n)
 	}
@@ -27,7 +28,7 @@ func TestOtherReadersAreLeftAlone(t *testing.T) {
 // TestAllOfNothing: where nothing can be listed, `crs card list --all` says why there is no reader, what
 // is wrong with the modules, and what one that fails wrote.
 func TestAllOfNothing(t *testing.T) {
-	h := NewHome(t)
+	h := citizen.NewHome(t)
 	f := tokentest.NewFake(t, "")
 	f.Insert()
 	f.Fault("C_GetSlotList", "5")

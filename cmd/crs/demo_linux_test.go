@@ -12,6 +12,7 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 
+	"github.com/crs-bridge/crs/internal/test/citizen"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
 
@@ -45,7 +46,7 @@ func startBrowser(t *testing.T) context.Context {
 
 // TestDemo is `crs demo` as a visitor sees it: the real program, the real page, a real browser.
 func TestDemo(t *testing.T) {
-	demo := NewHome(t).Start(t, "crs", "demo", "--ui", "terminal")
+	demo := citizen.NewHome(t).Start(t, "crs", "demo", "--ui", "terminal")
 	browser := startBrowser(t)
 	do := func(actions ...chromedp.Action) {
 		t.Helper()
@@ -57,7 +58,7 @@ func TestDemo(t *testing.T) {
 	see := func(selector string, texts ...string) {
 		t.Helper()
 		script := fmt.Sprintf(`document.readyState === "complete" && document.querySelector(%q)?.innerText || ""`, selector)
-		for end := time.Now().Add(Patience); ; time.Sleep(5 * time.Millisecond) {
+		for end := time.Now().Add(citizen.Patience); ; time.Sleep(5 * time.Millisecond) {
 			var shown string
 			err := chromedp.Run(browser, chromedp.Evaluate(script, &shown)) // fails while a page goes
 			missing := slices.IndexFunc(texts, func(text string) bool { return !strings.Contains(shown, text) })
@@ -85,12 +86,12 @@ func TestDemo(t *testing.T) {
 	demo.Answer("s")
 	demo.Next("Dati personali")
 	demo.Answer("s")
-	demo.Next(PinAsked)
+	demo.Next(citizen.PinAsked)
 	see("#status", "Scrivi il PIN")
 	demo.Answer("54321")
 	demo.Next("Il PIN era sbagliato")
 	demo.Next("Tentativi rimasti: 2.")
-	demo.Next(PinAsked)
+	demo.Next(citizen.PinAsked)
 	demo.Answer(virtualcard.DefaultPIN)
 	see("main", "Buongiorno, ADA ESEMPIO", "Scheda anagrafica", "01/01/1870", "VIA DELLA PROVA 1", "Corrispondono all’impronta")
 	see(".who", "ADA ESEMPIO")

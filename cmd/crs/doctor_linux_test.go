@@ -7,12 +7,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/crs-bridge/crs/internal/test/citizen"
 	tokentest "github.com/crs-bridge/crs/internal/test/tokens"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
 
 // runDoctor returns what it says, in one line. It finds things wrong: no service runs in tests.
-func runDoctor(t *testing.T, h Home) string {
+func runDoctor(t *testing.T, h citizen.Home) string {
 	t.Helper()
 	cmd := exec.Command("crs", "doctor")
 	cmd.Env = h.Env()
@@ -26,7 +27,7 @@ func runDoctor(t *testing.T, h Home) string {
 // TestDoctorOfModules: doctor says which modules are used and why others are not, and for that
 // sends nothing to a card that has a driver.
 func TestDoctorOfModules(t *testing.T) {
-	h := NewHome(t)
+	h := citizen.NewHome(t)
 	f := tokentest.NewFake(t, "")
 	f.Insert(tokenOf(somebodyElse(t)))
 	opensc := filepath.Join(filepath.Dir(f.Path), "opensc-pkcs11.so")
@@ -45,7 +46,7 @@ func TestDoctorOfModules(t *testing.T) {
 	if err := os.WriteFile(forReaders, []byte("no library"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	card := Insert(t, virtualcard.Config{PIN: PIN})
+	card := citizen.Insert(t, virtualcard.Config{PIN: citizen.PIN})
 	card.Forget()
 	h.Command(t, "card", "list")
 	alone := len(card.Log())
@@ -91,7 +92,7 @@ func TestDoctorOfModules(t *testing.T) {
 			t.Errorf("without a card: %q is not in\n%s", want, said)
 		}
 	}
-	Insert(t, virtualcard.Config{Person: other})
+	citizen.Insert(t, virtualcard.Config{Person: other})
 	said = runDoctor(t, h)
 	for _, want := range []string{"✓ Carta: token (PKCS#11: ", "– Modulo: cardos. Non usato: il file non è"} {
 		if !strings.Contains(said, want) {

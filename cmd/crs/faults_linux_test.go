@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/test/citizen"
 	tokentest "github.com/crs-bridge/crs/internal/test/tokens"
 )
 
@@ -23,21 +24,21 @@ func TestT18AModuleCannotHurtAService(t *testing.T) {
 		"never ends": {program: hurried, fault: "hang"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := NewHome(t)
+			h := citizen.NewHome(t)
 			person := somebodyElse(t)
 			f := tokentest.NewFake(t, "")
 			f.Insert(tokenOf(person))
 			register(t, "fake", f.Path)
 			serve := h.Start(t, test.program, "serve", "--ui", "terminal")
 			serve.Next("msg=listening")
-			site := open(t, Portale)
-			serve.Answer("s", PIN)
+			site := open(t, citizen.Portale)
+			serve.Answer("s", citizen.PIN)
 			site.mustLogIn()
 			before := workers(serve)
 
 			f.Fault("C_Sign", test.fault)
 			sent := f.Secrets()
-			serve.Answer(PIN)
+			serve.Answer(citizen.PIN)
 			refused := make(chan struct{})
 			go func() {
 				defer close(refused)
@@ -55,7 +56,7 @@ func TestT18AModuleCannotHurtAService(t *testing.T) {
 				t.Errorf("one PIN was typed, and %d were sent", n)
 			}
 			f.Fault("C_Sign", "")
-			serve.Answer(PIN)
+			serve.Answer(citizen.PIN)
 			if _, err := verify(site.mustLogIn(), person.CA); err != nil {
 				t.Error(err)
 			}
@@ -78,7 +79,7 @@ func TestT18AModuleCannotHurtAService(t *testing.T) {
 
 // othersAreAnswered checks that whoever wants nothing of a module does not wait for the one that
 // hangs in a login.
-func othersAreAnswered(t *testing.T, h Home) {
+func othersAreAnswered(t *testing.T, h citizen.Home) {
 	t.Helper()
 	other := open(t, "https://altro.example")
 	if _, err := other.call("hello", map[string]any{"client": "test", "protocol": 1}); err != nil {

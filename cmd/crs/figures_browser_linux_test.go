@@ -12,6 +12,7 @@ import (
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/test/browsers"
+	"github.com/crs-bridge/crs/internal/test/citizen"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
 
@@ -84,25 +85,25 @@ func TestBrowserFigures(t *testing.T) {
 	if !*figures {
 		return // scripts/bench asks for it
 	}
-	h := NewHome(t)
+	h := citizen.NewHome(t)
 	h.InstallHost(t, h.HostProgram(t))
-	browsers.Policy(t, `{"LoopbackNetworkAllowedForUrls": ["`+Site+`"]}`)
-	ServeSites(t)
+	browsers.Policy(t, `{"LoopbackNetworkAllowedForUrls": ["`+citizen.Site+`"]}`)
+	citizen.ServeSites(t)
 	h.Start(t, instant).Next("msg=ready")
-	for name, start := range map[string]Starter{"Chromium": Chromium, "Firefox": Firefox} {
+	for name, start := range map[string]citizen.Starter{"Chromium": citizen.Chromium, "Firefox": citizen.Firefox} {
 		o := h.Options()
 		socket := start(t, o)
-		o.Extension = Unpacked(t)
+		o.Extension = citizen.Unpacked(t)
 		extension := start(t, o)
 		for way, b := range map[string]browsers.Tab{"WebSocket": socket, "extension": extension} {
-			b.Open(Site)
+			b.Open(citizen.Site)
 			b.Run(`window.way = "` + way + `";` + timed)
 			b.Press("button")
-			asked := Outcome(t, b)
+			asked := citizen.Outcome(t, b)
 			for range 25 { // a tab of the extension has 30 connections in 10 s, and had five
 				b.Run(`window.outcome = ""; window.act = window.whole`)
 				b.Press("button")
-				WantOutcome(t, b, "timed")
+				citizen.WantOutcome(t, b, "timed")
 			}
 			whole := b.Run(`return median(wholes)`)
 			fmt.Printf("%s, %s: from authenticate to the token %s ms, median of 200; with finding and joining the program first, from a click, %s ms, median of 25\n", name, way, asked, whole)

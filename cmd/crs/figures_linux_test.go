@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/crs-bridge/crs/internal/test/citizen"
 	"github.com/crs-bridge/crs/internal/test/ns"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
@@ -55,8 +56,8 @@ func released(t *testing.T) string {
 }
 
 // knowing starts the released program's service, which knows the site.
-func knowing(t *testing.T, h Home, file string) *Program {
-	h.Command(t, "sites", "allow", Portale)
+func knowing(t *testing.T, h citizen.Home, file string) *citizen.Program {
+	h.Command(t, "sites", "allow", citizen.Portale)
 	p := h.Start(t, file, "serve", "--ui", "terminal")
 	p.Next("msg=listening")
 	return p
@@ -65,18 +66,18 @@ func knowing(t *testing.T, h Home, file string) *Program {
 // printAPDUs prints what the cards are sent, in a real pcscd and without personal data: numbers
 // for every profile, and the commands themselves for the first.
 func printAPDUs(t *testing.T, file string) {
-	serve := knowing(t, NewHome(t), file)
-	site := open(t, Portale)
+	serve := knowing(t, citizen.NewHome(t), file)
+	site := open(t, citizen.Portale)
 	var log []string
 	fmt.Println("APDUs and bytes, both ways with status words, through a real pcscd:")
 	fmt.Printf("%-12s %15s %15s %15s\n", "profile", "insertion", "first login", "next login")
 	for _, profile := range virtualcard.Profiles {
-		card := Insert(t, virtualcard.Config{Profile: profile.Name, PIN: PIN})
-		serve.Next(CardReady)
+		card := citizen.Insert(t, virtualcard.Config{Profile: profile.Name, PIN: citizen.PIN})
+		serve.Next(citizen.CardReady)
 		row := fmt.Sprintf("%-12s", profile.Name)
 		for _, part := range []string{"insertion", "first login", "next login"} {
 			if part != "insertion" {
-				serve.Answer(PIN)
+				serve.Answer(citizen.PIN)
 				site.mustLogIn()
 			}
 			exchanges := card.Log()
@@ -102,18 +103,18 @@ func printAPDUs(t *testing.T, file string) {
 func printStart(t *testing.T, file string) {
 	measure := func() time.Duration {
 		var took []time.Duration
-		h := NewHome(t)
+		h := citizen.NewHome(t)
 		for range 11 {
 			began := time.Now()
 			p := h.Start(t, file, "serve", "--ui", "none")
 			for {
-				c, err := net.Dial("tcp", BridgeAddress)
+				c, err := net.Dial("tcp", citizen.BridgeAddress)
 				if err == nil {
 					took = append(took, time.Since(began))
 					c.Close()
 					break
 				}
-				if time.Since(began) > Patience {
+				if time.Since(began) > citizen.Patience {
 					t.Fatalf("the service does not listen: %v", err)
 				}
 				time.Sleep(100 * time.Microsecond)
@@ -136,13 +137,13 @@ func printStart(t *testing.T, file string) {
 
 // printIdle prints what the service takes while nobody logs in, with a reader and a card.
 func printIdle(t *testing.T, file string) {
-	serve := knowing(t, NewHome(t), file)
-	card := Insert(t, virtualcard.Config{PIN: PIN})
-	serve.Next(CardReady)
+	serve := knowing(t, citizen.NewHome(t), file)
+	card := citizen.Insert(t, virtualcard.Config{PIN: citizen.PIN})
+	serve.Next(citizen.CardReady)
 	for _, when := range []string{"with a card", "after a login"} {
 		if when != "with a card" {
-			serve.Answer(PIN)
-			site := open(t, Portale)
+			serve.Answer(citizen.PIN)
+			site := open(t, citizen.Portale)
 			site.mustLogIn()
 			site.ws.Close()
 		}
@@ -156,9 +157,9 @@ func printIdle(t *testing.T, file string) {
 
 // printTray prints what the tray takes while nothing happens, and how soon it shows what does.
 func printTray(t *testing.T, file string) {
-	h := NewHome(t)
+	h := citizen.NewHome(t)
 	serve, icon := sitDown(t, h, file, file)
-	card := Insert(t, virtualcard.Config{PIN: PIN})
+	card := citizen.Insert(t, virtualcard.Config{PIN: citizen.PIN})
 	says(t, icon, "Carta pronta")
 	printWaiting(t, waiting{"crs tray, idle with a card", icon.Process.Pid})
 	var took []time.Duration
@@ -169,7 +170,7 @@ func printTray(t *testing.T, file string) {
 		}
 		says(t, icon, "Nessuna carta")
 		took = append(took, time.Since(began))
-		card = InsertAgain(t, card.Card)
+		card = citizen.InsertAgain(t, card.Card)
 		says(t, icon, "Carta pronta")
 	}
 	slices.Sort(took)

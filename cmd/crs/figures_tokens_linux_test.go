@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/crs-bridge/crs/internal/test/citizen"
 	tokentest "github.com/crs-bridge/crs/internal/test/tokens"
 )
 
@@ -15,7 +16,7 @@ import (
 func printTokens(t *testing.T, file string) {
 	for _, module := range []string{"SoftHSM", "the fake module"} {
 		t.Run(module, func(t *testing.T) {
-			h := NewHome(t)
+			h := citizen.NewHome(t)
 			token := tokenOf(somebodyElse(t))
 			if module == "SoftHSM" {
 				register(t, "softhsm", tokentest.SoftHSMModule)
@@ -26,8 +27,8 @@ func printTokens(t *testing.T, file string) {
 				register(t, "fake", f.Path)
 			}
 			serve := knowing(t, h, file)
-			serve.Answer(PIN)
-			site := open(t, Portale)
+			serve.Answer(citizen.PIN)
+			site := open(t, citizen.Portale)
 			site.mustLogIn()
 			site.ws.Close()
 			time.Sleep(30 * time.Second) // in which the service looks at the token all the time
@@ -41,16 +42,16 @@ func printTokens(t *testing.T, file string) {
 
 // printHang prints how long a page waits for an answer while a module hangs in the login of another.
 func printHang(t *testing.T, file string) {
-	h := NewHome(t)
+	h := citizen.NewHome(t)
 	f := tokentest.NewFake(t, "")
 	f.Insert(tokenOf(somebodyElse(t)))
 	register(t, "fake", f.Path)
 	serve := knowing(t, h, file)
-	site := open(t, Portale)
+	site := open(t, citizen.Portale)
 	for _, fault := range []string{"", "hang"} {
 		f.Fault("C_Sign", fault)
 		sent := f.Secrets()
-		serve.Answer(PIN)
+		serve.Answer(citizen.PIN)
 		ended := make(chan error, 1)
 		go func() {
 			_, err := site.login(false)

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/crs-bridge/crs/internal/test/citizen"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
 
@@ -39,7 +40,7 @@ func helloOf(bytes int) string {
 // browser may be there still, and no other; one that can be is answered however it comes.
 func TestT25NativeFrames(t *testing.T) {
 	const most = 64 << 10
-	h := NewHome(t)
+	h := citizen.NewHome(t)
 	serve := h.Serve(t)
 	for _, test := range []struct {
 		name, raw, want string
@@ -57,7 +58,7 @@ func TestT25NativeFrames(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			e := startHost(t, h)
-			e.connect(Portale)
+			e.connect(citizen.Portale)
 			e.raw(test.raw)
 			e.must(test.want)
 			if !test.ends {
@@ -84,7 +85,7 @@ func TestT25NativeFrames(t *testing.T) {
 	} {
 		t.Run("that ends "+name, func(t *testing.T) {
 			e := startHost(t, h)
-			e.connect(Portale)
+			e.connect(citizen.Portale)
 			e.raw(part)
 			e.to.Close()
 			if m, ok := e.read(); ok {
@@ -95,21 +96,21 @@ func TestT25NativeFrames(t *testing.T) {
 	}
 	t.Run("two in one write", func(t *testing.T) {
 		e := startHost(t, h)
-		e.connect(Portale)
+		e.connect(citizen.Portale)
 		e.raw(frame(helloRequest) + frame(strings.Replace(helloRequest, `"id":1`, `"id":2`, 1)))
 		e.must(`"id":1,"result"`)
 		e.must(`"id":2,"result"`)
 	})
 	t.Run("byte by byte", func(t *testing.T) {
 		e := startHost(t, h)
-		e.connect(Portale)
+		e.connect(citizen.Portale)
 		for _, b := range []byte(frame(helloRequest)) {
 			e.raw(string(b))
 			time.Sleep(time.Millisecond)
 		}
 		e.must(`"id":1,"result"`)
 	})
-	if said := serve.Stderr.String(); strings.Contains(said, SiteAsked) {
+	if said := serve.Stderr.String(); strings.Contains(said, citizen.SiteAsked) {
 		t.Errorf("the citizen is asked: %s", said)
 	}
 }
@@ -117,15 +118,15 @@ func TestT25NativeFrames(t *testing.T) {
 // TestDeafBrowser: a browser that does not read what it is told keeps nobody from logging in, and its
 // own login ends with it.
 func TestDeafBrowser(t *testing.T) {
-	h := NewHome(t)
-	h.Command(t, "sites", "allow", Portale)
+	h := citizen.NewHome(t)
+	h.Command(t, "sites", "allow", citizen.Portale)
 	serve := h.Serve(t)
-	card := Insert(t, virtualcard.Config{PIN: PIN})
-	serve.Next(CardReady)
+	card := citizen.Insert(t, virtualcard.Config{PIN: citizen.PIN})
+	serve.Next(citizen.CardReady)
 	deaf := startHost(t, h)
-	deaf.connect(Portale)
+	deaf.connect(citizen.Portale)
 	deaf.send(loginRequest)
-	serve.Next(PinAsked)
+	serve.Next(citizen.PinAsked)
 	pipe := int(deaf.from.(*os.File).Fd())
 	if _, err := unix.FcntlInt(uintptr(pipe), unix.F_SETPIPE_SZ, 4096); err != nil {
 		t.Fatal(err)
@@ -133,21 +134,21 @@ func TestDeafBrowser(t *testing.T) {
 	for range 45 { // no more than may come at once
 		deaf.send(strings.Replace(helloRequest, `"id":1`, `"id":"`+strings.Repeat("x", 64)+`"`, 1))
 	}
-	for full, end := 0, time.Now().Add(Patience); full < 3900; time.Sleep(time.Millisecond) {
+	for full, end := 0, time.Now().Add(citizen.Patience); full < 3900; time.Sleep(time.Millisecond) {
 		var err error
 		if full, err = unix.IoctlGetInt(pipe, unix.TIOCINQ); err != nil || time.Now().After(end) {
 			t.Fatalf("the pipe holds %d bytes, %v", full, err)
 		}
 	}
 	other := startHost(t, h)
-	other.connect(Portale)
+	other.connect(citizen.Portale)
 	other.send(helloRequest)
 	other.must(`"protocol":1`)
 	deaf.to.Close()
 	serve.Next("code=gone")
 	other.send(loginRequest)
-	serve.Next(PinAsked)
-	serve.Answer(PIN)
+	serve.Next(citizen.PinAsked)
+	serve.Answer(citizen.PIN)
 	for m := other.must(""); !strings.Contains(m, `"token"`); m = other.must("") {
 	}
 	if card.Secrets() != 1 {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"unicode"
 
+	"github.com/crs-bridge/crs/internal/test/citizen"
 	tokentest "github.com/crs-bridge/crs/internal/test/tokens"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
@@ -17,7 +18,7 @@ import (
 // TestNamesAreLiteral: what tokens and certificates call themselves is text, and cannot write
 // anywhere, turn the direction of text round, or hide which token is which.
 func TestNamesAreLiteral(t *testing.T) {
-	h := NewHome(t)
+	h := citizen.NewHome(t)
 	person := somebodyElse(t)
 	one, two := tokenOf(person), tokenOf(person)
 	one.Objects[0].Certificate = named(t, person, "<b>\x1b[2J\u202e"+strings.Repeat("LUNGO ", 40))
@@ -39,8 +40,8 @@ func TestNamesAreLiteral(t *testing.T) {
 		t.Errorf("%q", list)
 	}
 	serve := h.Serve(t)
-	serve.Answer("s", "2", PIN)
-	if id, err := verify(open(t, Portale).mustLogIn(), person.CA); err != nil || id.FullName() != "BRUNO PROVA" {
+	serve.Answer("s", "2", citizen.PIN)
+	if id, err := verify(open(t, citizen.Portale).mustLogIn(), person.CA); err != nil || id.FullName() != "BRUNO PROVA" {
 		t.Errorf("the portal takes the second for %q: %v", id.FullName(), err)
 	}
 	asked := serve.Stderr.String()
@@ -48,8 +49,8 @@ func TestNamesAreLiteral(t *testing.T) {
 	if !strings.Contains(asked, "(1)") {
 		t.Errorf("two tokens of one name look the same:\n%s", asked)
 	}
-	serve.Answer("1", PIN)
-	open(t, Portale).mustLogIn()
+	serve.Answer("1", citizen.PIN)
+	open(t, citizen.Portale).mustLogIn()
 	harmless(t, "the dialogs", serve.Stderr.String())
 }
 

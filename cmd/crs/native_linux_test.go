@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs/internal/browser"
+	"github.com/crs-bridge/crs/internal/test/citizen"
 	"github.com/crs-bridge/crs/internal/test/screen"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
@@ -30,12 +31,12 @@ type extension struct {
 }
 
 // startHost starts a native host as Chromium does, unless other arguments are given.
-func startHost(t testing.TB, h Home, args ...string) *extension {
+func startHost(t testing.TB, h citizen.Home, args ...string) *extension {
 	t.Helper()
 	return startHostFile(t, h, "crs", args...)
 }
 
-func startHostFile(t testing.TB, h Home, file string, args ...string) *extension {
+func startHostFile(t testing.TB, h citizen.Home, file string, args ...string) *extension {
 	t.Helper()
 	if args == nil {
 		args = []string{browser.ChromiumExtension}
@@ -79,7 +80,7 @@ func (e *extension) send(message string) {
 // read returns the next message, false when there are no more.
 func (e *extension) read() (string, bool) {
 	e.t.Helper()
-	timer := time.AfterFunc(Patience, func() { e.host.Process.Kill() })
+	timer := time.AfterFunc(citizen.Patience, func() { e.host.Process.Kill() })
 	defer timer.Stop()
 	var header [4]byte
 	if _, err := io.ReadFull(e.from, header[:]); err != nil {
@@ -107,7 +108,7 @@ func (e *extension) ends() {
 	e.t.Helper()
 	select {
 	case <-e.ended:
-	case <-time.After(Patience):
+	case <-time.After(citizen.Patience):
 		e.t.Fatal("the native host does not end")
 	}
 }
@@ -127,10 +128,10 @@ const (
 
 // TestNativeLogin is a login through the extension of either kind of browser.
 func TestNativeLogin(t *testing.T) {
-	h := NewHome(t)
+	h := citizen.NewHome(t)
 	serve := h.Serve(t)
-	Insert(t, virtualcard.Config{PIN: PIN})
-	serve.Next(CardReady)
+	citizen.Insert(t, virtualcard.Config{PIN: citizen.PIN})
+	serve.Next(citizen.CardReady)
 	known := false
 	for name, args := range map[string][]string{
 		"chromium":           {browser.ChromiumExtension},
@@ -139,7 +140,7 @@ func TestNativeLogin(t *testing.T) {
 		"under its own name": {"native-host", browser.ChromiumExtension},
 	} {
 		e := startHost(t, h, args...)
-		if allowed := e.connect(Portale); allowed != known {
+		if allowed := e.connect(citizen.Portale); allowed != known {
 			t.Errorf("%s: the extension is told that the site is allowed: %v", name, allowed)
 		}
 		known = true // by the first login
@@ -155,7 +156,7 @@ func TestNativeLogin(t *testing.T) {
 			t.Fatalf("%s: %s", name, m)
 		}
 		e.must(`"pin"`)
-		serve.Answer(PIN)
+		serve.Answer(citizen.PIN)
 		e.must(`"signing"`)
 		var reply struct {
 			Result struct{ Token json.RawMessage }
@@ -180,14 +181,14 @@ func TestNativeLogin(t *testing.T) {
 // TestNativeWithoutService: where no service runs two tabs share one that their native hosts
 // started; it has no port, and ends after them.
 func TestNativeWithoutService(t *testing.T) {
-	h := NewHome(t)
+	h := citizen.NewHome(t)
 	one, two := startHost(t, h), startHost(t, h)
 	for _, e := range []*extension{one, two} {
-		e.connect(Portale)
+		e.connect(citizen.Portale)
 		e.send(helloRequest)
 		e.must(`"protocol":1`)
 	}
-	if _, err := tryOpen(t, Portale); err == nil {
+	if _, err := tryOpen(t, citizen.Portale); err == nil {
 		t.Error("the port is open")
 	}
 	one.to.Close()
@@ -197,7 +198,7 @@ func TestNativeWithoutService(t *testing.T) {
 	two.to.Close()
 	two.ends()
 	lock := string(h) + "/run/crs/portal.sock"
-	for end := time.Now().Add(Patience); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(citizen.Patience); ; time.Sleep(10 * time.Millisecond) {
 		if _, err := os.Stat(lock); err != nil {
 			return
 		}
@@ -210,10 +211,10 @@ func TestNativeWithoutService(t *testing.T) {
 // TestNativeServiceKilled: a service that is killed in the middle of a login is answered for, and
 // the next login finds another one.
 func TestNativeServiceKilled(t *testing.T) {
-	h := NewHome(t)
+	h := citizen.NewHome(t)
 	serve := h.Serve(t)
 	e := startHost(t, h)
-	e.connect(Portale)
+	e.connect(citizen.Portale)
 	e.send(loginRequest)
 	e.must(`"consent"`)
 	began := time.Now()
@@ -225,12 +226,12 @@ func TestNativeServiceKilled(t *testing.T) {
 	e.ends()
 	h.Serve(t)
 	e = startHost(t, h)
-	e.connect(Portale)
+	e.connect(citizen.Portale)
 }
 
 // TestNativeUnreachable: a native host that cannot reach a service says so, and names its request.
 func TestNativeUnreachable(t *testing.T) {
-	h := NewHome(t)
+	h := citizen.NewHome(t)
 	dir := filepath.Join(string(h), "run", "crs")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -248,10 +249,10 @@ func TestNativeUnreachable(t *testing.T) {
 
 // TestNativeTerminated: a native host that is asked to end does, and its login with it.
 func TestNativeTerminated(t *testing.T) {
-	h := NewHome(t)
+	h := citizen.NewHome(t)
 	serve := h.Serve(t)
 	e := startHost(t, h)
-	e.connect(Portale)
+	e.connect(citizen.Portale)
 	e.send(loginRequest)
 	e.must(`"consent"`)
 	e.host.Process.Signal(syscall.SIGTERM)
@@ -261,13 +262,13 @@ func TestNativeTerminated(t *testing.T) {
 
 // TestNativeFigures logs how long a native host takes from its start to its first answer.
 func TestNativeFigures(t *testing.T) {
-	h := NewHome(t)
+	h := citizen.NewHome(t)
 	h.Serve(t)
 	var all []time.Duration
 	for range 11 {
 		began := time.Now()
 		e := startHost(t, h)
-		e.connect(Portale)
+		e.connect(citizen.Portale)
 		e.send(helloRequest)
 		e.must(`"protocol":1`)
 		all = append(all, time.Since(began))
@@ -281,7 +282,7 @@ func TestNativeFigures(t *testing.T) {
 // TestT26OtherCaller: no other extension is answered, and no service that is another program is
 // spoken with.
 func TestT26OtherCaller(t *testing.T) {
-	h := NewHome(t)
+	h := citizen.NewHome(t)
 	h.Serve(t)
 	for _, args := range [][]string{
 		{"chrome-extension://aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/"},

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/crs-bridge/crs/internal/test/citizen"
 	"github.com/crs-bridge/crs/internal/test/ns"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 	"github.com/crs-bridge/crs/pkcs11"
@@ -17,12 +18,12 @@ import (
 // list says that there is none.
 func TestWithoutModules(t *testing.T) {
 	hideModules(t)
-	h := NewHome(t)
+	h := citizen.NewHome(t)
 	serve := h.Serve(t)
-	card := Insert(t, virtualcard.Config{PIN: PIN})
-	serve.Next(CardReady)
-	serve.Answer("s", PIN)
-	if _, err := verify(open(t, Portale).mustLogIn(), card.Person().CA); err != nil {
+	card := citizen.Insert(t, virtualcard.Config{PIN: citizen.PIN})
+	serve.Next(citizen.CardReady)
+	serve.Answer("s", citizen.PIN)
+	if _, err := verify(open(t, citizen.Portale).mustLogIn(), card.Person().CA); err != nil {
 		t.Error(err)
 	}
 	if list := h.Command(t, "card", "list"); list != card.Reader+": CNS  ADA ESEMPIO  "+card.Person().CardID+"\n" {

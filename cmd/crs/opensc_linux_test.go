@@ -12,6 +12,7 @@ import (
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/ipc"
 	"github.com/crs-bridge/crs/internal/scard"
+	"github.com/crs-bridge/crs/internal/test/citizen"
 	"github.com/crs-bridge/crs/internal/test/ns"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 	"github.com/crs-bridge/crs/pcsc"
@@ -54,7 +55,7 @@ func withOpenSC(t *testing.T) {
 // chaining is a card whose signature OpenSC can ask for through vpcd, where it believes in short
 // commands.
 func chaining() virtualcard.Config {
-	return virtualcard.Config{PIN: PIN, Refuse: map[virtualcard.Feature]uint16{virtualcard.ComputeSignature: 0x6A86}}
+	return virtualcard.Config{PIN: citizen.PIN, Refuse: map[virtualcard.Feature]uint16{virtualcard.ComputeSignature: 0x6A86}}
 }
 
 // TestNativeCardIsListedOnce: a card that OpenSC's module would drive too is listed once, with its
@@ -62,8 +63,8 @@ func chaining() virtualcard.Config {
 // module can be used, nor while it is in the reader.
 func TestNativeCardIsListedOnce(t *testing.T) {
 	withOpenSC(t)
-	h := NewHome(t)
-	card := Insert(t, chaining())
+	h := citizen.NewHome(t)
+	card := citizen.Insert(t, chaining())
 	if _, err := (&pcsc.Driver{}).Readers(context.Background(), func(string) bool { return true }); err != nil {
 		t.Fatal(err)
 	}
@@ -84,10 +85,10 @@ func TestNativeCardIsListedOnce(t *testing.T) {
 
 	card.Forget()
 	serve := h.Serve(t)
-	serve.Next(CardReady)
+	serve.Next(citizen.CardReady)
 	shows(t, h, card.Reader, "classic")
-	serve.Answer("s", PIN)
-	if _, err := verify(open(t, Portale).mustLogIn(), card.Person().CA); err != nil {
+	serve.Answer("s", citizen.PIN)
+	if _, err := verify(open(t, citizen.Portale).mustLogIn(), card.Person().CA); err != nil {
 		t.Error(err)
 	}
 	if n := len(card.Log()); n != len(native)+6 { // of a login: see TestLogin
@@ -102,16 +103,16 @@ func TestNativeCardIsListedOnce(t *testing.T) {
 // once, and log in through it.
 func TestPinnedToItsModule(t *testing.T) {
 	withOpenSC(t)
-	h := NewHome(t)
+	h := citizen.NewHome(t)
 	configure(t, h, `{"cards":{"pcd 00 00":"module"}}`)
-	card := Insert(t, chaining())
+	card := citizen.Insert(t, chaining())
 	if rows, _ := tellCards(t, h); len(rows) != 1 || rows[0].Reader != card.Reader || rows[0].Model != openscModel {
 		t.Errorf("crs card list: %+v", rows)
 	}
 	serve := h.Serve(t, "--log", "debug")
 	shows(t, h, card.Reader, openscModel)
-	site := open(t, Portale)
-	for i, answers := range [][]string{{"s", PIN}, {PIN}} {
+	site := open(t, citizen.Portale)
+	for i, answers := range [][]string{{"s", citizen.PIN}, {citizen.PIN}} {
 		card.Forget()
 		serve.Answer(answers...)
 		if _, err := verify(site.mustLogIn(), card.Person().CA); err != nil {
@@ -122,7 +123,7 @@ func TestPinnedToItsModule(t *testing.T) {
 		}
 	}
 	card.Forget()
-	serve.Answer(WrongPIN, PIN)
+	serve.Answer(citizen.WrongPIN, citizen.PIN)
 	if site.mustLogIn(); card.Secrets() != 2 {
 		t.Errorf("two PINs were typed, and %d were sent", card.Secrets())
 	}
@@ -135,19 +136,19 @@ func TestPinnedToItsModule(t *testing.T) {
 // driven by the module from then on, and no PIN is sent that was not typed for it.
 func TestModuleWhereNativeCannotSign(t *testing.T) {
 	withOpenSC(t)
-	h := NewHome(t)
+	h := citizen.NewHome(t)
 	serve := h.Serve(t, "--log", "debug")
-	card := Insert(t, chaining())
-	serve.Next(CardReady)
-	site := open(t, Portale)
+	card := citizen.Insert(t, chaining())
+	serve.Next(citizen.CardReady)
+	site := open(t, citizen.Portale)
 	card.Forget()
 	card.Inject(virtualcard.Fault{INS: 0x2A, SW: 0x6D00})
-	serve.Answer("s", PIN)
+	serve.Answer("s", citizen.PIN)
 	site.refused(crs.ErrCard)
 	serve.Next("La prossima volta userà il")
 	card.Inject()
 	shows(t, h, card.Reader, openscModel)
-	serve.Answer("s", PIN)
+	serve.Answer("s", citizen.PIN)
 	if _, err := verify(site.mustLogIn(), card.Person().CA); err != nil {
 		t.Error(err)
 	}
@@ -157,10 +158,10 @@ func TestModuleWhereNativeCannotSign(t *testing.T) {
 }
 
 // verified returns how many PINs the native driver sent, by its log at debug level.
-func verified(p *Program) int { return strings.Count(logLines(p), "ins=20") }
+func verified(p *citizen.Program) int { return strings.Count(logLines(p), "ins=20") }
 
 // configure writes the configuration of a user.
-func configure(t testing.TB, h Home, text string) {
+func configure(t testing.TB, h citizen.Home, text string) {
 	t.Helper()
 	dir := filepath.Join(string(h), "config", "crs")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -172,7 +173,7 @@ func configure(t testing.TB, h Home, text string) {
 }
 
 // tellCards returns the cards of `crs card list`, and whether it names OpenSC's module.
-func tellCards(t *testing.T, h Home, args ...string) (cards []listed, module bool) {
+func tellCards(t *testing.T, h citizen.Home, args ...string) (cards []listed, module bool) {
 	t.Helper()
 	var rows []listed
 	text := h.Command(t, append([]string{"card", "list", "--json"}, args...)...)
@@ -189,7 +190,7 @@ func tellCards(t *testing.T, h Home, args ...string) (cards []listed, module boo
 }
 
 // status asks the service of a user.
-func status(t *testing.T, h Home) ipc.Status {
+func status(t *testing.T, h citizen.Home) ipc.Status {
 	t.Helper()
 	t.Setenv("XDG_RUNTIME_DIR", filepath.Join(string(h), "run"))
 	var c *ipc.Client
@@ -208,7 +209,7 @@ func status(t *testing.T, h Home) ipc.Status {
 
 // shows waits until the service has one card, in this reader and with this driver. Its PIN is not
 // blocked, though OpenSC says so of each CNS.
-func shows(t *testing.T, h Home, reader, model string) {
+func shows(t *testing.T, h citizen.Home, reader, model string) {
 	t.Helper()
 	eventually(t, reader+" shows "+model, func() bool {
 		var cards []string
@@ -225,9 +226,9 @@ func shows(t *testing.T, h Home, reader, model string) {
 // it was before it, although the module's C_Logout sends the card nothing.
 func TestT19TheCardIsClosed(t *testing.T) {
 	withOpenSC(t)
-	h := NewHome(t)
+	h := citizen.NewHome(t)
 	configure(t, h, `{"cards":{"pcd 00 00":"module"}}`)
-	card := Insert(t, chaining())
+	card := citizen.Insert(t, chaining())
 	closed := func(after string) {
 		t.Helper()
 		if n := card.Secrets(); n != 1 {
@@ -240,7 +241,7 @@ func TestT19TheCardIsClosed(t *testing.T) {
 	}
 	for _, args := range [][]string{{"verify"}, {"change"}} {
 		p := h.Start(t, "crs", append([]string{"pin"}, args...)...)
-		p.Answer(PIN, PIN+"1", PIN+"1")
+		p.Answer(citizen.PIN, citizen.PIN+"1", citizen.PIN+"1")
 		p.Stdin.Close()
 		if <-p.Ended; p.Code != 0 {
 			t.Errorf("crs pin %v: exit code %d", args, p.Code)
@@ -249,18 +250,18 @@ func TestT19TheCardIsClosed(t *testing.T) {
 	}
 	serve := h.Serve(t)
 	shows(t, h, card.Reader, openscModel)
-	site := open(t, Portale)
-	serve.Answer("s", PIN+"1")
+	site := open(t, citizen.Portale)
+	serve.Answer("s", citizen.PIN+"1")
 	site.mustLogIn()
 	closed("a login")
 	card.Inject(virtualcard.Fault{INS: 0x2A, SW: 0x6985})
-	serve.Answer(PIN + "1")
+	serve.Answer(citizen.PIN + "1")
 	site.refused(crs.ErrCard)
 	card.Inject()
 	closed("a login that was refused")
 	hang := make(chan struct{})
 	card.Inject(virtualcard.Fault{INS: 0x2A, Hang: hang})
-	serve.Answer(PIN + "1")
+	serve.Answer(citizen.PIN + "1")
 	go func() {
 		eventually(t, "the card signs", func() bool { return card.Count(0x2A) > 0 })
 		for _, pid := range workers(serve) {
@@ -271,7 +272,7 @@ func TestT19TheCardIsClosed(t *testing.T) {
 	site.refused(crs.ErrCard)
 	card.Inject()
 	closed("a login whose worker was killed")
-	serve.Answer(PIN + "1")
+	serve.Answer(citizen.PIN + "1")
 	site.mustLogIn()
 	closed("the next login")
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/crs-bridge/crs/internal/scard"
+	"github.com/crs-bridge/crs/internal/test/citizen"
 	"github.com/crs-bridge/crs/internal/test/ns"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
@@ -46,8 +47,8 @@ func TestScripts(t *testing.T) {
 				}
 				e.Setenv(name, dir)
 			}
-			e.Setenv("PIN", PIN)
-			e.Values[inSlots{}] = map[string]Card{}
+			e.Setenv("PIN", citizen.PIN)
+			e.Values[inSlots{}] = map[string]citizen.Card{}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -71,8 +72,8 @@ func (t oneByOne) Run(name string, f func(testscript.T)) {
 // inSlots is the key of a script's cards, a map[string]inserted.
 type inSlots struct{}
 
-func inScript(ts *testscript.TestScript) map[string]Card {
-	return ts.Value(inSlots{}).(map[string]Card)
+func inScript(ts *testscript.TestScript) map[string]citizen.Card {
+	return ts.Value(inSlots{}).(map[string]citizen.Card)
 }
 
 func scriptFails(ts *testscript.TestScript, neg bool, args []string) {
@@ -118,8 +119,8 @@ func scriptInsert(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("no key %q", key)
 		}
 	}
-	config.PIN = PIN
-	card, err := InsertCard(args[0], virtualcard.New(config))
+	config.PIN = citizen.PIN
+	card, err := citizen.InsertCard(args[0], virtualcard.New(config))
 	ts.Defer(func() { ts.Check(card.Pull()) })
 	ts.Check(err)
 	inScript(ts)[args[0]] = card
@@ -147,7 +148,7 @@ func scriptSent(ts *testscript.TestScript, _ bool, args []string) {
 
 func scriptSlot(ts *testscript.TestScript, _ bool, args []string) {
 	want := map[string]scard.StateFlag{"full": scard.StatePresent, "empty": scard.StateEmpty}[args[1]]
-	ts.Check(ns.AwaitSlot(Slots[args[0]].Reader, want))
+	ts.Check(ns.AwaitSlot(citizen.Slots[args[0]].Reader, want))
 }
 
 func scriptPcscd(ts *testscript.TestScript, _ bool, args []string) {
@@ -167,7 +168,7 @@ func scriptPcscd(ts *testscript.TestScript, _ bool, args []string) {
 			bare.Process.Signal(syscall.SIGTERM)
 			bare.Wait()
 		})
-		for end := time.Now().Add(Patience); ; time.Sleep(time.Millisecond) {
+		for end := time.Now().Add(citizen.Patience); ; time.Sleep(time.Millisecond) {
 			c, err := net.Dial("unix", "/run/pcscd/pcscd.comm")
 			if err == nil {
 				c.Close()

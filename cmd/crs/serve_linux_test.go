@@ -13,20 +13,10 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/test/citizen"
 	"github.com/crs-bridge/crs/internal/test/ns"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 	webportal "github.com/crs-bridge/crs/portal"
-)
-
-const (
-	Portale  = "https://portale.example"
-	PIN      = "7391465" // no other number that a test writes contains it
-	WrongPIN = "4826193"
-
-	InsertPrompt = "Quando la carta viene riconosciuta" // wrapped, so only the beginning of a line
-	PinAsked     = "PIN (non si vede mentre lo scrive; solo Invio = annulla): "
-	SiteAsked    = "s = Sì, è il sito giusto; n = No; solo Invio = annulla: "
-	CardReady    = `msg="card ready"`
 )
 
 // openssl says whether a token is what it claims to be, by the formula of the protocol.
@@ -62,14 +52,14 @@ func verify(l login, ca *virtualcard.CA) (webportal.Identity, error) {
 
 // TestLogin is the job of this program: a citizen logs in, on a real reader stack.
 func TestLogin(t *testing.T) {
-	h := NewHome(t)
+	h := citizen.NewHome(t)
 	serve := h.Serve(t)
-	card := Insert(t, virtualcard.Config{PIN: PIN})
-	serve.Next(CardReady)
+	card := citizen.Insert(t, virtualcard.Config{PIN: citizen.PIN})
+	serve.Next(citizen.CardReady)
 	insertion, bytes := len(card.Log()), card.Bytes()
 
-	site := open(t, Portale)
-	for i, answers := range [][]string{{"s", PIN}, {PIN}, {PIN}} {
+	site := open(t, citizen.Portale)
+	for i, answers := range [][]string{{"s", citizen.PIN}, {citizen.PIN}, {citizen.PIN}} {
 		card.Forget()
 		serve.Answer(answers...)
 		l := site.mustLogIn()
@@ -91,7 +81,7 @@ func TestLogin(t *testing.T) {
 
 	// A site that the user allowed needs the PIN alone from the start; it is a site of its own.
 	h.Command(t, "sites", "allow", "https://altro.example")
-	serve.Answer(PIN)
+	serve.Answer(citizen.PIN)
 	other := open(t, "https://altro.example")
 	l := other.mustLogIn()
 	openssl(t, l)
@@ -101,20 +91,20 @@ func TestLogin(t *testing.T) {
 	}
 
 	// A site that the user blocked gets no word, at its next handshake and on its open one.
-	h.Command(t, "sites", "block", Portale)
-	if _, err := tryOpen(t, Portale); err == nil || !strings.Contains(err.Error(), "403 Forbidden") {
+	h.Command(t, "sites", "block", citizen.Portale)
+	if _, err := tryOpen(t, citizen.Portale); err == nil || !strings.Contains(err.Error(), "403 Forbidden") {
 		t.Errorf("handshake of a blocked site: %v", err)
 	}
 	site.refused(crs.ErrOriginDenied)
-	h.Command(t, "sites", "forget", Portale)
-	serve.Answer("s", PIN)
+	h.Command(t, "sites", "forget", citizen.Portale)
+	serve.Answer("s", citizen.PIN)
 	site.mustLogIn()
 }
 
 // TestSecondService: a user has one service at a time. A signal ends it, which is no failure,
 // and makes room for the next.
 func TestSecondService(t *testing.T) {
-	h := NewHome(t)
+	h := citizen.NewHome(t)
 	for _, s := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
 		first := h.Serve(t)
 		second := h.Start(t, "crs", "serve", "--ui", "terminal")
@@ -123,7 +113,7 @@ func TestSecondService(t *testing.T) {
 			if second.Code != 1 || !strings.Contains(second.Stderr.String(), "già in funzione") {
 				t.Errorf("the second service ended with %d:\n%s", second.Code, second.Stderr)
 			}
-		case <-time.After(Patience):
+		case <-time.After(citizen.Patience):
 			t.Error("two services run")
 		}
 		if code := first.Stop(s); code != 0 {
@@ -134,16 +124,16 @@ func TestSecondService(t *testing.T) {
 
 // TestStopWhileAsking: the service ends although a dialog is open and a page is connected.
 func TestStopWhileAsking(t *testing.T) {
-	serve := NewHome(t).Serve(t)
-	Insert(t, virtualcard.Config{})
-	serve.Next(CardReady)
-	site := open(t, Portale)
+	serve := citizen.NewHome(t).Serve(t)
+	citizen.Insert(t, virtualcard.Config{})
+	serve.Next(citizen.CardReady)
+	site := open(t, citizen.Portale)
 	done := make(chan error, 1)
 	go func() {
 		_, err := site.login(false)
 		done <- err
 	}()
-	serve.Next(SiteAsked)
+	serve.Next(citizen.SiteAsked)
 	if code := serve.Stop(syscall.SIGTERM); code != 0 {
 		t.Errorf("the service returns %d", code)
 	}
@@ -153,15 +143,15 @@ func TestStopWhileAsking(t *testing.T) {
 }
 
 func TestWrongPIN(t *testing.T) {
-	h := NewHome(t)
+	h := citizen.NewHome(t)
 	serve := h.Serve(t)
-	card := Insert(t, virtualcard.Config{PIN: PIN})
-	serve.Next(CardReady)
-	site := open(t, Portale)
+	card := citizen.Insert(t, virtualcard.Config{PIN: citizen.PIN})
+	serve.Next(citizen.CardReady)
+	site := open(t, citizen.Portale)
 	card.Forget()
 
 	// What cannot be the PIN is not sent.
-	serve.Answer("s", "1234", "123456789", "12a45", WrongPIN, PIN)
+	serve.Answer("s", "1234", "123456789", "12a45", citizen.WrongPIN, citizen.PIN)
 	site.mustLogIn()
 	for _, text := range []string{"troppo corto", "troppo lungo", "solo di cifre", "Il PIN era sbagliato", "Tentativi rimasti: 2."} {
 		serve.Next(text)
@@ -173,7 +163,7 @@ func TestWrongPIN(t *testing.T) {
 	// An empty line cancels; the last try takes a second yes, and its default is no.
 	serve.Answer("")
 	site.refused(crs.ErrCancelled)
-	serve.Answer(WrongPIN, WrongPIN, PIN, "n")
+	serve.Answer(citizen.WrongPIN, citizen.WrongPIN, citizen.PIN, "n")
 	site.refused(crs.ErrCancelled)
 	serve.Next("ltimo tentativo")
 	if pin, _ := card.Tries(); pin != 1 || card.Secrets() != 4 {
@@ -183,13 +173,13 @@ func TestWrongPIN(t *testing.T) {
 	if out := h.Command(t, "card", "info"); !strings.Contains(out, "tentativi rimasti: 1") {
 		t.Errorf("crs card info:\n%s", out)
 	}
-	serve.Answer(PIN, "s")
+	serve.Answer(citizen.PIN, "s")
 	site.mustLogIn()
 
 	// Another site, because a third dismissal would mute this one: the last wrong PIN blocks.
 	h.Command(t, "sites", "allow", "https://altro.example")
 	other := open(t, "https://altro.example")
-	serve.Answer(WrongPIN, WrongPIN, WrongPIN, "s", "n")
+	serve.Answer(citizen.WrongPIN, citizen.WrongPIN, citizen.WrongPIN, "s", "n")
 	other.refused(crs.ErrPINBlocked)
 	serve.Next("sbloccare adesso, con il PUK")
 	if pin, puk := card.Tries(); pin != 0 || puk != 3 {
@@ -200,7 +190,7 @@ func TestWrongPIN(t *testing.T) {
 	// new PIN, which OpenSC accepts too.
 	const freshPIN = "97531"
 	card.Forget()
-	serve.Answer(PIN, "s", "s", "11111111", freshPIN, freshPIN, virtualcard.DefaultPUK, freshPIN, freshPIN, freshPIN)
+	serve.Answer(citizen.PIN, "s", "s", "11111111", freshPIN, freshPIN, virtualcard.DefaultPUK, freshPIN, freshPIN, freshPIN)
 	other.mustLogIn()
 	for _, text := range []string{"Il PUK era sbagliato", "Tentativi rimasti per il PUK: 2", "Il PIN è sbloccato"} {
 		serve.Next(text)
@@ -220,8 +210,8 @@ func TestPcscdComesAndGoes(t *testing.T) {
 	if err := ns.Pcscd.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	serve := NewHome(t).Serve(t)
-	site := open(t, Portale)
+	serve := citizen.NewHome(t).Serve(t)
+	site := open(t, citizen.Portale)
 	serve.Answer("s")
 	done := make(chan error, 1)
 	logIn := func() {
@@ -233,9 +223,9 @@ func TestPcscdComesAndGoes(t *testing.T) {
 	if err := ns.Pcscd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	serve.Next(InsertPrompt)
-	card := Insert(t, virtualcard.Config{PIN: PIN})
-	serve.Answer(PIN)
+	serve.Next(citizen.InsertPrompt)
+	card := citizen.Insert(t, virtualcard.Config{PIN: citizen.PIN})
+	serve.Answer(citizen.PIN)
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
@@ -243,7 +233,7 @@ func TestPcscdComesAndGoes(t *testing.T) {
 	hang := make(chan struct{})
 	card.Forget()
 	card.Inject(virtualcard.Fault{INS: 0x2A, At: 1, Hang: hang}) // PSO
-	serve.Answer(PIN)
+	serve.Answer(citizen.PIN)
 	go logIn()
 	for card.Count(0x2A) == 0 {
 		time.Sleep(time.Millisecond)
@@ -261,17 +251,17 @@ func TestPcscdComesAndGoes(t *testing.T) {
 	if card.Secrets() != 1 {
 		t.Errorf("%d PINs were sent", card.Secrets())
 	}
-	serve.Answer(PIN)
+	serve.Answer(citizen.PIN)
 	site.mustLogIn()
 }
 
 // TestCardPulledWhileAsking: the card comes back while the dialog is open, and the login goes
 // on, at the price of another typing.
 func TestCardPulledWhileAsking(t *testing.T) {
-	serve := NewHome(t).Serve(t)
-	card := Insert(t, virtualcard.Config{PIN: PIN})
-	serve.Next(CardReady)
-	site := open(t, Portale)
+	serve := citizen.NewHome(t).Serve(t)
+	card := citizen.Insert(t, virtualcard.Config{PIN: citizen.PIN})
+	serve.Next(citizen.CardReady)
+	site := open(t, citizen.Portale)
 	done := make(chan login, 1)
 	go func() {
 		l, err := site.login(false)
@@ -281,16 +271,16 @@ func TestCardPulledWhileAsking(t *testing.T) {
 		done <- l
 	}()
 	serve.Answer("s")
-	serve.Next(PinAsked)
+	serve.Next(citizen.PinAsked)
 	if err := card.Pull(); err != nil {
 		t.Fatal(err)
 	}
 	serve.Next("card removed")
-	serve.Answer(PIN) // to a card that is gone
-	serve.Next(InsertPrompt)
-	again := InsertAgain(t, card.Card)
-	serve.Next(PinAsked)
-	serve.Answer(PIN)
+	serve.Answer(citizen.PIN) // to a card that is gone
+	serve.Next(citizen.InsertPrompt)
+	again := citizen.InsertAgain(t, card.Card)
+	serve.Next(citizen.PinAsked)
+	serve.Answer(citizen.PIN)
 	if l := <-done; !t.Failed() {
 		openssl(t, l)
 	}
@@ -301,18 +291,18 @@ func TestCardPulledWhileAsking(t *testing.T) {
 
 // TestPageClosedWhileAsking: the dialog closes with the page, and swallows no answer.
 func TestPageClosedWhileAsking(t *testing.T) {
-	h := NewHome(t)
-	h.Command(t, "sites", "allow", Portale)
+	h := citizen.NewHome(t)
+	h.Command(t, "sites", "allow", citizen.Portale)
 	serve := h.Serve(t)
-	card := Insert(t, virtualcard.Config{PIN: PIN})
-	serve.Next(CardReady)
-	site := open(t, Portale)
+	card := citizen.Insert(t, virtualcard.Config{PIN: citizen.PIN})
+	serve.Next(citizen.CardReady)
+	site := open(t, citizen.Portale)
 	done := make(chan error, 1)
 	go func() {
 		_, err := site.login(false)
 		done <- err
 	}()
-	serve.Next(PinAsked)
+	serve.Next(citizen.PinAsked)
 	card.Forget()
 	site.ws.Close()
 	if err := <-done; err == nil {
@@ -322,14 +312,14 @@ func TestPageClosedWhileAsking(t *testing.T) {
 	if len(card.Log()) != 0 {
 		t.Errorf("the card was sent %d APDUs for a page that is gone", len(card.Log()))
 	}
-	serve.Answer(PIN)
-	open(t, Portale).mustLogIn()
+	serve.Answer(citizen.PIN)
+	open(t, citizen.Portale).mustLogIn()
 }
 
 // TestRefusedByThePortal: the bridge signs with what the card holds; the portal judges it.
 func TestRefusedByThePortal(t *testing.T) {
-	h := NewHome(t)
-	h.Command(t, "sites", "allow", Portale)
+	h := citizen.NewHome(t)
+	h.Command(t, "sites", "allow", citizen.Portale)
 	serve := h.Serve(t)
 	other, err := virtualcard.NewCA("ALTRA")
 	if err != nil {
@@ -347,10 +337,10 @@ func TestRefusedByThePortal(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		card := Insert(t, virtualcard.Config{Person: person, PIN: PIN})
-		serve.Next(CardReady)
-		serve.Answer(PIN)
-		l := open(t, Portale).mustLogIn()
+		card := citizen.Insert(t, virtualcard.Config{Person: person, PIN: citizen.PIN})
+		serve.Next(citizen.CardReady)
+		serve.Answer(citizen.PIN)
+		l := open(t, citizen.Portale).mustLogIn()
 		openssl(t, l)
 		_, err = verify(l, virtualcard.SharedCA())
 		var refusal *webportal.Error

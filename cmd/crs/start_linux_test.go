@@ -4,12 +4,13 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/crs-bridge/crs/internal/test/citizen"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
 
 // TestNobodyToAskAtStart: a service that could ask nobody says so when it starts.
 func TestNobodyToAskAtStart(t *testing.T) {
-	h := NewHome(t)
+	h := citizen.NewHome(t)
 	for mode, want := range map[string]string{
 		"auto":   `level=WARN msg="nobody can be asked at the moment" reason="there is no display to open a window on: set DISPLAY or WAYLAND_DISPLAY, or add --ui terminal"`,
 		"window": `level=WARN msg="nobody can be asked at the moment"`,
@@ -26,16 +27,16 @@ func TestNobodyToAskAtStart(t *testing.T) {
 // nothing behind.
 func TestDeveloper(t *testing.T) {
 	const page = "http://localhost:8080"
-	h := NewHome(t)
-	Insert(t, virtualcard.Config{PIN: PIN})
+	h := citizen.NewHome(t)
+	citizen.Insert(t, virtualcard.Config{PIN: citizen.PIN})
 	for range 2 {
 		serve := h.Serve(t, "--developer", "8080")
-		serve.Next(CardReady)
-		serve.Answer("s", PIN)
+		serve.Next(citizen.CardReady)
+		serve.Answer("s", citizen.PIN)
 		site := open(t, page)
 		site.mustLogIn()
 		serve.Next("MODALITÀ PER SVILUPPATORI")
-		serve.Answer(PIN)
+		serve.Answer(citizen.PIN)
 		site.mustLogIn()
 		if code := serve.Stop(syscall.SIGTERM); code != 0 {
 			t.Errorf("the service returns %d", code)

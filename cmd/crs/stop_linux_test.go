@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/crs-bridge/crs/internal/test/citizen"
 )
 
 // freezePcscd makes the pcscd of this world answer nothing, until thaw is called.
@@ -42,7 +44,7 @@ func freezePcscd(t *testing.T) (thaw func()) {
 
 // TestStopWithoutPcscd: the service ends although pcscd hangs.
 func TestStopWithoutPcscd(t *testing.T) {
-	serve := NewHome(t).Serve(t)
+	serve := citizen.NewHome(t).Serve(t)
 	serve.Next("msg=reader")
 	freezePcscd(t)
 	if code := serve.Stop(syscall.SIGTERM); code != 0 {
@@ -54,8 +56,8 @@ func TestStopWithoutPcscd(t *testing.T) {
 // request, and the next one kills it.
 func TestSecondSignal(t *testing.T) {
 	freezePcscd(t)
-	list := NewHome(t).Start(t, "crs", "card", "list")
-	end := time.Now().Add(Patience)
+	list := citizen.NewHome(t).Start(t, "crs", "card", "list")
+	end := time.Now().Add(citizen.Patience)
 	for !connected(list.Process.Pid) {
 		if time.Sleep(time.Millisecond); time.Now().After(end) {
 			t.Fatal("no connection to pcscd")

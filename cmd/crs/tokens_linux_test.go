@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/crs-bridge/crs/internal/test/citizen"
 	"github.com/crs-bridge/crs/internal/test/ns"
 	tokentest "github.com/crs-bridge/crs/internal/test/tokens"
 	"github.com/crs-bridge/crs/internal/virtualcard"
@@ -27,7 +28,7 @@ func register(t testing.TB, name, path string) {
 }
 
 // workers returns the processes of modules that a program started.
-func workers(p *Program) (pids []int) {
+func workers(p *citizen.Program) (pids []int) {
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", p.Process.Pid))
 	for _, task := range tasks {
 		children, _ := os.ReadFile(task)
@@ -45,7 +46,7 @@ func workers(p *Program) (pids []int) {
 // eventually waits for what a test waits for.
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(Patience); !is(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(citizen.Patience); !is(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%s: not so", what)
 		}
@@ -63,15 +64,15 @@ func somebodyElse(t testing.TB) *virtualcard.Person {
 }
 
 func tokenOf(p *virtualcard.Person) tokentest.Token {
-	return tokentest.Token{Label: "TOKEN", Serial: "1", PIN: PIN, Objects: tokentest.Person(p)}
+	return tokentest.Token{Label: "TOKEN", Serial: "1", PIN: citizen.PIN, Objects: tokentest.Person(p)}
 }
 
 // TestTokenBesideCard: a token and a card in a reader are listed beside each other; one card that
 // a module sees too is listed once, with its own driver.
 func TestTokenBesideCard(t *testing.T) {
-	h := NewHome(t)
+	h := citizen.NewHome(t)
 	register(t, "softhsm", tokentest.SoftHSMModule)
-	card := Insert(t, virtualcard.Config{PIN: PIN})
+	card := citizen.Insert(t, virtualcard.Config{PIN: citizen.PIN})
 	tokentest.NewSoftHSM(t, string(h), tokenOf(somebodyElse(t)))
 	list := h.Command(t, "card", "list")
 	if strings.Count(list, "\n") != 2 || !strings.Contains(list, card.Reader+": CNS  ADA ESEMPIO") || !strings.Contains(list, "BRUNO PROVA") {
@@ -81,7 +82,7 @@ func TestTokenBesideCard(t *testing.T) {
 		t.Errorf("%d PINs were sent", card.Secrets())
 	}
 
-	twice := NewHome(t)
+	twice := citizen.NewHome(t)
 	tokentest.NewSoftHSM(t, string(twice), tokenOf(card.Person()))
 	list = twice.Command(t, "card", "list")
 	if strings.Count(list, "\n") != 1 || !strings.Contains(list, card.Reader+": CNS  ADA ESEMPIO") {
@@ -91,13 +92,13 @@ func TestTokenBesideCard(t *testing.T) {
 
 // TestTokenLogin: a login with a token, whose module's process may be killed between two logins.
 func TestTokenLogin(t *testing.T) {
-	h := NewHome(t)
+	h := citizen.NewHome(t)
 	person := somebodyElse(t)
 	register(t, "softhsm", tokentest.SoftHSMModule)
 	tokentest.NewSoftHSM(t, string(h), tokenOf(person))
 	serve := h.Serve(t)
-	site := open(t, Portale)
-	for i, answers := range [][]string{{"s", PIN}, {PIN}, {PIN}} {
+	site := open(t, citizen.Portale)
+	for i, answers := range [][]string{{"s", citizen.PIN}, {citizen.PIN}, {citizen.PIN}} {
 		serve.Answer(answers...)
 		l := site.mustLogIn()
 		openssl(t, l)
@@ -119,7 +120,7 @@ func TestTokenLogin(t *testing.T) {
 	eventually(t, "the workers end with the service", func() bool {
 		return !slices.ContainsFunc(workers, func(pid int) bool { return syscall.Kill(pid, 0) == nil })
 	})
-	if strings.Contains(serve.Stderr.String(), PIN) || strings.Contains(serve.Stderr.String(), "PROVA,") {
+	if strings.Contains(serve.Stderr.String(), citizen.PIN) || strings.Contains(serve.Stderr.String(), "PROVA,") {
 		t.Errorf("written:\n%s", serve.Stderr)
 	}
 }
@@ -127,12 +128,12 @@ func TestTokenLogin(t *testing.T) {
 // TestNoWorkerWithoutNeed: where the native driver does all, no module's process runs, not even of
 // a module that is installed.
 func TestNoWorkerWithoutNeed(t *testing.T) {
-	h := NewHome(t)
+	h := citizen.NewHome(t)
 	serve := h.Serve(t)
-	Insert(t, virtualcard.Config{PIN: PIN})
-	serve.Next(CardReady)
-	site := open(t, Portale)
-	serve.Answer("s", PIN)
+	citizen.Insert(t, virtualcard.Config{PIN: citizen.PIN})
+	serve.Next(citizen.CardReady)
+	site := open(t, citizen.Portale)
+	serve.Answer("s", citizen.PIN)
 	site.mustLogIn()
 	if workers := workers(serve); len(workers) > 0 {
 		t.Errorf("%d workers", len(workers))
@@ -141,13 +142,13 @@ func TestNoWorkerWithoutNeed(t *testing.T) {
 
 // TestBadConfiguration: a configuration that cannot be read is said, and keeps nobody from logging in.
 func TestBadConfiguration(t *testing.T) {
-	h := NewHome(t)
+	h := citizen.NewHome(t)
 	configure(t, h, `{"cards":{"x":"nobody"}}`)
 	serve := h.Serve(t)
-	card := Insert(t, virtualcard.Config{PIN: PIN})
-	serve.Next(CardReady)
-	site := open(t, Portale)
-	serve.Answer("s", PIN)
+	card := citizen.Insert(t, virtualcard.Config{PIN: citizen.PIN})
+	serve.Next(citizen.CardReady)
+	site := open(t, citizen.Portale)
+	serve.Answer("s", citizen.PIN)
 	site.mustLogIn()
 	if !strings.Contains(serve.Stderr.String(), "configuration not read") {
 		t.Error("the service does not say that it cannot read its configuration")
@@ -159,23 +160,23 @@ func TestBadConfiguration(t *testing.T) {
 
 // TestTokenWithKeys: a login whose PIN is typed on the token itself.
 func TestTokenWithKeys(t *testing.T) {
-	h := NewHome(t)
+	h := citizen.NewHome(t)
 	person := somebodyElse(t)
 	token := tokenOf(person)
 	token.Flags = 0x100 // CKF_PROTECTED_AUTHENTICATION_PATH
 	f := tokentest.NewFake(t, "")
 	f.Insert(token)
-	f.Type(PIN)
+	f.Type(citizen.PIN)
 	register(t, "fake", f.Path)
 	serve := h.Serve(t)
 	serve.Answer("s", "s")
-	if _, err := verify(open(t, Portale).mustLogIn(), person.CA); err != nil {
+	if _, err := verify(open(t, citizen.Portale).mustLogIn(), person.CA); err != nil {
 		t.Error(err)
 	}
 	if n := f.Secrets(); n != 1 {
 		t.Errorf("%d PINs came to the token", n)
 	}
-	if strings.Contains(serve.Stderr.String(), PinAsked) {
+	if strings.Contains(serve.Stderr.String(), citizen.PinAsked) {
 		t.Error("the PIN was asked for on the keyboard")
 	}
 }

@@ -12,22 +12,23 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/test/citizen"
 	"github.com/crs-bridge/crs/internal/test/desk"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 	"github.com/crs-bridge/crs/tray"
 )
 
 // sitDown opens a desktop with a panel, and starts the service and its tray on it.
-func sitDown(t *testing.T, h Home, serveFile, trayFile string) (serve, icon *Program) {
+func sitDown(t *testing.T, h citizen.Home, serveFile, trayFile string) (serve, icon *citizen.Program) {
 	t.Helper()
 	desk.Display(t)
 	desk.Bus(t)
 	desk.Panel(t, func() bool { return tray.Icons() == nil })
 	for _, name := range []string{"DISPLAY", "DBUS_SESSION_BUS_ADDRESS", "NO_AT_BRIDGE"} {
-		Session = append(Session, name+"="+os.Getenv(name))
+		citizen.Session = append(citizen.Session, name+"="+os.Getenv(name))
 	}
-	Session = append(Session, desk.RaceOptions)
-	t.Cleanup(func() { Session = nil })
+	citizen.Session = append(citizen.Session, desk.RaceOptions)
+	t.Cleanup(func() { citizen.Session = nil })
 	serve = h.Start(t, serveFile, "serve", "--log", "debug")
 	serve.Next("msg=listening")
 	icon = h.Start(t, trayFile, "tray", "--log", "debug")
@@ -63,7 +64,7 @@ func (d *dialogs) answer(title, text string, keys ...string) {
 }
 
 // says waits until the icon says a text.
-func says(t *testing.T, icon *Program, text string) {
+func says(t *testing.T, icon *citizen.Program, text string) {
 	t.Helper()
 	desk.Await(t, "the icon says "+text, func() bool {
 		return strings.Contains(desk.Tooltip(icon.Process.Pid), text)
@@ -86,23 +87,23 @@ func openSC(pin string) bool {
 // keyboard answers; a login asks there too; and what is killed leaves nothing behind.
 func TestT11AndT24Tray(t *testing.T) {
 	const puk, wrongPUK, freshPIN, lastPIN = "61728394", "94837261", "5829463", "3710594"
-	h := NewHome(t)
-	h.Command(t, "sites", "allow", Portale)
+	h := citizen.NewHome(t)
+	h.Command(t, "sites", "allow", citizen.Portale)
 	serve, icon := sitDown(t, h, "crs", "crs")
 	says(t, icon, "Nessuna carta")
-	card := Insert(t, virtualcard.Config{PIN: PIN, PUK: puk})
+	card := citizen.Insert(t, virtualcard.Config{PIN: citizen.PIN, PUK: puk})
 	says(t, icon, "Carta pronta")
 	d := &dialogs{t: t}
-	site := open(t, Portale)
+	site := open(t, citizen.Portale)
 	done := make(chan error, 1)
 	logIn := func() { go func() { _, err := site.login(false); done <- err }() }
 
 	// Three wrong PINs in a login; the user unblocks with the PUK in windows of their own, and the
 	// login succeeds. The tray says what happened.
 	logIn()
-	d.answer("PIN della carta", WrongPIN, "Return")
-	d.answer("PIN della carta", WrongPIN, "Return")
-	d.answer("PIN della carta", WrongPIN, "Return")
+	d.answer("PIN della carta", citizen.WrongPIN, "Return")
+	d.answer("PIN della carta", citizen.WrongPIN, "Return")
+	d.answer("PIN della carta", citizen.WrongPIN, "Return")
 	d.answer("Ultimo tentativo", "", "Tab", "Return")
 	says(t, icon, "PIN bloccato")
 	d.answer("Il PIN è bloccato", "", "Tab", "Return")
@@ -124,28 +125,28 @@ func TestT11AndT24Tray(t *testing.T) {
 	// Blocked outside of a login, by another program: the icon hears of it from that.
 	for range 3 {
 		verify := h.Start(t, "crs", "pin", "verify")
-		verify.Answer(WrongPIN, "s")
+		verify.Answer(citizen.WrongPIN, "s")
 		<-verify.Ended
 	}
 	says(t, icon, "PIN bloccato")
 	desk.Choose(t, func() bool { return desk.Shows("Sbloccare il PIN con il PUK") }, "Down", "Return")
 	d.answer("Sbloccare il PIN con il PUK", wrongPUK, "Return")
-	d.answer("Sbloccare il PIN con il PUK", PIN, "Return")
-	d.answer("Sbloccare il PIN con il PUK", PIN, "Return")
+	d.answer("Sbloccare il PIN con il PUK", citizen.PIN, "Return")
+	d.answer("Sbloccare il PIN con il PUK", citizen.PIN, "Return")
 	d.answer("Sbloccare il PIN con il PUK", puk, "Return") // the first was wrong
-	d.answer("Sbloccare il PIN con il PUK", PIN, "Return")
+	d.answer("Sbloccare il PIN con il PUK", citizen.PIN, "Return")
 	card.Forget()
-	d.answer("Sbloccare il PIN con il PUK", PIN, "Return")
+	d.answer("Sbloccare il PIN con il PUK", citizen.PIN, "Return")
 	d.answer("PIN sbloccato", "", "Return")
 	if n := len(card.Log()); n > 4 || card.Count(0x2C) != 1 {
 		t.Errorf("%d APDUs after the dialogs of an unblock, %d of them with the PUK", n, card.Count(0x2C))
 	}
 	says(t, icon, "Carta pronta")
-	if !openSC(PIN) {
+	if !openSC(citizen.PIN) {
 		t.Error("OpenSC does not accept the PIN")
 	}
 	desk.Choose(t, func() bool { return desk.Shows("Cambiare il PIN") }, "Down", "Return")
-	d.answer("Cambiare il PIN", PIN, "Return")
+	d.answer("Cambiare il PIN", citizen.PIN, "Return")
 	d.answer("Cambiare il PIN", lastPIN, "Return")
 	d.answer("Cambiare il PIN", lastPIN, "Return")
 	d.answer("PIN cambiato", "", "Return")
@@ -158,15 +159,15 @@ func TestT11AndT24Tray(t *testing.T) {
 	written := files(t, h)
 	written["the service's log"], written["the tray's log"] = []byte(serve.Stderr.String()), []byte(icon.Stderr.String())
 	for where, text := range written {
-		for _, secret := range []string{PIN, WrongPIN, puk, wrongPUK, freshPIN, lastPIN, "ADA ESEMPIO", card.Person().CardID} {
+		for _, secret := range []string{citizen.PIN, citizen.WrongPIN, puk, wrongPUK, freshPIN, lastPIN, "ADA ESEMPIO", card.Person().CardID} {
 			if form := holds(text, []byte(secret)); form != "" {
 				t.Errorf("%s holds %s, as %s", where, secret, form)
 			}
 		}
 	}
-	for _, p := range []*Program{serve, icon} {
+	for _, p := range []*citizen.Program{serve, icon} {
 		// The last one is what the search must find.
-		found := remembers(t, p.Process.Pid, PIN, WrongPIN, puk, wrongPUK, freshPIN, lastPIN, "ADA ESEMPIO")
+		found := remembers(t, p.Process.Pid, citizen.PIN, citizen.WrongPIN, puk, wrongPUK, freshPIN, lastPIN, "ADA ESEMPIO")
 		if strings.Join(found, " ") != "ADA ESEMPIO" {
 			t.Errorf("process %d remembers %v", p.Process.Pid, found)
 		}
@@ -225,12 +226,12 @@ func TestT11AndT24Tray(t *testing.T) {
 	if races := desk.Races(serve.Stderr.String() + icon.Stderr.String()); races != "" {
 		t.Error(races)
 	}
-	open(t, Portale)
+	open(t, citizen.Portale)
 	for _, pid := range child {
 		syscall.Kill(pid, syscall.SIGTERM)
 	}
 	desk.Await(t, "the service ended", func() bool {
-		_, err := tryOpen(t, Portale)
+		_, err := tryOpen(t, citizen.Portale)
 		return err != nil
 	})
 }

@@ -1,10 +1,11 @@
-package main
+package pages
 
 import (
 	"crypto/x509"
 	"flag"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -18,13 +19,14 @@ import (
 	"github.com/crs-bridge/crs"
 	portaldemo "github.com/crs-bridge/crs/internal/demo"
 	"github.com/crs-bridge/crs/internal/test/browsers"
+	"github.com/crs-bridge/crs/internal/test/citizen"
 	"github.com/crs-bridge/crs/internal/test/desk"
 )
 
 var pictures = flag.String("pictures", "", "directory for pictures of the pages")
 
 // axe is the automatic check of accessibility, which scripts/bootstrap fetched.
-const axe = "../../build/axe/axe.min.js"
+const axe = "../../../../build/axe/axe.min.js"
 
 // gallery is a browser whose pages are checked by axe-core, and of which pictures are taken if
 // somebody wants any.
@@ -75,8 +77,8 @@ func (g *gallery) prefer(feature, value string) {
 
 // TestAccessible asks axe-core about the pages and the button, in every language.
 func TestAccessible(t *testing.T) {
-	h := NewHome(t)
-	ServeSites(t)
+	h := citizen.NewHome(t)
+	citizen.ServeSites(t)
 	const port = 8081
 	o, err := crs.ParseDeveloperOrigin("http://localhost:8081", port)
 	if err != nil {
@@ -84,12 +86,9 @@ func TestAccessible(t *testing.T) {
 	}
 	demo := httptest.NewUnstartedServer(portaldemo.New(x509.NewCertPool(), slog.New(slog.DiscardHandler), o))
 	demo.Listener.Close()
-	listeners, _, err := listenPortal(port)
-	if err != nil {
+	if demo.Listener, err = net.Listen("tcp", "127.0.0.1:8081"); err != nil {
 		t.Fatal(err)
 	}
-	demo.Listener = listeners[0]
-	closeAll(listeners[1:])
 	demo.Start()
 	t.Cleanup(demo.Close)
 
@@ -117,11 +116,11 @@ func TestAccessible(t *testing.T) {
 
 // TestButton shows the button in every state, with every code that it knows, in every language.
 func TestButton(t *testing.T) {
-	h := NewHome(t)
-	ServeSites(t)
-	browsers.Policy(t, `{"LoopbackNetworkAllowedForUrls": ["`+Site+`"]}`)
+	h := citizen.NewHome(t)
+	citizen.ServeSites(t)
+	browsers.Policy(t, `{"LoopbackNetworkAllowedForUrls": ["`+citizen.Site+`"]}`)
 	said := make(chan string) // by the service, to each login
-	impostor(t, func(ws *websocket.Conn) {
+	citizen.Impostor(t, func(ws *websocket.Conn) {
 		ws.ReadMessage()
 		ws.WriteMessage(websocket.TextMessage, []byte(`{"jsonrpc":"2.0","id":1,"result":{"protocol":1}}`))
 		if _, _, err := ws.ReadMessage(); err != nil {
@@ -146,7 +145,7 @@ func TestButton(t *testing.T) {
 	for _, lang := range []string{"it", "en", "de"} {
 		name := func(state string) string { return "button-" + state + "-" + lang }
 		g.size(460, 260)
-		g.Open(Site + "/element?lang=" + lang)
+		g.Open(citizen.Site + "/element?lang=" + lang)
 		// The policy allows it, but not every citizen has one.
 		g.Run(`for (const event of ["crs-progress", "crs-error"]) addEventListener(event, ({ detail }) => { window.last = detail.state ?? detail.code; });
 			navigator.permissions.query = async () => ({ state: "prompt" })`)
@@ -186,17 +185,17 @@ func TestButton(t *testing.T) {
 
 // TestPopupPictures shows the popup of the extension in every state and language.
 func TestPopupPictures(t *testing.T) {
-	h := NewHome(t)
-	ServeSites(t)
+	h := citizen.NewHome(t)
+	citizen.ServeSites(t)
 	missing := filepath.Join(t.TempDir(), "host")
 	refusing := missing + "-refusing"
 	h.Serve(t)
 	ours := h.HostProgram(t)
 	for _, lang := range []string{"it", "en", "de"} {
 		o := h.Options()
-		o.Extension, o.Language = Unpacked(t), lang
+		o.Extension, o.Language = citizen.Unpacked(t), lang
 		tab := newGallery(t, o)
-		tab.Open(Site)
+		tab.Open(citizen.Site)
 		popup := *tab
 		popup.Chromium = tab.New(false).(*browsers.Chromium)
 		popup.size(360, 330)
@@ -212,14 +211,14 @@ func TestPopupPictures(t *testing.T) {
 		}
 		h.InstallHost(t, ours)
 		show("unknown")
-		h.Command(t, "sites", "block", Site)
+		h.Command(t, "sites", "block", citizen.Site)
 		show("denied")
-		h.Command(t, "sites", "allow", Site)
+		h.Command(t, "sites", "allow", citizen.Site)
 		show("allowed")
-		h.Command(t, "sites", "forget", Site)
+		h.Command(t, "sites", "forget", citizen.Site)
 		h.InstallHost(t, refusing)
 		for name, code := range map[string]string{"old": "unsupported_version", "stuck": "internal"} {
-			WriteFile(t, refusing, "#!/bin/sh\n"+RefusingHost(code)+"\n", 0o755)
+			citizen.WriteFile(t, refusing, "#!/bin/sh\n"+citizen.RefusingHost(code)+"\n", 0o755)
 			show(name)
 		}
 		h.InstallHost(t, missing)

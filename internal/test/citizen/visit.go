@@ -1,8 +1,12 @@
-package main
+//go:build linux
+
+package citizen
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -13,10 +17,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
+
 	"github.com/crs-bridge/crs"
 	webextension "github.com/crs-bridge/crs/extension"
 	"github.com/crs-bridge/crs/internal/browser"
 	"github.com/crs-bridge/crs/internal/test/browsers"
+	"github.com/crs-bridge/crs/internal/test/screen"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 	webportal "github.com/crs-bridge/crs/portal"
 )
@@ -250,4 +257,61 @@ func Unpacked(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+// HostSays is the script of a native host that says one short thing, whatever it is asked.
+func HostSays(message string) string {
+	return fmt.Sprintf(`printf '\%03o\000\000\000%s'`, len(message), message)
+}
+
+// RefusingHost joins nobody, because of what a code says.
+func RefusingHost(code string) string {
+	return HostSays(`{"jsonrpc":"2.0","id":0,"error":{"code":-32000,"message":"x","data":{"code":"`+code+`"}}}`) + "; sleep 5"
+}
+
+// CountHosts counts the native hosts that are started from now on.
+func (v *Visit) CountHosts(t *testing.T) (started func() int) {
+	t.Helper()
+	host := filepath.Join(string(v.Home), "counted-host")
+	WriteFile(t, host, fmt.Sprintf("#!/bin/sh\necho started >>%s.starts\nexec %s \"$@\"\n", host, v.HostProgram(t)), 0o755)
+	v.InstallHost(t, host)
+	return func() int {
+		t.Helper()
+		b, err := os.ReadFile(host + ".starts")
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		return bytes.Count(b, []byte("\n"))
+	}
+}
+
+// NewTab is the same visit in a tab of its own.
+func (v *Visit) NewTab() *Visit {
+	w := *v
+	w.Tab = v.New(true)
+	return &w
+}
+
+// Impostor listens on the port of the service until the test ends. It returns what browsers sent
+// with the handshake.
+func Impostor(t *testing.T, speak func(*websocket.Conn)) *screen.Text {
+	t.Helper()
+	l, err := net.Listen("tcp", BridgeAddress)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var headers screen.Text
+	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintln(&headers, r.Header)
+		upgrader := websocket.Upgrader{CheckOrigin: func(*http.Request) bool { return true }}
+		ws, err := upgrader.Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer ws.Close()
+		speak(ws)
+	})}}
+	server.Start()
+	t.Cleanup(server.Close)
+	return &headers
 }

@@ -1,4 +1,4 @@
-package main
+package extension
 
 import (
 	"context"
@@ -17,6 +17,7 @@ import (
 
 	"github.com/crs-bridge/crs/internal/browser"
 	"github.com/crs-bridge/crs/internal/test/browsers"
+	"github.com/crs-bridge/crs/internal/test/citizen"
 )
 
 var soak = flag.Duration("soak", 0, "let the tabs of browsers lie idle for so long")
@@ -28,7 +29,7 @@ func TestSoak(t *testing.T) {
 		return // scripts/soak asks for it
 	}
 	t.Run("Chromium", func(t *testing.T) {
-		v := NewVisit(t, Chromium, true)
+		v := citizen.NewVisit(t, citizen.Chromium, true)
 		c := v.Tab.(*browsers.Chromium)
 		background := strings.TrimSuffix(browser.ChromiumExtension, "/") + "/background.js"
 		var before, after float64
@@ -42,7 +43,7 @@ func TestSoak(t *testing.T) {
 		}
 	})
 	t.Run("Firefox", func(t *testing.T) {
-		v := NewVisit(t, Firefox, true)
+		v := citizen.NewVisit(t, citizen.Firefox, true)
 		f := v.Tab.(*browsers.Firefox)
 		liesIdle(t, v, func() bool {
 			return f.RunInside(`return WebExtensionPolicy.getByID("`+browser.FirefoxExtension+`").extension.backgroundState`) == "running"
@@ -51,17 +52,17 @@ func TestSoak(t *testing.T) {
 }
 
 // liesIdle logs in, waits, and logs in again.
-func liesIdle(t *testing.T, v *Visit, awake func() bool, begin, end func()) {
+func liesIdle(t *testing.T, v *citizen.Visit, awake func() bool, begin, end func()) {
 	t.Helper()
-	v.Command(t, "sites", "allow", Site)
-	v.Open(Site)
+	v.Command(t, "sites", "allow", citizen.Site)
+	v.Open(citizen.Site)
 	v.Press("button")
-	v.Serve.Next(PinAsked)
+	v.Serve.Next(citizen.PinAsked)
 	if n := nativeHosts(t); !awake() || n != 1 {
 		t.Fatalf("in a login the background is awake: %v, and %d native hosts run", awake(), n)
 	}
-	v.Serve.Answer(PIN)
-	WantOutcome(t, v, "token")
+	v.Serve.Answer(citizen.PIN)
+	citizen.WantOutcome(t, v, "token")
 	time.Sleep(10 * time.Second) // what the browser still does with the page
 	begin()
 	time.Sleep(*soak)
@@ -75,16 +76,16 @@ func liesIdle(t *testing.T, v *Visit, awake func() bool, begin, end func()) {
 	v.Run("window.outcome = ''")
 	v.Press("button")
 	v.TypePIN()
-	WantOutcome(t, v, "token")
+	citizen.WantOutcome(t, v, "token")
 	fmt.Printf("%s: a login after the background slept\n", t.Name())
 
 	// A browser may end a background that does nothing, but not in the middle of a login.
-	v.Open(Site)
+	v.Open(citizen.Site)
 	v.Press("button")
-	v.Serve.Next(PinAsked)
+	v.Serve.Next(citizen.PinAsked)
 	time.Sleep(slowCitizen)
-	v.Serve.Answer(PIN)
-	WantOutcome(t, v, "token")
+	v.Serve.Answer(citizen.PIN)
+	citizen.WantOutcome(t, v, "token")
 	fmt.Printf("%s: a login whose PIN took %v\n", t.Name(), slowCitizen)
 }
 

@@ -1,10 +1,7 @@
-package main
+package login
 
 import (
 	"fmt"
-	"net"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"syscall"
 	"testing"
@@ -12,19 +9,20 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/crs-bridge/crs/internal/test/browsers"
+	"github.com/crs-bridge/crs/internal/test/citizen"
 	"github.com/crs-bridge/crs/internal/test/screen"
 )
 
 // Without the extension a page opens a WebSocket to this computer, for which browsers have rules.
 
 // withoutExtension is what differs from one browser to the other.
-func withoutExtension(t *testing.T, v *Visit, want map[string]string) {
-	t.Run("strict CSP", func(t *testing.T) { v.WantAt(t, Site+"/csp", want["csp"]) })
+func withoutExtension(t *testing.T, v *citizen.Visit, want map[string]string) {
+	t.Run("strict CSP", func(t *testing.T) { v.WantAt(t, citizen.Site+"/csp", want["csp"]) })
 	t.Run("Permissions-Policy", func(t *testing.T) {
 		if want["policy"] == "token" {
-			v.LogsInAt(t, Site+"/policy")
+			v.LogsInAt(t, citizen.Site+"/policy")
 		} else {
-			v.WantAt(t, Site+"/policy", want["policy"])
+			v.WantAt(t, citizen.Site+"/policy", want["policy"])
 		}
 	})
 	t.Run("TestT05ForeignFrame", func(t *testing.T) {
@@ -37,61 +35,37 @@ func withoutExtension(t *testing.T, v *Visit, want map[string]string) {
 		} {
 			t.Run(allow, func(t *testing.T) {
 				// The socket is what the browser lets through; crs.js refuses in any case.
-				v.Open(OtherSite + "/?with=" + allow + "&frame=" + Site + "/%3Fsocket")
+				v.Open(citizen.OtherSite + "/?with=" + allow + "&frame=" + citizen.Site + "/%3Fsocket")
 				v.PressInFrame()
-				WantOutcome(t, v, socket)
-				v.Open(OtherSite + "/?with=" + allow + "&frame=" + Site)
+				citizen.WantOutcome(t, v, socket)
+				v.Open(citizen.OtherSite + "/?with=" + allow + "&frame=" + citizen.Site)
 				v.PressInFrame()
-				WantOutcome(t, v, "insecure_context")
+				citizen.WantOutcome(t, v, "insecure_context")
 			})
 		}
 	})
 	t.Run("service not running", func(t *testing.T) {
 		v.Serve.Stop(syscall.SIGTERM)
-		v.WantAt(t, Site, "bridge_unavailable")
+		v.WantAt(t, citizen.Site, "bridge_unavailable")
 	})
 	t.Run("service too old", func(t *testing.T) {
-		impostor(t, func(ws *websocket.Conn) {
+		citizen.Impostor(t, func(ws *websocket.Conn) {
 			ws.ReadMessage()
 			ws.WriteMessage(websocket.TextMessage, []byte(`{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"another protocol","data":{"code":"unsupported_version"}}}`))
 			ws.ReadMessage()
 		})
-		v.WantAt(t, Site, "unsupported_version")
+		v.WantAt(t, citizen.Site, "unsupported_version")
 	})
-}
-
-// impostor listens on the port of the service until the test ends. It returns what browsers sent
-// with the handshake.
-func impostor(t *testing.T, speak func(*websocket.Conn)) *screen.Text {
-	t.Helper()
-	l, err := net.Listen("tcp", BridgeAddress)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var headers screen.Text
-	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintln(&headers, r.Header)
-		upgrader := websocket.Upgrader{CheckOrigin: func(*http.Request) bool { return true }}
-		ws, err := upgrader.Upgrade(w, r, nil)
-		if err != nil {
-			return
-		}
-		defer ws.Close()
-		speak(ws)
-	})}}
-	server.Start()
-	t.Cleanup(server.Close)
-	return &headers
 }
 
 // Whoever listens on our port in our place learns the challenge, which the page's server made for
 // this purpose, and nothing else: the token that it would need is bound to the origin.
 func TestT07LookAlike(t *testing.T) {
-	h := NewHome(t)
-	ServeSites(t)
-	browsers.Policy(t, `{"LoopbackNetworkAllowedForUrls": ["`+Site+`"]}`)
+	h := citizen.NewHome(t)
+	citizen.ServeSites(t)
+	browsers.Policy(t, `{"LoopbackNetworkAllowedForUrls": ["`+citizen.Site+`"]}`)
 	var messages screen.Text
-	headers := impostor(t, func(ws *websocket.Conn) {
+	headers := citizen.Impostor(t, func(ws *websocket.Conn) {
 		for _, answer := range []string{`{"jsonrpc":"2.0","id":1,"result":{"protocol":1}}`, `{"jsonrpc":"2.0","id":2,"result":{"token":{"format":"web-eid:1.0"}}}`} {
 			_, message, err := ws.ReadMessage()
 			if err != nil {
@@ -102,15 +76,15 @@ func TestT07LookAlike(t *testing.T) {
 		}
 		ws.ReadMessage()
 	})
-	b := Chromium(t, h.Options())
-	b.Open(Site)
+	b := citizen.Chromium(t, h.Options())
+	b.Open(citizen.Site)
 	b.Run(`document.cookie = "session=geheim; SameSite=None; Secure"`)
-	b.Open(Site + "/element")
+	b.Open(citizen.Site + "/element")
 	b.Press("crs-login")
-	WantOutcome(t, b, "portal") // its server refuses whatever the look-alike made up
-	b.Open(Site)
+	citizen.WantOutcome(t, b, "portal") // its server refuses whatever the look-alike made up
+	b.Open(citizen.Site)
 	b.Press("button")
-	WantOutcome(t, b, "token") // of the look-alike, for the server to refuse
+	citizen.WantOutcome(t, b, "token") // of the look-alike, for the server to refuse
 	if text := headers.String() + messages.String(); strings.Contains(text, "geheim") || strings.Contains(text, "pin") || !strings.Contains(text, "authenticate") {
 		t.Errorf("the look-alike heard %s", text)
 	}

@@ -1,11 +1,9 @@
-package main
+//go:build linux
+
+package citizen
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"io"
 	"os"
@@ -82,11 +80,26 @@ func InsertAgain(t testing.TB, card *virtualcard.Card) Card {
 	return in
 }
 
+// The bridge, a site, and what the program asks.
+const (
+	BridgeAddress = "127.0.0.1:27770"
+
+	Portale  = "https://portale.example"
+	PIN      = "7391465" // no other number that a test writes contains it
+	WrongPIN = "4826193"
+
+	InsertPrompt = "Quando la carta viene riconosciuta" // wrapped, so only the beginning of a line
+	PinAsked     = "PIN (non si vede mentre lo scrive; solo Invio = annulla): "
+	SiteAsked    = "s = Sì, è il sito giusto; n = No; solo Invio = annulla: "
+	CardReady    = `msg="card ready"`
+)
+
 // Home is the home directory of a user, and all that the program writes.
 type Home string
 
 func NewHome(t testing.TB) Home {
 	t.Helper()
+	sources()
 	h := Home(t.TempDir())
 	if err := os.Mkdir(filepath.Join(string(h), "run"), 0o700); err != nil {
 		t.Fatal(err)
@@ -206,102 +219,4 @@ func (p *Program) Stop(s os.Signal) int {
 		p.t.Fatalf("the program does not end by %v", s)
 	}
 	return p.Code
-}
-
-// page is a page of a portal that is connected to the bridge.
-type page struct {
-	*scriptedPage
-	t      testing.TB
-	origin crs.Origin
-}
-
-const (
-	BridgeAddress = "127.0.0.1:27770"
-	developerPort = 8080
-)
-
-func open(t testing.TB, origin string) *page {
-	t.Helper()
-	p, err := tryOpen(t, origin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
-
-func tryOpen(t testing.TB, origin string) (*page, error) {
-	t.Helper()
-	o, err := crs.ParseDeveloperOrigin(origin, developerPort)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	t.Cleanup(cancel)
-	p := &page{&scriptedPage{ctx: ctx, address: origin}, t, o}
-	if err := p.connect(BridgeAddress); err != nil {
-		return nil, err
-	}
-	t.Cleanup(func() { p.ws.Close() })
-	return p, nil
-}
-
-// login is what a page got for a challenge.
-type login struct {
-	origin       crs.Origin
-	challenge    crs.Challenge
-	tokenJSON    []byte
-	token        crs.Token
-	personalData []byte
-}
-
-// login asks for a login. Its error names the bridge's code.
-func (p *page) login(personalData bool) (login, error) {
-	p.t.Helper()
-	random := make([]byte, 32)
-	rand.Read(random)
-	challenge, err := crs.ParseChallenge(base64.StdEncoding.EncodeToString(random))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	params := map[string]any{"challenge": challenge.String(), "lang": "it"}
-	if personalData {
-		params["personalData"] = true
-	}
-	p.ws.SetReadDeadline(time.Now().Add(3 * Patience)) // many dialogs may come before the answer
-	result, err := p.call("authenticate", params)
-	l := login{origin: p.origin, challenge: challenge}
-	if err != nil {
-		return l, err
-	}
-	var reply struct {
-		Token        json.RawMessage
-		PersonalData []byte
-	}
-	d := json.NewDecoder(bytes.NewReader(result))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&reply); err != nil {
-		p.t.Fatalf("reply %s: %v", result, err)
-	}
-	l.tokenJSON, l.personalData = reply.Token, reply.PersonalData
-	if l.token, err = crs.ParseToken(reply.Token); err != nil {
-		p.t.Fatal(err)
-	}
-	return l, nil
-}
-
-func (p *page) mustLogIn() login {
-	p.t.Helper()
-	l, err := p.login(false)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return l
-}
-
-// refused checks that a login ended with a code.
-func (p *page) refused(code crs.Code) {
-	p.t.Helper()
-	if _, err := p.login(false); err == nil || !strings.Contains(err.Error(), "("+string(code)+")") {
-		p.t.Errorf("the login ended with %v, not %s", err, code)
-	}
 }

@@ -1,4 +1,4 @@
-package main
+package login
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs/internal/test/browsers"
+	"github.com/crs-bridge/crs/internal/test/citizen"
 	"github.com/crs-bridge/crs/internal/test/desk"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
@@ -21,8 +22,8 @@ type question struct{ allow, block, dismiss func() }
 
 func TestChromiumAsks(t *testing.T) {
 	desk.Display(t)
-	ServeSites(t)
-	v := &Visit{Home: NewHome(t)}
+	citizen.ServeSites(t)
+	v := &citizen.Visit{Home: citizen.NewHome(t)}
 	o := v.Options()
 	o.Env = append(o.Env, "DISPLAY="+os.Getenv("DISPLAY"))
 	o.Screen = true
@@ -43,7 +44,7 @@ func TestChromiumAsks(t *testing.T) {
 		})
 		return corner
 	}
-	v.Open(Site)
+	v.Open(citizen.Site)
 	empty := still(nil)
 	// By keyboard: these keys lead into the question, where the first button says no, and the one
 	// before it closes.
@@ -59,8 +60,8 @@ func TestChromiumAsks(t *testing.T) {
 // Firefox has the question, but does not ask it yet before a WebSocket: here it does. One that is
 // put aside stays in the bar of its address, and the page waits.
 func TestFirefoxAsks(t *testing.T) {
-	ServeSites(t)
-	v := &Visit{Home: NewHome(t)}
+	citizen.ServeSites(t)
+	v := &citizen.Visit{Home: citizen.NewHome(t)}
 	o := v.Options()
 	o.Prefs = `user_pref("network.lna.websocket.enabled", true); user_pref("security.notification_enable_delay", 0);`
 	f := browsers.StartFirefox(t, o)
@@ -78,7 +79,7 @@ func TestFirefoxAsks(t *testing.T) {
 	isAsked(t, v, question{allow: answer("button"), block: answer("secondaryButton")})
 }
 
-func isAsked(t *testing.T, v *Visit, q question) {
+func isAsked(t *testing.T, v *citizen.Visit, q question) {
 	permission := func(want string) {
 		t.Helper()
 		if got := v.Run(`return (await navigator.permissions.query({ name: "loopback-network" })).state`); got != want {
@@ -90,42 +91,42 @@ func isAsked(t *testing.T, v *Visit, q question) {
 		desk.Await(t, "the page announces the question", func() bool { return v.Run("return window.states.join()") == "permission" })
 	}
 	t.Run("nobody listens", func(t *testing.T) {
-		v.WantAt(t, Site, "bridge_unavailable")
+		v.WantAt(t, citizen.Site, "bridge_unavailable")
 		permission("prompt") // nor was the citizen asked
 	})
-	Insert(t, virtualcard.Config{PIN: PIN})
+	citizen.Insert(t, virtualcard.Config{PIN: citizen.PIN})
 	v.Serve = v.Home.Serve(t)
-	v.Serve.Next(CardReady)
+	v.Serve.Next(citizen.CardReady)
 	if q.dismiss != nil {
 		t.Run("closed", func(t *testing.T) {
-			v.Open(Site)
+			v.Open(citizen.Site)
 			v.Press("button")
 			announced()
 			q.dismiss()
-			Outcome(t, v)
+			citizen.Outcome(t, v)
 			permission("prompt") // the next click asks again
 		})
 	}
 	t.Run("allowed", func(t *testing.T) {
-		v.Open(Site)
+		v.Open(citizen.Site)
 		v.Press("button")
 		announced()
 		q.allow()
-		v.Serve.Next(SiteAsked) // by the same click
+		v.Serve.Next(citizen.SiteAsked) // by the same click
 		permission("granted")
 		v.Serve.Answer("s")
 		v.TypePIN()
-		WantOutcome(t, v, "token")
-		v.LogsInAt(t, Site)
+		citizen.WantOutcome(t, v, "token")
+		v.LogsInAt(t, citizen.Site)
 		if states := v.Run("return window.states.join()"); strings.Contains(states, "permission") {
 			t.Errorf("the page announces a question that does not come: %q", states)
 		}
 	})
 	t.Run("blocked", func(t *testing.T) {
-		v.Open(OtherSite + "/element")
+		v.Open(citizen.OtherSite + "/element")
 		v.Press("crs-login")
 		q.block()
-		WantOutcome(t, v, "permission_denied")
+		citizen.WantOutcome(t, v, "permission_denied")
 		permission("denied")
 		says := v.Run(`return document.querySelector("crs-login").shadowRoot.querySelector("[role=status]").innerText`)
 		if !strings.Contains(says, "accanto all’indirizzo") || !strings.Contains(says, "consenti") {
@@ -133,6 +134,6 @@ func isAsked(t *testing.T, v *Visit, q question) {
 		}
 		v.Run("window.outcome = ''")
 		v.Type("\r") // on the button again, and no question comes
-		WantOutcome(t, v, "permission_denied")
+		citizen.WantOutcome(t, v, "permission_denied")
 	})
 }

@@ -1,38 +1,39 @@
-package main
+package login
 
 import (
-	"fmt"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/crs-bridge/crs/internal/test/citizen"
 )
 
 // With the extension no browser asks anything, ever, and no policy of a page is in the way.
 
 // Where the extension finds no program the page tries a socket: nobody is what comes of that.
-func withExtension(t *testing.T, v *Visit, nobody string) {
-	t.Run("strict CSP", func(t *testing.T) { v.LogsInAt(t, Site+"/csp") })
-	t.Run("Permissions-Policy", func(t *testing.T) { v.LogsInAt(t, Site+"/policy") })
+func withExtension(t *testing.T, v *citizen.Visit, nobody string) {
+	t.Run("strict CSP", func(t *testing.T) { v.LogsInAt(t, citizen.Site+"/csp") })
+	t.Run("Permissions-Policy", func(t *testing.T) { v.LogsInAt(t, citizen.Site+"/policy") })
 	t.Run("TestT05ForeignFrame", func(t *testing.T) {
-		framed := OtherSite + "/?frame=" + Site
+		framed := citizen.OtherSite + "/?frame=" + citizen.Site
 		// The page around a known site is not known: nobody is asked, whatever it lets the frame do.
 		for _, allow := range []string{"", "&with=allow=loopback-network"} {
 			seen := len(v.Serve.Stderr.String())
 			v.Open(framed + allow)
 			v.PressInFrame()
-			WantOutcome(t, v, "insecure_context")
-			if said := v.Serve.Stderr.String()[seen:]; strings.Contains(said, SiteAsked) || strings.Contains(said, PinAsked) {
+			citizen.WantOutcome(t, v, "insecure_context")
+			if said := v.Serve.Stderr.String()[seen:]; strings.Contains(said, citizen.SiteAsked) || strings.Contains(said, citizen.PinAsked) {
 				t.Errorf("%q: the citizen is asked: %s", allow, said)
 			}
 		}
 		// It is known: both are named, and the frame's site logs in.
-		v.Command(t, "sites", "allow", OtherSite)
+		v.Command(t, "sites", "allow", citizen.OtherSite)
 		seen := len(v.Serve.Stderr.String())
 		v.Open(framed)
 		v.PressInFrame()
 		v.TypePIN()
-		WantOutcome(t, v, "token")
+		citizen.WantOutcome(t, v, "token")
 		said := v.Serve.Stderr.String()[seen:]
 		for _, host := range []string{"portale.example:8443", "altrove.example:8443"} {
 			if !strings.Contains(said, host) {
@@ -41,7 +42,7 @@ func withExtension(t *testing.T, v *Visit, nobody string) {
 		}
 	})
 	t.Run("without a click", func(t *testing.T) {
-		v.Open(Site)
+		v.Open(citizen.Site)
 		heard := v.Run(hear + `window.postMessage({ to: "crs-extension", channel: "x", action: "find" }, location.origin);
 			window.postMessage({ to: "crs-extension", channel: "x", action: "open" }, location.origin);
 			await new Promise((r) => setTimeout(r, 300)); return JSON.stringify(heard)`)
@@ -55,21 +56,21 @@ func withExtension(t *testing.T, v *Visit, nobody string) {
 	t.Run("service not running", func(t *testing.T) {
 		v.Serve.Stop(syscall.SIGTERM)
 		// The native host starts a service, which has no screen here to ask anybody on.
-		v.WantAt(t, Site, "internal")
+		v.WantAt(t, citizen.Site, "internal")
 	})
 	for name, host := range map[string]struct{ script, want string }{
 		"host missing":    {"", nobody},
 		"host crashes":    {"exit 1", nobody},
 		"host says words": {"echo Good day; sleep 5", nobody},
-		"host too old":    {RefusingHost("unsupported_version"), "unsupported_version"},
+		"host too old":    {citizen.RefusingHost("unsupported_version"), "unsupported_version"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "host")
 			if host.script != "" {
-				WriteFile(t, file, "#!/bin/sh\n"+host.script+"\n", 0o755)
+				citizen.WriteFile(t, file, "#!/bin/sh\n"+host.script+"\n", 0o755)
 			}
 			v.InstallHost(t, file)
-			v.WantAt(t, Site, host.want)
+			v.WantAt(t, citizen.Site, host.want)
 		})
 	}
 }
@@ -77,13 +78,3 @@ func withExtension(t *testing.T, v *Visit, nobody string) {
 // hear collects what a page hears from others than itself.
 const hear = `window.heard ??= (window.addEventListener("message", ({ data }) => { if (data?.from === "crs-extension" || data?.action?.startsWith("web-eid:")) window.heard.push(data); }), []);
 `
-
-// HostSays is the script of a native host that says one short thing, whatever it is asked.
-func HostSays(message string) string {
-	return fmt.Sprintf(`printf '\%03o\000\000\000%s'`, len(message), message)
-}
-
-// RefusingHost joins nobody, because of what a code says.
-func RefusingHost(code string) string {
-	return HostSays(`{"jsonrpc":"2.0","id":0,"error":{"code":-32000,"message":"x","data":{"code":"`+code+`"}}}`) + "; sleep 5"
-}

@@ -1,4 +1,4 @@
-package main
+package login
 
 import (
 	"crypto/x509"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/test/browsers"
+	"github.com/crs-bridge/crs/internal/test/citizen"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 	webportal "github.com/crs-bridge/crs/portal"
 )
@@ -17,21 +18,21 @@ import (
 // loopback_linux_test.go.
 
 func TestChromiumWithExtension(t *testing.T) {
-	v := NewVisit(t, Chromium, true)
+	v := citizen.NewVisit(t, citizen.Chromium, true)
 	bothWays(t, v)
 	// Without a screen it answers its own question, with no, also where nobody listens.
 	withExtension(t, v, "permission_denied")
 }
 
 func TestFirefoxWithExtension(t *testing.T) {
-	v := NewVisit(t, Firefox, true)
+	v := citizen.NewVisit(t, citizen.Firefox, true)
 	bothWays(t, v)
 	withExtension(t, v, "bridge_unavailable")
 }
 
 func TestChromiumWithoutExtension(t *testing.T) {
-	browsers.Policy(t, `{"LoopbackNetworkAllowedForUrls": ["`+Site+`", "`+OtherSite+`"]}`)
-	v := NewVisit(t, Chromium, false)
+	browsers.Policy(t, `{"LoopbackNetworkAllowedForUrls": ["`+citizen.Site+`", "`+citizen.OtherSite+`"]}`)
+	v := citizen.NewVisit(t, citizen.Chromium, false)
 	bothWays(t, v)
 	withoutExtension(t, v, map[string]string{
 		"csp": "bridge_unavailable", "policy": "permission_denied", "frame": "closed",
@@ -40,7 +41,7 @@ func TestChromiumWithoutExtension(t *testing.T) {
 
 // Firefox does not ask before a WebSocket to this computer, yet, and has no rules for frames.
 func TestFirefoxWithoutExtension(t *testing.T) {
-	v := NewVisit(t, Firefox, false)
+	v := citizen.NewVisit(t, citizen.Firefox, false)
 	bothWays(t, v)
 	withoutExtension(t, v, map[string]string{
 		"csp": "bridge_unavailable", "policy": "token", "frame": "open",
@@ -48,19 +49,19 @@ func TestFirefoxWithoutExtension(t *testing.T) {
 }
 
 // bothWays is what is the same. The first subtest makes the site known.
-func bothWays(t *testing.T, v *Visit) {
+func bothWays(t *testing.T, v *citizen.Visit) {
 	world := t
 	t.Run("login", func(t *testing.T) {
 		permission := func() string {
 			return v.Run(`return navigator.permissions.query({ name: "loopback-network" }).then((p) => p.state, () => "")`)
 		}
-		v.Open(Site)
+		v.Open(citizen.Site)
 		before := permission()
 		v.Press("button")
-		v.Serve.Next(SiteAsked)
+		v.Serve.Next(citizen.SiteAsked)
 		v.Serve.Answer("s")
 		v.TypePIN()
-		WantOutcome(t, v, "token")
+		citizen.WantOutcome(t, v, "token")
 		switch states := strings.TrimPrefix(v.Run("return window.states.join()"), "permission,"); states {
 		case "consent,pin,signing", "consent,card,pin,signing":
 		default:
@@ -71,30 +72,30 @@ func bothWays(t *testing.T, v *Visit) {
 		}
 	})
 	t.Run("element", func(t *testing.T) {
-		v.Open(Site + "/element")
+		v.Open(citizen.Site + "/element")
 		v.Run(`await customElements.whenDefined("crs-login"); document.body.focus()`)
 		v.Type("\t\r")
 		v.TypePIN()
-		WantOutcome(t, v, "crs-login") // the portal's server has verified the token
+		citizen.WantOutcome(t, v, "crs-login") // the portal's server has verified the token
 		v.Run("window.outcome = ''")
 		v.Press("crs-login")
-		v.Serve.Next(PinAsked)
+		v.Serve.Next(citizen.PinAsked)
 		v.Serve.Answer("")
-		WantOutcome(t, v, "user_cancelled")
+		citizen.WantOutcome(t, v, "user_cancelled")
 		if says := v.Run(`return document.querySelector("crs-login").shadowRoot.querySelector("[role=status]").innerText`); !strings.Contains(says, "Accesso annullato") {
 			t.Errorf("the element says %q", says)
 		}
 	})
 	t.Run("user cancels", func(t *testing.T) {
-		v.Open(Site)
+		v.Open(citizen.Site)
 		v.Press("button")
-		v.Serve.Next(PinAsked)
+		v.Serve.Next(citizen.PinAsked)
 		v.Serve.Answer("")
-		WantOutcome(t, v, "user_cancelled")
+		citizen.WantOutcome(t, v, "user_cancelled")
 		v.Press("button")
-		v.Serve.Next(PinAsked)
+		v.Serve.Next(citizen.PinAsked)
 		v.Run("window.stop.abort()")
-		WantOutcome(t, v, "user_cancelled")
+		citizen.WantOutcome(t, v, "user_cancelled")
 		v.Serve.Next("code=user_cancelled")
 	})
 	for name, leave := range map[string]func(ask func(browsers.Tab)){
@@ -111,47 +112,47 @@ func bothWays(t *testing.T, v *Visit) {
 		t.Run(name, func(t *testing.T) {
 			sent := v.Card.Secrets()
 			leave(func(tab browsers.Tab) {
-				tab.Open(Site)
+				tab.Open(citizen.Site)
 				tab.Press("button")
-				v.Serve.Next(PinAsked)
+				v.Serve.Next(citizen.PinAsked)
 			})
 			v.Serve.Next("code=gone")
 			if n := v.Card.Secrets() - sent; n != 0 {
 				t.Errorf("%d PINs were sent", n)
 			}
-			v.LogsInAt(t, Site)
+			v.LogsInAt(t, citizen.Site)
 		})
 	}
 	t.Run("two tabs at once", func(t *testing.T) {
-		v.Open(Site)
+		v.Open(citizen.Site)
 		v.Press("button")
-		v.Serve.Next(PinAsked)
+		v.Serve.Next(citizen.PinAsked)
 		second := v.New(true)
 		defer second.Close()
-		second.Open(Site)
+		second.Open(citizen.Site)
 		second.Press("button")
-		WantOutcome(t, second, "busy")
-		v.Serve.Answer(PIN)
-		WantOutcome(t, v, "token")
+		citizen.WantOutcome(t, second, "busy")
+		v.Serve.Answer(citizen.PIN)
+		citizen.WantOutcome(t, v, "token")
 	})
 	t.Run("card inserted late", func(t *testing.T) {
 		if err := v.Card.Pull(); err != nil {
 			t.Fatal(err)
 		}
-		v.Open(Site)
+		v.Open(citizen.Site)
 		v.Press("button")
-		v.Serve.Next(InsertPrompt)
-		v.Card = InsertAgain(world, v.Card.Card)
+		v.Serve.Next(citizen.InsertPrompt)
+		v.Card = citizen.InsertAgain(world, v.Card.Card)
 		v.TypePIN()
-		WantOutcome(t, v, "token")
+		citizen.WantOutcome(t, v, "token")
 	})
 	t.Run("http page", func(t *testing.T) {
-		v.WantAt(t, HTTPSite, "insecure_context")
+		v.WantAt(t, citizen.HTTPSite, "insecure_context")
 	})
 	t.Run("sandboxed frame", func(t *testing.T) {
-		v.Open(Site + "/?frame=/&with=sandbox=allow-scripts")
+		v.Open(citizen.Site + "/?frame=/&with=sandbox=allow-scripts")
 		v.PressInFrame()
-		WantOutcome(t, v, "insecure_context")
+		citizen.WantOutcome(t, v, "insecure_context")
 	})
 	t.Run("TestT27Injected", func(t *testing.T) {
 		serveAnew(world, v) // with the old one go the dismissals of other tests
@@ -163,8 +164,8 @@ func bothWays(t *testing.T, v *Visit) {
 // injected is a script that a portal's page did not mean to run. It can ask as the page can, and no
 // more: each time the citizen is asked for the PIN; what it gets is good for this portal alone; and
 // a citizen who says no is left alone.
-func injected(t *testing.T, v *Visit) {
-	v.Open(Site)
+func injected(t *testing.T, v *citizen.Visit) {
+	v.Open(citizen.Site)
 	v.Run(`window.act = () => window.login().then(({ token }) => JSON.stringify(token))`)
 	v.Press("button")
 	v.TypePIN()
@@ -174,8 +175,8 @@ func injected(t *testing.T, v *Visit) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	token := []byte(Outcome(t, v))
-	for origin, good := range map[string]bool{Site: true, OtherSite: false} {
+	token := []byte(citizen.Outcome(t, v))
+	for origin, good := range map[string]bool{citizen.Site: true, citizen.OtherSite: false} {
 		o, err := crs.ParseOrigin(origin)
 		if err != nil {
 			t.Fatal(err)
@@ -188,14 +189,14 @@ func injected(t *testing.T, v *Visit) {
 	sent := v.Card.Secrets()
 	for range 3 {
 		v.Press("button")
-		v.Serve.Next(PinAsked)
+		v.Serve.Next(citizen.PinAsked)
 		v.Serve.Answer("")
-		WantOutcome(t, v, "user_cancelled")
+		citizen.WantOutcome(t, v, "user_cancelled")
 	}
 	seen := len(v.Serve.Stderr.String())
 	v.Press("button")
-	WantOutcome(t, v, "origin_denied")
-	if said := v.Serve.Stderr.String()[seen:]; strings.Contains(said, PinAsked) {
+	citizen.WantOutcome(t, v, "origin_denied")
+	if said := v.Serve.Stderr.String()[seen:]; strings.Contains(said, citizen.PinAsked) {
 		t.Errorf("the citizen is asked once more: %s", said)
 	}
 	if n := v.Card.Secrets() - sent; n != 0 {
@@ -204,8 +205,8 @@ func injected(t *testing.T, v *Visit) {
 }
 
 // serveAnew starts the service again, until a test ends.
-func serveAnew(t *testing.T, v *Visit) {
+func serveAnew(t *testing.T, v *citizen.Visit) {
 	v.Serve.Stop(syscall.SIGTERM)
 	v.Serve = v.Home.Serve(t)
-	v.Serve.Next(CardReady)
+	v.Serve.Next(citizen.CardReady)
 }

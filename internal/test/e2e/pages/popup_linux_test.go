@@ -1,4 +1,4 @@
-package main
+package pages
 
 import (
 	"fmt"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/crs-bridge/crs/internal/browser"
 	"github.com/crs-bridge/crs/internal/test/browsers"
+	"github.com/crs-bridge/crs/internal/test/citizen"
 )
 
 // What the extension's button opens: in a tab of its own, behind the one that it speaks of.
@@ -20,22 +21,22 @@ const (
 )
 
 func TestChromiumPopup(t *testing.T) {
-	v := NewVisit(t, Chromium, true)
+	v := citizen.NewVisit(t, citizen.Chromium, true)
 	popup(t, v, chromiumPopup, "Il programma CRS è pronto")
 }
 
 func TestFirefoxPopup(t *testing.T) {
-	v := NewVisit(t, func(t testing.TB, o browsers.Options) browsers.Tab {
+	v := citizen.NewVisit(t, func(t testing.TB, o browsers.Options) browsers.Tab {
 		o.Language = "de"
 		o.Prefs = fmt.Sprintf("user_pref(%q, %q);", "extensions.webextensions.uuids", fmt.Sprintf(`{%q: %q}`, browser.FirefoxExtension, firefoxUUID))
-		return Firefox(t, o)
+		return citizen.Firefox(t, o)
 	}, true)
 	popup(t, v, firefoxPopup, "Die CRS-Software ist bereit")
 }
 
 // popup opens the popup in each of its states. What it says is compared with the texts of the browser's
 // language, of which one is written out here.
-func popup(t *testing.T, v *Visit, url, ready string) {
+func popup(t *testing.T, v *citizen.Visit, url, ready string) {
 	want := func(keys ...string) (said string) {
 		t.Helper()
 		popup := v.New(false)
@@ -54,15 +55,15 @@ func popup(t *testing.T, v *Visit, url, ready string) {
 	if said := want("found"); !strings.Contains(said, ready) || strings.Contains(said, ".example") {
 		t.Errorf("beside no site: %q", said)
 	}
-	v.Open(Site)
+	v.Open(citizen.Site)
 	if said := want("found", "foundNext", "site", "unknown"); !strings.Contains(said, "portale.example:8443") {
 		t.Errorf("the site is not named: %q", said)
 	}
-	v.Command(t, "sites", "allow", Site)
+	v.Command(t, "sites", "allow", citizen.Site)
 	want("found", "allowed")
-	v.Command(t, "sites", "block", Site)
+	v.Command(t, "sites", "block", citizen.Site)
 	want("found", "denied")
-	v.Command(t, "sites", "forget", Site)
+	v.Command(t, "sites", "forget", citizen.Site)
 	v.Serve.Stop(syscall.SIGTERM)
 	want("found") // the native host starts a service
 	file := filepath.Join(t.TempDir(), "host")
@@ -83,7 +84,7 @@ func popup(t *testing.T, v *Visit, url, ready string) {
 		"internal":            {"stuck", "stuckNext", "install"}, // its service cannot start
 		"busy":                {"found", "foundNext"},
 	} {
-		WriteFile(t, file, "#!/bin/sh\n"+RefusingHost(code)+"\n", 0o755)
+		citizen.WriteFile(t, file, "#!/bin/sh\n"+citizen.RefusingHost(code)+"\n", 0o755)
 		if said := want(keys...); strings.Contains(said, ".example") {
 			t.Errorf("%s: a site of which nothing is known: %q", code, said)
 		}

@@ -1,26 +1,23 @@
-package main
+package extension
 
 import (
-	"bytes"
-	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/crs-bridge/crs/internal/test/citizen"
 )
 
 // What a page or a frame can do to the extension, in real browsers: nothing that the citizen is asked
 // about, nothing that the next login notices.
 
 func TestT06Chromium(t *testing.T) {
-	v := NewVisit(t, Chromium, true)
+	v := citizen.NewVisit(t, citizen.Chromium, true)
 	hostile(t, v)
 }
 
 func TestT06Firefox(t *testing.T) {
-	v := NewVisit(t, Firefox, true)
+	v := citizen.NewVisit(t, citizen.Firefox, true)
 	hostile(t, v)
 }
 
@@ -152,8 +149,8 @@ var forgeries = []struct{ name, script, want string }{
 		return before + " " + await open() + " " + await ask(hello(1))`, `nothing open {"jsonrpc":"2.0","id":1,"result":{"protocol":1}}`},
 }
 
-func hostile(t *testing.T, v *Visit) {
-	v.Command(t, "sites", "allow", Site)
+func hostile(t *testing.T, v *citizen.Visit) {
+	v.Command(t, "sites", "allow", citizen.Site)
 	hosts := v.CountHosts(t)
 	// A tab has thirty openings in ten seconds, which others do not notice.
 	rash := v.NewTab()
@@ -173,13 +170,13 @@ func hostile(t *testing.T, v *Visit) {
 			w := v.NewTab()
 			defer w.Close()
 			wantForged(t, w, forgery.script, forgery.want)
-			w.LogsInAt(t, Site)
+			w.LogsInAt(t, citizen.Site)
 		})
 	}
 	t.Run("Web eID without a click", func(t *testing.T) {
 		w := v.NewTab()
 		defer w.Close()
-		w.Open(Site)
+		w.Open(citizen.Site)
 		if heard := w.Run(`const heard = [];
 			addEventListener("message", ({ data }) => heard.push(data.action));
 			window.postMessage({ action: "web-eid:status", libraryVersion: "2.0.1" }, location.origin);
@@ -201,12 +198,12 @@ func hostile(t *testing.T, v *Visit) {
 		if n := hosts() - before; n != 5 {
 			t.Errorf("%d native hosts were started", n)
 		}
-		w.LogsInAt(t, Site)
+		w.LogsInAt(t, citizen.Site)
 	})
 	t.Run("during a login of Web eID", func(t *testing.T) {
 		w := v.NewTab()
 		defer w.Close()
-		w.Open(Site)
+		w.Open(citizen.Site)
 		w.Run("window.act = async () => {" + talk + `
 			const logIn = () => post({ action: "web-eid:authenticate", libraryVersion: "2.0.1", challengeNonce: challenge, options: { lang: "it" } });
 			const answers = [];
@@ -220,56 +217,33 @@ func hostile(t *testing.T, v *Visit) {
 			while (!answers.length) await pause(10);
 			return answers.join()}`)
 		w.Press("button")
-		v.Serve.Next(PinAsked)
+		v.Serve.Next(citizen.PinAsked)
 		seen := len(v.Serve.Stderr.String())
 		w.Run(`window.more = "go"; while (window.more !== "done") await new Promise((r) => setTimeout(r, 10))`)
 		if said := v.Serve.Stderr.String()[seen:]; strings.TrimSpace(said) != "" {
 			t.Errorf("the service says %s", said)
 		}
-		v.Serve.Answer(PIN)
-		WantOutcome(t, w, "web-eid:1.0")
-		w.LogsInAt(t, Site)
+		v.Serve.Answer(citizen.PIN)
+		citizen.WantOutcome(t, w, "web-eid:1.0")
+		w.LogsInAt(t, citizen.Site)
 	})
 	time.Sleep(time.Until(opened.Add(11 * time.Second)))
-	rash.LogsInAt(t, Site)
-}
-
-// CountHosts counts the native hosts that are started from now on.
-func (v *Visit) CountHosts(t *testing.T) (started func() int) {
-	t.Helper()
-	host := filepath.Join(string(v.Home), "counted-host")
-	WriteFile(t, host, fmt.Sprintf("#!/bin/sh\necho started >>%s.starts\nexec %s \"$@\"\n", host, v.HostProgram(t)), 0o755)
-	v.InstallHost(t, host)
-	return func() int {
-		t.Helper()
-		b, err := os.ReadFile(host + ".starts")
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			t.Fatal(err)
-		}
-		return bytes.Count(b, []byte("\n"))
-	}
-}
-
-// NewTab is the same visit in a tab of its own.
-func (v *Visit) NewTab() *Visit {
-	w := *v
-	w.Tab = v.New(true)
-	return &w
+	rash.LogsInAt(t, citizen.Site)
 }
 
 // wantForged has a script of the page run at a click, and checks what comes of it: nothing that the
 // citizen sees, whatever the page hears.
-func wantForged(t *testing.T, v *Visit, script, want string) {
+func wantForged(t *testing.T, v *citizen.Visit, script, want string) {
 	t.Helper()
-	v.Open(Site)
+	v.Open(citizen.Site)
 	sent, seen := v.Card.Secrets(), len(v.Serve.Stderr.String())
 	if strings.Contains(script, "framed") {
 		v.Run(sixFrames)
 	}
 	v.Run("window.act = async () => {" + talk + script + "}")
 	v.Press("button")
-	WantOutcome(t, v, want)
-	if said := v.Serve.Stderr.String()[seen:]; strings.Contains(said, SiteAsked) || strings.Contains(said, PinAsked) {
+	citizen.WantOutcome(t, v, want)
+	if said := v.Serve.Stderr.String()[seen:]; strings.Contains(said, citizen.SiteAsked) || strings.Contains(said, citizen.PinAsked) {
 		t.Errorf("the citizen is asked: %s", said)
 	}
 	if n := v.Card.Secrets() - sent; n != 0 {

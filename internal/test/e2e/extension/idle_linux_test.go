@@ -1,4 +1,4 @@
-package main
+package extension
 
 import (
 	"testing"
@@ -8,12 +8,13 @@ import (
 
 	"github.com/crs-bridge/crs/internal/browser"
 	"github.com/crs-bridge/crs/internal/test/browsers"
+	"github.com/crs-bridge/crs/internal/test/citizen"
 )
 
 // A page that does not log in wakes nothing: not the background of the extension, not a process.
 
 func TestChromiumIdle(t *testing.T) {
-	v := NewVisit(t, Chromium, true)
+	v := citizen.NewVisit(t, citizen.Chromium, true)
 	c := v.Tab.(*browsers.Chromium)
 	awake := func() bool {
 		return c.Targets()[browser.ChromiumExtension+"background.js"] == "service_worker"
@@ -22,15 +23,15 @@ func TestChromiumIdle(t *testing.T) {
 }
 
 func TestFirefoxIdle(t *testing.T) {
-	v := NewVisit(t, Firefox, true)
+	v := citizen.NewVisit(t, citizen.Firefox, true)
 	f := v.Tab.(*browsers.Firefox)
 	extension := `const { extension } = WebExtensionPolicy.getByID("` + browser.FirefoxExtension + `"); `
 	awake := func() bool { return f.RunInside(extension+`return extension.backgroundState`) != "stopped" }
 	idle(t, v, awake, func() { f.RunInside(extension + `await extension.terminateBackground(); return ""`) })
 }
 
-func idle(t *testing.T, v *Visit, awake func() bool, sleep func()) {
-	v.Command(t, "sites", "allow", Site)
+func idle(t *testing.T, v *citizen.Visit, awake func() bool, sleep func()) {
+	v.Command(t, "sites", "allow", citizen.Site)
 	hosts := v.CountHosts(t)
 	sleeps := func(when string) {
 		t.Helper()
@@ -42,19 +43,19 @@ func idle(t *testing.T, v *Visit, awake func() bool, sleep func()) {
 			t.Errorf("%s a native host runs", when)
 		}
 	}
-	v.Open(Site)
+	v.Open(citizen.Site)
 	sleep()
 	sleeps("before it is needed")
-	v.Open(Site)
+	v.Open(citizen.Site)
 	v.Run(sixFrames)
 	sleeps("because of pages and frames")
 	v.Run("window.act = async () => {" + talk + `
 		tell("find");
 		return next()}`)
 	v.Press("button")
-	WantOutcome(t, v, "found")
+	citizen.WantOutcome(t, v, "found")
 	sleeps("because a page looked for the extension")
-	v.LogsInAt(t, Site)
+	v.LogsInAt(t, citizen.Site)
 	if hosts() != 1 || !awake() {
 		t.Error("during a login nothing ran")
 	}

@@ -1,10 +1,12 @@
-package main
+package login
 
 import (
 	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/crs-bridge/crs/internal/test/citizen"
 )
 
 // webEIDPage says a message of web-eid.js at a click, waits as long as that for an acknowledgement, and
@@ -23,7 +25,7 @@ window.outcome = "";
 `
 
 // webEID is a page that knows nothing but the messages of web-eid.js, on a site that is allowed.
-func webEID(t *testing.T, v *Visit) {
+func webEID(t *testing.T, v *citizen.Visit) {
 	say := func(message, want string) {
 		t.Helper()
 		v.Run(webEIDPage + "window.act = window.say(" + message + ")")
@@ -31,13 +33,13 @@ func webEID(t *testing.T, v *Visit) {
 		if strings.Contains(want, "authenticate-success") {
 			v.TypePIN()
 		}
-		WantOutcome(t, v, want)
+		citizen.WantOutcome(t, v, want)
 	}
 	const (
 		status       = `{ action: "web-eid:status", libraryVersion: "2.0.1" }`
 		authenticate = `{ action: "web-eid:authenticate", libraryVersion: "2.0.1", challengeNonce: window.challenge, options: { lang: "it" } }`
 	)
-	v.Open(Site)
+	v.Open(citizen.Site)
 	say(status, `{"web-eid:status":"","web-eid:status-ack":"","web-eid:status-success":"2.0.0"}`)
 	say(authenticate, `{"web-eid:authenticate":"","web-eid:authenticate-ack":"","web-eid:authenticate-success":"web-eid:1.0"}`)
 	for _, action := range []string{"web-eid:get-signing-certificate", "web-eid:sign"} {
@@ -48,7 +50,7 @@ func webEID(t *testing.T, v *Visit) {
 	// A page that waits no longer than so long; the question goes away with it.
 	v.Run(webEIDPage + `window.act = window.say({ action: "web-eid:authenticate", libraryVersion: "2.0.1", challengeNonce: window.challenge, options: { userInteractionTimeout: 500 } })`)
 	v.Press("button")
-	WantOutcome(t, v, `{"web-eid:authenticate":"","web-eid:authenticate-ack":"","web-eid:authenticate-failure":"ERR_WEBEID_USER_TIMEOUT"}`)
+	citizen.WantOutcome(t, v, `{"web-eid:authenticate":"","web-eid:authenticate-ack":"","web-eid:authenticate-failure":"ERR_WEBEID_USER_TIMEOUT"}`)
 	v.Serve.Next("code=gone")
 
 	// Silent, and nobody is asked, where another extension acknowledges first, as its content script
@@ -63,9 +65,9 @@ func webEID(t *testing.T, v *Visit) {
 	slow := func(seconds string) {
 		t.Helper()
 		host := filepath.Join(t.TempDir(), "host")
-		WriteFile(t, host, "#!/bin/sh\nsleep "+seconds+"\nexec "+v.HostProgram(t)+" \"$@\"\n", 0o755)
+		citizen.WriteFile(t, host, "#!/bin/sh\nsleep "+seconds+"\nexec "+v.HostProgram(t)+" \"$@\"\n", 0o755)
 		v.InstallHost(t, host)
-		v.Open(Site)
+		v.Open(citizen.Site)
 	}
 	another(0)
 	say(authenticate, `{"web-eid:authenticate":"","web-eid:authenticate-ack":""}`)
@@ -81,11 +83,11 @@ func webEID(t *testing.T, v *Visit) {
 		t.Errorf("later the page hears %s", heard)
 	}
 	v.InstallHost(t, v.HostProgram(t))
-	v.Command(t, "sites", "forget", OtherSite)
-	v.Open(OtherSite)
+	v.Command(t, "sites", "forget", citizen.OtherSite)
+	v.Open(citizen.OtherSite)
 	say(status, `{"web-eid:status":""}`)
 	say(authenticate, `{"web-eid:authenticate":""}`)
-	if said := v.Serve.Stderr.String()[seen:]; strings.Contains(said, SiteAsked) || strings.Contains(said, PinAsked) {
+	if said := v.Serve.Stderr.String()[seen:]; strings.Contains(said, citizen.SiteAsked) || strings.Contains(said, citizen.PinAsked) {
 		t.Errorf("the citizen is asked: %s", said)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package extension
 
 import (
 	"fmt"
@@ -10,13 +10,14 @@ import (
 
 	"github.com/crs-bridge/crs/internal/browser"
 	"github.com/crs-bridge/crs/internal/test/browsers"
+	"github.com/crs-bridge/crs/internal/test/citizen"
 )
 
 // What is between a page and its card ends while the citizen is asked for the PIN: the page is told,
 // the question goes away, no PIN is sent, and the next login works.
 
 func TestChromiumInterrupted(t *testing.T) {
-	v := NewVisit(t, Chromium, true)
+	v := citizen.NewVisit(t, citizen.Chromium, true)
 	interrupted(t, v, func() {
 		all := v.New(true)
 		defer all.Close()
@@ -28,7 +29,7 @@ func TestChromiumInterrupted(t *testing.T) {
 }
 
 func TestFirefoxInterrupted(t *testing.T) {
-	v := NewVisit(t, Firefox, true)
+	v := citizen.NewVisit(t, citizen.Firefox, true)
 	interrupted(t, v, func() {
 		v.Tab.(*browsers.Firefox).RunInside(`
 			const { AddonManager } = ChromeUtils.importESModule("resource://gre/modules/AddonManager.sys.mjs");
@@ -37,13 +38,13 @@ func TestFirefoxInterrupted(t *testing.T) {
 	})
 }
 
-func interrupted(t *testing.T, v *Visit, reload func()) {
+func interrupted(t *testing.T, v *citizen.Visit, reload func()) {
 	world := t
 	_, inChromium := v.Tab.(*browsers.Chromium)
-	v.Command(t, "sites", "allow", Site)
+	v.Command(t, "sites", "allow", citizen.Site)
 	host := filepath.Join(string(v.Home), "noted-host")
 	noted := host + ".pid"
-	WriteFile(t, host, fmt.Sprintf("#!/bin/sh\necho $$ $PPID >%s\nexec %s \"$@\"\n", noted, v.HostProgram(t)), 0o755)
+	citizen.WriteFile(t, host, fmt.Sprintf("#!/bin/sh\necho $$ $PPID >%s\nexec %s \"$@\"\n", noted, v.HostProgram(t)), 0o755)
 	v.InstallHost(t, host)
 	processes := func() (host, browser int) {
 		t.Helper()
@@ -58,7 +59,7 @@ func interrupted(t *testing.T, v *Visit, reload func()) {
 	}
 	// A page asks every second whether the extension is there; here five times as often.
 	quick := func() {
-		v.Open(Site)
+		v.Open(citizen.Site)
 		v.Run(`const every = window.setInterval; window.setInterval = (f, ms) => every(f, ms / 5)`)
 	}
 	interrupt := func(t *testing.T, by func()) {
@@ -66,7 +67,7 @@ func interrupted(t *testing.T, v *Visit, reload func()) {
 		sent := v.Card.Secrets()
 		quick()
 		v.Press("button")
-		v.Serve.Next(PinAsked)
+		v.Serve.Next(citizen.PinAsked)
 		by()
 		v.Serve.Next("code=gone")
 		if n := v.Card.Secrets() - sent; n != 0 {
@@ -77,17 +78,17 @@ func interrupted(t *testing.T, v *Visit, reload func()) {
 	t.Run("citizen takes time", func(t *testing.T) {
 		quick()
 		v.Press("button")
-		v.Serve.Next(PinAsked)
+		v.Serve.Next(citizen.PinAsked)
 		time.Sleep(1500 * time.Millisecond) // longer than a page waits for an extension that is gone
-		v.Serve.Answer(PIN)
-		WantOutcome(t, v, "token")
+		v.Serve.Answer(citizen.PIN)
+		citizen.WantOutcome(t, v, "token")
 	})
 	t.Run("page left and come back to", func(t *testing.T) {
-		v.Open(Site)
+		v.Open(citizen.Site)
 		v.Run(`window.kept = "kept"; window.act = () => (window.postMessage({ action: "web-eid:authenticate", challengeNonce: challenge }), new Promise(() => {}))`)
 		v.Press("button")
-		v.Serve.Next(PinAsked)
-		v.Open(OtherSite)
+		v.Serve.Next(citizen.PinAsked)
+		v.Open(citizen.OtherSite)
 		v.Serve.Next("code=gone")
 		v.Back()
 		if kept := v.Run("return window.kept"); inChromium && kept != "kept" {
@@ -96,46 +97,46 @@ func interrupted(t *testing.T, v *Visit, reload func()) {
 		v.Run("delete window.act; document.querySelector('button').focus()")
 		v.Type("\r")
 		v.TypePIN()
-		WantOutcome(t, v, "token")
+		citizen.WantOutcome(t, v, "token")
 	})
 	t.Run("native host killed", func(t *testing.T) {
 		interrupt(t, func() {
 			host, _ := processes()
 			syscall.Kill(host, syscall.SIGKILL)
 		})
-		WantOutcome(t, v, "bridge_unavailable")
-		v.LogsInAt(t, Site)
+		citizen.WantOutcome(t, v, "bridge_unavailable")
+		v.LogsInAt(t, citizen.Site)
 	})
 	t.Run("native host ends after it joined", func(t *testing.T) {
 		brief := filepath.Join(t.TempDir(), "host")
-		WriteFile(t, brief, "#!/bin/sh\n"+HostSays(`{"jsonrpc":"2.0","id":0,"result":{"allowed":true}}`)+"\n", 0o755)
+		citizen.WriteFile(t, brief, "#!/bin/sh\n"+citizen.HostSays(`{"jsonrpc":"2.0","id":0,"result":{"allowed":true}}`)+"\n", 0o755)
 		v.InstallHost(world, brief)
 		// The page tries the other way, which Chromium forbids without asking: it has no screen.
 		if inChromium {
-			v.WantAt(t, Site, "permission_denied")
+			v.WantAt(t, citizen.Site, "permission_denied")
 		} else {
-			v.LogsInAt(t, Site)
+			v.LogsInAt(t, citizen.Site)
 		}
 		v.InstallHost(world, host)
-		v.LogsInAt(t, Site)
+		v.LogsInAt(t, citizen.Site)
 	})
 	t.Run("service killed", func(t *testing.T) {
 		sent := v.Card.Secrets()
-		v.Open(Site)
+		v.Open(citizen.Site)
 		v.Press("button")
-		v.Serve.Next(PinAsked)
+		v.Serve.Next(citizen.PinAsked)
 		v.Serve.Stop(syscall.SIGKILL)
-		WantOutcome(t, v, "internal")
+		citizen.WantOutcome(t, v, "internal")
 		v.Serve = v.Home.Serve(world)
-		v.Serve.Next(CardReady)
+		v.Serve.Next(citizen.CardReady)
 		if n := v.Card.Secrets() - sent; n != 0 {
 			t.Errorf("%d PINs were sent", n)
 		}
-		v.LogsInAt(t, Site)
+		v.LogsInAt(t, citizen.Site)
 	})
 	t.Run("extension updated", func(t *testing.T) {
 		interrupt(t, reload)
-		WantOutcome(t, v, "bridge_unavailable")
+		citizen.WantOutcome(t, v, "bridge_unavailable")
 		// Firefox gives the page a new script at once. In Chromium it has the old one, which is silent.
 		v.Run("window.act = async () => {" + talk + `
 			tell("find");
@@ -143,10 +144,10 @@ func interrupted(t *testing.T, v *Visit, reload func()) {
 			await pause(500);
 			return heard.join() || "nothing"}`)
 		v.Press("button")
-		if heard := Outcome(t, v); inChromium && heard != "nothing" {
+		if heard := citizen.Outcome(t, v); inChromium && heard != "nothing" {
 			t.Errorf("the page hears %q of an extension that is gone", heard)
 		}
-		v.LogsInAt(t, Site)
+		v.LogsInAt(t, citizen.Site)
 	})
 	t.Run("browser killed", func(t *testing.T) {
 		var host, browser int
@@ -154,7 +155,7 @@ func interrupted(t *testing.T, v *Visit, reload func()) {
 			host, browser = processes()
 			syscall.Kill(browser, syscall.SIGKILL)
 		})
-		for end := time.Now().Add(Patience); syscall.Kill(host, 0) == nil; time.Sleep(10 * time.Millisecond) {
+		for end := time.Now().Add(citizen.Patience); syscall.Kill(host, 0) == nil; time.Sleep(10 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatal("the native host outlives its browser")
 			}

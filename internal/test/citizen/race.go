@@ -1,0 +1,7 @@
+//go:build linux && race
+
+package citizen
+
+const raceSuffix = "-race"
+
+var raceFlags = []string{"-race"}
