@@ -118,7 +118,7 @@ func changePIN(ctx context.Context, ui dialog.UI, c crs.Card, manager crs.PINMan
 	if err := confirmLastTry(ctx, ui, prompt); err != nil {
 		return err
 	}
-	return refused(ctx, manager.ChangePIN(ctx, old, fresh), c.PINStatus, catalog.Care{Card: prompt.Card}.Failed)
+	return refused(ctx, manager.ChangePIN(ctx, old, fresh), c.PINStatus, catalog.PINFlow{Card: prompt.Card}.Failed)
 }
 
 func unblockPIN(ctx context.Context, ui dialog.UI, c crs.Card, manager crs.PINManager) error {
@@ -135,7 +135,7 @@ func unblockPIN(ctx context.Context, ui dialog.UI, c crs.Card, manager crs.PINMa
 	}
 	defer puk.Wipe()
 	defer fresh.Wipe()
-	return refused(ctx, manager.UnblockPIN(ctx, puk, fresh), manager.PUKStatus, catalog.Care{Card: c.Info(), Unblock: true}.Failed)
+	return refused(ctx, manager.UnblockPIN(ctx, puk, fresh), manager.PUKStatus, catalog.PINFlow{Card: c.Info(), Unblock: true}.Failed)
 }
 
 func promptFor(ctx context.Context, c crs.Card) (catalog.PINPrompt, error) {

@@ -39,7 +39,7 @@ func changeOnReader(ctx context.Context, ui dialog.UI, c crs.Card, manager crs.P
 	case errors.Is(err, crs.ErrPINPad) && !errors.As(err, &sent):
 		return offerKeyboard(ctx, ui, c, err)
 	case err != nil: // if anything was sent, either PIN may hold: no other is asked for here
-		return refused(ctx, err, c.PINStatus, catalog.Care{Card: prompt.Card}.Failed)
+		return refused(ctx, err, c.PINStatus, catalog.PINFlow{Card: prompt.Card}.Failed)
 	}
 	err = whileShown(ctx, prompt, ui.ProveOnReader, func() error { return manager.VerifyPIN(ctx, nil) })
 	switch {

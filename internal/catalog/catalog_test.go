@@ -266,9 +266,9 @@ func everyDialog(t *testing.T, p Prompt) map[string]Text {
 	return all
 }
 
-func care(p Prompt, card crs.Info, unblock bool) Care {
+func care(p Prompt, card crs.Info, unblock bool) PINFlow {
 	card.PINFormat, card.PUKFormat = crs.PINFormat{Min: 5, Max: 8}, crs.PINFormat{Min: 8, Max: 8}
-	return Care{Card: card, Unblock: unblock, Lang: p.Lang, Developer: p.Developer}
+	return PINFlow{Card: card, Unblock: unblock, Lang: p.Lang, Developer: p.Developer}
 }
 
 // pukDialogs returns each dialog of an unblock in each state, by name.
@@ -311,7 +311,7 @@ func TestT13NoSiteNeedsThePUK(t *testing.T) {
 // T12: where the PUK is typed, its tries are shown, and what is lost with the last of them; a
 // refused one is followed by the smaller of what the card told and of what is kept.
 func TestT12TriesOfThePUK(t *testing.T) {
-	c := Care{Card: cards[0], Unblock: true, Lang: "en"}
+	c := PINFlow{Card: cards[0], Unblock: true, Lang: "en"}
 	for n, want := range map[int]string{-1: "Tries left for the PUK: not known.", 0: "Tries left for the PUK: 0.", 1: "Tries left for the PUK: 1.", 2: "Tries left for the PUK: 2."} {
 		status := crs.PINStatus{Retries: n}
 		told := n // by the card: more than is kept, if anything is
@@ -345,7 +345,7 @@ func TestRule4And6Refused(t *testing.T) {
 		{&crs.PINError{Retries: -1}, crs.UnknownPINStatus, "Tries left: not known"},
 		{&crs.PINError{Blocked: true}, crs.PINStatus{Blocked: true}, "The PIN of the card is blocked"},
 	} {
-		for _, got := range []string{Refused(test.err, test.status), Care{}.Failed(test.err, test.status)} {
+		for _, got := range []string{Refused(test.err, test.status), PINFlow{}.Failed(test.err, test.status)} {
 			if !strings.Contains(got, test.want) {
 				t.Errorf("%v, %+v: %s", test.err, test.status, got)
 			}
@@ -353,7 +353,7 @@ func TestRule4And6Refused(t *testing.T) {
 	}
 	uncertain := &crs.PINError{Uncertain: true, Retries: -1}
 	const either = "either the old PIN or the new one may hold"
-	for _, c := range []Care{{}, {Unblock: true}} {
+	for _, c := range []PINFlow{{}, {Unblock: true}} {
 		if got := strings.ReplaceAll(c.Failed(uncertain, crs.UnknownPINStatus), "\n", " "); !strings.Contains(got, either) {
 			t.Error(got)
 		}
@@ -378,7 +378,7 @@ func TestEveryDialog(t *testing.T) {
 						}
 					}
 					text := d.String()
-					check(d.Title != "" && strings.TrimSpace(d.After) != "", "incomplete")
+					check(d.Kind != "" && d.Title != "" && strings.TrimSpace(d.After) != "", "incomplete")
 					check(d.Yes+d.No != "", "no button")
 					check(!strings.Contains(strings.ReplaceAll(text, "{host}", ""), "{"), "a placeholder is left")
 					check(developer == strings.Contains(d.Before, languages()[lang]["developer"]), "developer mode")
@@ -549,7 +549,7 @@ func TestOnReader(t *testing.T) {
 	own.Prompt = Prompt{Lang: "it"}
 	keys := cards[0]
 	keys.PINPad = true
-	care := Care{Card: keys, Unblock: true, Lang: "it"}
+	care := PINFlow{Card: keys, Unblock: true, Lang: "it"}
 	for name, test := range map[string]struct {
 		text Text
 		says []string
@@ -571,7 +571,7 @@ func TestOnReader(t *testing.T) {
 			}
 		}
 	}
-	if text := (Care{Card: cards[0], Unblock: true, Lang: "it"}).Offer().After; strings.Contains(text, "tasti") {
+	if text := (PINFlow{Card: cards[0], Unblock: true, Lang: "it"}).Offer().After; strings.Contains(text, "tasti") {
 		t.Errorf("a reader without keys: %s", text)
 	}
 }

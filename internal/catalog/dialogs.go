@@ -51,7 +51,7 @@ func CheckPIN(pin *crs.PIN, f crs.PINFormat) error {
 // AllowSite is the first-time question.
 func AllowSite(p Prompt) Text {
 	t := in(p.Lang)
-	d := t.dialog(p, "title", "allow.before", "allow.before")
+	d := t.dialog(KindAllow, p, "title", "allow.before", "allow.before")
 	d.After = t.say("allow.after")
 	host := p.Origin.Hostname()
 	if strings.Contains("."+host, ".xn--") {
@@ -77,7 +77,7 @@ func AllowSite(p Prompt) Text {
 // InsertCard asks for a card. The problem, if any, is why the card in the reader is of no use.
 func InsertCard(p Prompt, problem error) Text {
 	t := in(p.Lang)
-	d := t.dialog(p, "title", "insert.before", "insert.self")
+	d := t.dialog(KindInsert, p, "title", "insert.before", "insert.self")
 	d.After = t.say("insert.after")
 	if problem != nil {
 		d.After = t.problem(problem) + "\n\n" + t.say("insert.goon")
@@ -88,7 +88,7 @@ func InsertCard(p Prompt, problem error) Text {
 // PickCard asks which of several cards to use; rows says how each is called.
 func PickCard(p Prompt, cards []crs.Info) (d Text, rows []string) {
 	t := in(p.Lang)
-	d = t.dialog(p, "pick.title", "pick.before", "pick.self")
+	d = t.dialog(KindPick, p, "pick.title", "pick.before", "pick.self")
 	d.After = t.say("pick.after")
 	d = t.answers(d, "continue", "cancel", "terminal.number")
 	for _, card := range cards {
@@ -101,7 +101,7 @@ func PickCard(p Prompt, cards []crs.Info) (d Text, rows []string) {
 // SharePersonalData asks whether the site may have the personal data on the card.
 func SharePersonalData(p Prompt, card crs.Info) Text {
 	t := in(p.Lang)
-	d := t.dialog(p, "personal.title", "personal.before", "personal.before")
+	d := t.dialog(KindPersonal, p, "personal.title", "personal.before", "personal.before")
 	d.After = t.say("personal.after", "holder", t.holder(card))
 	return t.answers(d, "personal.yes", "personal.no", "terminal.yesno")
 }
@@ -109,7 +109,7 @@ func SharePersonalData(p Prompt, card crs.Info) Text {
 // PIN asks for the PIN.
 func PIN(p PINPrompt) Text {
 	t := in(p.Lang)
-	d := t.dialog(p.Prompt, "pin.title", "pin.before", "")
+	d := t.dialog(KindPIN, p.Prompt, "pin.title", "pin.before", "")
 	d.After = t.say("pin.after", "holder", t.holder(p.Card)) + "\n\n" + t.digits(p.Card) + "\n\n" + t.tries(p)
 	if why := t.again(p.Last); why != "" {
 		d.Before = strings.TrimSpace(why + "\n\n" + d.Before)
@@ -120,7 +120,7 @@ func PIN(p PINPrompt) Text {
 // PINOrPUK asks whether the eight digits that were typed as a PIN are one.
 func PINOrPUK(p PINPrompt) Text {
 	t := in(p.Lang)
-	d := t.dialog(p.Prompt, "puk.title", "", "")
+	d := t.dialog(KindPINOrPUK, p.Prompt, "puk.title", "", "")
 	d.Site = ""
 	d.After = t.say("puk.after")
 	return t.answers(d, "puk.yes", "puk.no", "terminal.yesno")
@@ -136,7 +136,7 @@ func LastTry(p PINPrompt) Text {
 	case Tries(p) == 1 && !p.Status.Doubtful:
 		risk = t.of(p.Card, "last.known", "last.known.token")
 	}
-	d := t.dialog(p.Prompt, title, "", "")
+	d := t.dialog(KindLastTry, p.Prompt, title, "", "")
 	d.Site = ""
 	d.After = risk + "\n\n" + t.say("last.after", "holder", t.holder(p.Card))
 	yes := "last.yes"
@@ -153,7 +153,7 @@ func Report(p Prompt, problem error) Text {
 	if errors.Is(problem, crs.ErrPINBlocked) {
 		title = "blocked.title"
 	}
-	d := t.dialog(p, title, "", "")
+	d := t.dialog(KindReport, p, title, "", "")
 	d.Site = ""
 	d.After = t.problem(problem)
 	if passes(problem) {
@@ -168,8 +168,8 @@ func Report(p Prompt, problem error) Text {
 
 // dialog starts a dialog: before introduces the site that asks, self stands in its place when
 // the user acts on their own. Either may be "".
-func (t texts) dialog(p Prompt, title, before, self string) Text {
-	d := Text{Title: t.say(title), Site: p.Origin.Host()}
+func (t texts) dialog(kind Kind, p Prompt, title, before, self string) Text {
+	d := Text{Kind: kind, Title: t.say(title), Site: p.Origin.Host()}
 	if d.Site == "" {
 		before = self
 	}

@@ -11,7 +11,7 @@ import (
 // ReaderPIN asks whether to go on to the PIN, which is typed on the reader.
 func ReaderPIN(p PINPrompt) Text {
 	t := in(p.Lang)
-	d := t.dialog(p.Prompt, "pin.title", "pin.before", "")
+	d := t.dialog(KindReader, p.Prompt, "pin.title", "pin.before", "")
 	d.After = t.paragraphs(t.say("pin.after", "holder", t.holder(p.Card)), t.say("pad.ask"), t.tries(p))
 	d.Before = t.paragraphs(t.again(p.Last), d.Before)
 	return t.answers(d, "continue", "pin.cancel", "terminal.yesno")
@@ -20,7 +20,7 @@ func ReaderPIN(p PINPrompt) Text {
 // TypePIN says that the PIN is to be typed on the reader now.
 func TypePIN(p PINPrompt) Text {
 	t := in(p.Lang)
-	d := t.dialog(p.Prompt, "pad.title", "pin.before", "")
+	d := t.dialog(KindType, p.Prompt, "pad.title", "pin.before", "")
 	d.After = t.paragraphs(t.say("pin.after", "holder", t.holder(p.Card)), t.say("pad.type"), t.digits(p.Card),
 		t.tries(p), t.say("pad.cancel"))
 	return t.answers(d, "", "pad.close", "")
@@ -29,7 +29,7 @@ func TypePIN(p PINPrompt) Text {
 // ChangeOnReader says that the old PIN and the new one are to be typed on the reader now.
 func ChangeOnReader(p PINPrompt) Text {
 	t := in(p.Lang)
-	d := t.dialog(p.Prompt, "care.title.change", "", "")
+	d := t.dialog(KindChange, p.Prompt, "care.title.change", "", "")
 	f := p.Card.PINFormat
 	d.After = t.paragraphs(t.say("pin.after", "holder", t.holder(p.Card)),
 		t.say("pad.change", "min", strconv.Itoa(f.Min), "max", strconv.Itoa(f.Max)), t.tries(p), t.say("pad.cancel"))
@@ -40,7 +40,7 @@ func ChangeOnReader(p PINPrompt) Text {
 // changed it is its word alone.
 func ProveOnReader(p PINPrompt) Text {
 	t := in(p.Lang)
-	d := t.dialog(p.Prompt, "care.title.change", "", "")
+	d := t.dialog(KindProve, p.Prompt, "care.title.change", "", "")
 	d.After = t.paragraphs(t.say("pin.after", "holder", t.holder(p.Card)), t.say("pad.prove"), t.say("pad.cancel"))
 	return t.answers(d, "", "pad.close", "")
 }
@@ -48,7 +48,7 @@ func ProveOnReader(p PINPrompt) Text {
 // Keyboard says how the keys of a reader failed, and asks whether to type the PIN on the keyboard.
 func Keyboard(p Prompt, card crs.Info, failed error) Text {
 	t := in(p.Lang)
-	d := t.dialog(p, "pad.failedtitle", "", "")
+	d := t.dialog(KindKeyboard, p, "pad.failedtitle", "", "")
 	d.Site = ""
 	next := "pad.next"
 	if p.Origin.IsZero() {

@@ -8,8 +8,8 @@ import (
 	"github.com/crs-bridge/crs"
 )
 
-// Care is the dialogs of a PIN that its owner changes or unblocks. No site ever asks for them.
-type Care struct {
+// PINFlow is the dialogs of a PIN that its owner changes or unblocks. No site ever asks for them.
+type PINFlow struct {
 	Card      crs.Info
 	Unblock   bool // with the PUK, not with the PIN that holds now
 	Lang      string
@@ -17,34 +17,35 @@ type Care struct {
 }
 
 // dialog starts a dialog that names no site.
-func (c Care) dialog(t texts, title string) Text {
-	return t.dialog(Prompt{Developer: c.Developer}, title, "", "")
+func (c PINFlow) dialog(kind Kind, t texts, title string) Text {
+	return t.dialog(kind, Prompt{Developer: c.Developer}, title, "", "")
 }
 
 // begin adds a text to what a dialog says before all else.
 func (d *Text) begin(text string) { d.Before = strings.TrimSpace(d.Before + "\n\n" + text) }
 
 // OldPIN asks for the PIN that is to be changed.
-func (c Care) OldPIN(p PINPrompt) Text {
+func (c PINFlow) OldPIN(p PINPrompt) Text {
 	t := in(c.Lang)
 	d := PIN(p)
+	d.Kind = KindOldPIN
 	d.Title = t.say("care.title.change")
 	d.begin(t.say("care.old"))
 	return d
 }
 
 // Offer asks whether to unblock the PIN now.
-func (c Care) Offer() Text {
+func (c PINFlow) Offer() Text {
 	t := in(c.Lang)
-	d := c.dialog(t, "blocked.title")
+	d := c.dialog(KindOffer, t, "blocked.title")
 	d.After = t.paragraphs(t.say("care.offer", "holder", t.holder(c.Card)), t.pukKeyboard(c.Card))
 	return t.answers(d, "care.offer.yes", "care.offer.no", "terminal.yesno")
 }
 
 // PUK asks for the PUK.
-func (c Care) PUK(p PUKPrompt) Text {
+func (c PINFlow) PUK(p PUKPrompt) Text {
 	t := in(c.Lang)
-	d := c.dialog(t, "care.title.unblock")
+	d := c.dialog(KindPUK, t, "care.title.unblock")
 	n := strconv.Itoa(c.Card.PUKFormat.Max)
 	switch {
 	case errors.Is(p.Last, crs.ErrPINFormat):
@@ -58,9 +59,9 @@ func (c Care) PUK(p PUKPrompt) Text {
 }
 
 // LastPUK asks whether to risk what may be the last try of the PUK.
-func (c Care) LastPUK() Text {
+func (c PINFlow) LastPUK() Text {
 	t := in(c.Lang)
-	d := c.dialog(t, "last.title")
+	d := c.dialog(KindLastTry, t, "last.title")
 	d.After = t.say("care.lastpuk", "holder", t.holder(c.Card))
 	return t.answers(d, "care.lastpuk.yes", "last.no", "terminal.yesno")
 }
@@ -79,13 +80,16 @@ var (
 )
 
 // NewPIN asks for the new PIN, or for the same once more.
-func (c Care) NewPIN(again bool, last error) Text {
+func (c PINFlow) NewPIN(again bool, last error) Text {
 	t := in(c.Lang)
-	title := "care.title.change"
+	kind, title := KindNewPIN, "care.title.change"
 	if c.Unblock {
 		title = "care.title.unblock"
 	}
-	d := c.dialog(t, title)
+	if again {
+		kind = KindNewAgain
+	}
+	d := c.dialog(kind, t, title)
 	switch {
 	case errors.Is(last, ErrDiffer):
 		d.begin(t.say("care.differ"))
@@ -106,7 +110,7 @@ func (c Care) NewPIN(again bool, last error) Text {
 }
 
 // Report tells what became of a change or an unblock; problem is nil when it was done.
-func (c Care) Report(problem error) Text {
+func (c PINFlow) Report(problem error) Text {
 	t := in(c.Lang)
 	title, text := "care.title.failed", c.failed(problem, crs.UnknownPINStatus)
 	switch {
@@ -115,7 +119,7 @@ func (c Care) Report(problem error) Text {
 	case problem == nil:
 		title, text = "care.title.changed", t.say("care.changed")
 	}
-	d := c.dialog(t, title)
+	d := c.dialog(KindOutcome, t, title)
 	d.After = text
 	if c.Card.Holder != "" {
 		d.After = t.say("pin.after", "holder", t.holder(c.Card)) + "\n\n" + d.After
@@ -125,11 +129,11 @@ func (c Care) Report(problem error) Text {
 
 // Failed says what became of a change or an unblock that failed. The status is what is known of
 // the PIN, or of the PUK, since.
-func (c Care) Failed(err error, status crs.PINStatus) string {
+func (c PINFlow) Failed(err error, status crs.PINStatus) string {
 	return Wrap(c.failed(err, status), Width)
 }
 
-func (c Care) failed(err error, status crs.PINStatus) string {
+func (c PINFlow) failed(err error, status crs.PINStatus) string {
 	t := in(c.Lang)
 	var refused *crs.PINError
 	if err == nil {

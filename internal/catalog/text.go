@@ -13,6 +13,7 @@ import (
 // All of it is to be shown literally. What comes from outside (hosts, holders, readers) has been
 // made harmless: one line, no control characters, of bounded length.
 type Text struct {
+	Kind   Kind `json:"-"` // a tray of an older version refuses what it does not know
 	Title  string
 	Before string
 	Site   string // the host, to be shown large; "" when no site asks
@@ -22,6 +23,39 @@ type Text struct {
 	Prompt string // what the terminal asks for in its last line
 	Again  string // what the terminal says to an answer that is none
 }
+
+// Kind says which dialog a Text is: for a user that is a program, such as a test.
+type Kind string
+
+// The kinds. Each takes one way of showing it, as the method of a dialog.Screen in brackets.
+const (
+	KindAllow    Kind = "allow"    // the first-time question (Ask)
+	KindInsert   Kind = "insert"   // a card is needed (Wait)
+	KindPick     Kind = "pick"     // which card (Choose)
+	KindPersonal Kind = "personal" // whether the site gets the personal data (Ask)
+	KindPIN      Kind = "pin"      // the PIN (AskPIN)
+	KindPINOrPUK Kind = "pinorpuk" // which of them was typed (Ask)
+	KindLastTry  Kind = "last"     // whether to risk what may be the last try (Ask)
+	KindReport   Kind = "report"   // what went wrong (Tell)
+
+	KindReader   Kind = "reader"   // whether to go on to the keys of the reader (Ask)
+	KindType     Kind = "type"     // type the PIN on the reader now (Wait)
+	KindChange   Kind = "change"   // type the old PIN and the new one there now (Wait)
+	KindProve    Kind = "prove"    // type the new one there once more (Wait)
+	KindKeyboard Kind = "keyboard" // whether to use the keyboard from now on (Ask)
+
+	KindOldPIN   Kind = "old"     // the PIN that is to be changed (AskPIN)
+	KindOffer    Kind = "offer"   // whether to unblock the PIN now (Ask)
+	KindPUK      Kind = "puk"     // the PUK (AskPIN)
+	KindNewPIN   Kind = "new"     // the new PIN (AskPIN)
+	KindNewAgain Kind = "again"   // the new PIN once more (AskPIN)
+	KindOutcome  Kind = "outcome" // what became of a change or an unblock (Tell)
+
+	KindSites     Kind = "sites"     // of which site to decide anew (Choose), or that there is none (Tell)
+	KindSite      Kind = "site"      // what is to become of it (Choose)
+	KindDiagnosis Kind = "diagnosis" // what doctor found (Tell)
+	KindFailed    Kind = "failed"    // what the menu could not do (Tell)
+)
 
 // Widths in characters. A site is wrapped earlier, because it is shown larger.
 const (

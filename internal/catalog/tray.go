@@ -27,7 +27,7 @@ type Site struct {
 // the next ones; of says which site each row is about.
 func Sites(sites []Site) (d Text, rows []string, of []int) {
 	t := in("")
-	d = t.dialog(Prompt{}, "tray.sites.title", "", "")
+	d = t.dialog(KindSites, Prompt{}, "tray.sites.title", "", "")
 	d.After = t.say("tray.sites.choose")
 	for i, s := range sites {
 		for n, line := range strings.Split(WrapHost(host(s.Origin)), "\n") {
@@ -45,7 +45,7 @@ func Sites(sites []Site) (d Text, rows []string, of []int) {
 // NoSites says that there is none yet.
 func NoSites() Text {
 	t := in("")
-	d := t.dialog(Prompt{}, "tray.sites.title", "", "")
+	d := t.dialog(KindSites, Prompt{}, "tray.sites.title", "", "")
 	d.After = t.say("tray.sites.none")
 	return t.answers(d, "understood", "", "")
 }
@@ -53,7 +53,7 @@ func NoSites() Text {
 // SiteDecision asks what is to become of a site; each row stands for the state at its index.
 func SiteDecision(s Site) (d Text, rows []string, states []crs.SiteState) {
 	t := in("")
-	d = t.dialog(Prompt{}, "tray.site.title", "", "")
+	d = t.dialog(KindSite, Prompt{}, "tray.site.title", "", "")
 	d.Site = host(s.Origin)
 	d.After = t.say("tray.site.now", "state", t.siteState(s.State))
 	for _, choice := range []struct {
@@ -86,7 +86,7 @@ func host(origin string) string {
 // Diagnosis shows what was found out for those who help.
 func Diagnosis(found string) Text {
 	t := in("")
-	d := t.dialog(Prompt{}, "tray.diagnosis.title", "", "")
+	d := t.dialog(KindDiagnosis, Prompt{}, "tray.diagnosis.title", "", "")
 	d.After = found
 	return t.answers(d, "understood", "", "")
 }
@@ -94,7 +94,7 @@ func Diagnosis(found string) Text {
 // TrayFailed says that something of the menu with this key was not done, and what to do.
 func TrayFailed(key string, err error) Text {
 	t := in("")
-	d := t.dialog(Prompt{}, "tray.failed.title", "", "")
+	d := t.dialog(KindFailed, Prompt{}, "tray.failed.title", "", "")
 	d.After = t.say(key) + "\n\n" + t.say("problem.detail", "detail", literal(err.Error(), maxDetail))
 	if errors.Is(err, crs.ErrBusy) {
 		d.After = t.say("tray.failed.busy")

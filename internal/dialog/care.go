@@ -10,7 +10,7 @@ import (
 
 // ChangePIN asks for the PIN that holds now and for a new one, twice.
 func (u UI) ChangePIN(ctx context.Context, p catalog.PINPrompt) (old, fresh *crs.PIN, err error) {
-	c := catalog.Care{Card: p.Card, Lang: p.Lang, Developer: p.Developer}
+	c := catalog.PINFlow{Card: p.Card, Lang: p.Lang, Developer: p.Developer}
 	old, err = u.askPIN(ctx, p, c.OldPIN)
 	if err != nil {
 		return nil, nil, err
@@ -34,14 +34,14 @@ func (u UI) ProveOnReader(ctx context.Context, p catalog.PINPrompt) error {
 
 // OfferUnblock asks whether to unblock the PIN now.
 func (u UI) OfferUnblock(ctx context.Context, p catalog.Prompt, card crs.Info) (bool, error) {
-	return u.ask(ctx, catalog.Care{Card: card, Unblock: true, Lang: p.Lang, Developer: p.Developer}.Offer())
+	return u.ask(ctx, catalog.PINFlow{Card: card, Unblock: true, Lang: p.Lang, Developer: p.Developer}.Offer())
 }
 
 // AskUnblock asks for the PUK and for a new PIN, twice. Nothing but eight digits is taken for a
 // PUK: what a card does with a shorter one is not known. Before what may be the last try of the
 // PUK it asks once more.
 func (u UI) AskUnblock(ctx context.Context, p catalog.PUKPrompt) (puk, fresh *crs.PIN, err error) {
-	c := catalog.Care{Card: p.Card, Unblock: true, Lang: p.Lang, Developer: p.Developer}
+	c := catalog.PINFlow{Card: p.Card, Unblock: true, Lang: p.Lang, Developer: p.Developer}
 	for puk == nil {
 		typed, err := u.typed(ctx, c.PUK(p), p.Card.PUKFormat)
 		if err != nil {
@@ -77,12 +77,12 @@ func (u UI) ReportCare(ctx context.Context, p catalog.Prompt, card crs.Info, unb
 	if err != nil {
 		return err
 	}
-	return s.Tell(ctx, catalog.Care{Card: card, Unblock: unblock, Lang: p.Lang, Developer: p.Developer}.Report(problem))
+	return s.Tell(ctx, catalog.PINFlow{Card: card, Unblock: unblock, Lang: p.Lang, Developer: p.Developer}.Report(problem))
 }
 
 // newPIN asks for a new PIN until it has the form that the card needs, is not the old one, and
 // was typed twice.
-func (u UI) newPIN(ctx context.Context, c catalog.Care, old *crs.PIN) (*crs.PIN, error) {
+func (u UI) newPIN(ctx context.Context, c catalog.PINFlow, old *crs.PIN) (*crs.PIN, error) {
 	var last error
 	for {
 		fresh, err := u.typed(ctx, c.NewPIN(false, last), c.Card.PINFormat)

@@ -80,7 +80,7 @@ func TestCareSaysWhy(t *testing.T) {
 	if _, _, err := ui.ChangePIN(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}
-	c := catalog.Care{Card: cns, Lang: "de", Developer: true}
+	c := catalog.PINFlow{Card: cns, Lang: "de", Developer: true}
 	again := p
 	again.Last = form("1")
 	want := []catalog.Text{
@@ -97,7 +97,7 @@ func TestCareSaysWhy(t *testing.T) {
 		if _, _, err := ui.AskUnblock(t.Context(), p); err != nil {
 			t.Fatal(err)
 		}
-		c := catalog.Care{Card: cns, Unblock: true, Lang: "de", Developer: true}
+		c := catalog.PINFlow{Card: cns, Unblock: true, Lang: "de", Developer: true}
 		again := p
 		again.Last = crs.ErrPINFormat
 		want := []catalog.Text{c.PUK(p), c.PUK(again), c.NewPIN(false, nil), c.NewPIN(true, nil)}

@@ -442,7 +442,7 @@ func everyDialog(t *testing.T, lang string) (all []shownDialog) {
 	for name, card := range map[string]crs.Info{"": rossi, "-long": wide} {
 		card.PINPad = name != ""
 		card.PUKFormat = crs.PINFormat{Min: 8, Max: 8, DigitsOnly: true}
-		care := catalog.Care{Card: card, Unblock: true, Lang: lang}
+		care := catalog.PINFlow{Card: card, Unblock: true, Lang: lang}
 		own := catalog.PUKPrompt{Prompt: catalog.Prompt{Lang: lang, Developer: name != ""}, Card: card, Status: crs.PINStatus{Retries: 2}}
 		again := own
 		again.Last = &crs.PINError{PUK: true, Retries: 2}
@@ -452,7 +452,7 @@ func everyDialog(t *testing.T, lang string) (all []shownDialog) {
 		add("care-puk-last"+name, care.LastPUK(), ask)
 		add("care-new"+name, care.NewPIN(false, catalog.ErrDiffer), enter)
 		add("care-again"+name, care.NewPIN(true, nil), enter)
-		add("care-old"+name, catalog.Care{Card: card, Lang: lang}.OldPIN(pin(own.Prompt, card, 2, nil)), enter)
+		add("care-old"+name, catalog.PINFlow{Card: card, Lang: lang}.OldPIN(pin(own.Prompt, card, 2, nil)), enter)
 		add("care-pukblocked"+name, catalog.Report(own.Prompt, &crs.PINError{PUK: true, Blocked: true}), w.Tell)
 	}
 	list := func(name string, text catalog.Text, rows []string) {
