@@ -94,7 +94,7 @@ func (c *cns) Sign(ctx context.Context, pin *crs.PIN, statement crs.Statement) (
 	return sig, nil
 }
 
-// PersonalData reads EF_DatiPersonali whole, with its padding.
+// PersonalData reads EF_DatiPersonali whole, with its padding. One that was never written is absent.
 func (c *cns) PersonalData(ctx context.Context) ([]byte, error) {
 	const usual, most = 400, 4 << 10
 	var b []byte
@@ -117,7 +117,13 @@ func (c *cns) PersonalData(ctx context.Context) ([]byte, error) {
 		}
 		return s.selectPath(nil)
 	})
-	return b, err
+	if err != nil {
+		return nil, err
+	}
+	if _, err := crs.ParsePersonalData(b); errors.Is(err, crs.ErrNoPersonalData) {
+		return nil, err
+	}
+	return b, nil
 }
 
 // withPIN verifies the PIN and runs f while it holds, in one transaction ended by a reset. What

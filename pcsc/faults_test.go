@@ -209,7 +209,7 @@ func TestT24LogCanaries(t *testing.T) {
 // Hostile files end in an error, never in a panic or an endless read.
 func TestHostilePersonalData(t *testing.T) {
 	for name, content := range map[string][]byte{
-		"empty": {}, "one byte": {'0'}, "no padding": []byte("000026" + strings.Repeat("00", 16)),
+		"one byte": {'0'}, "no padding": []byte("00002A046090" + strings.Repeat("00", 15)),
 		"large": bytes.Repeat([]byte("F"), 4000), "too large": bytes.Repeat([]byte("F"), 5000),
 	} {
 		v := newVirtual(virtualcard.Config{Files: map[string][]byte{"1100/1102": content}})
@@ -218,8 +218,13 @@ func TestHostilePersonalData(t *testing.T) {
 			t.Errorf("%s: %d bytes, %v", name, len(b), err)
 		}
 	}
-	v := newVirtual(virtualcard.Config{Files: map[string][]byte{"1100/1102": nil}})
-	if _, err := v.open(t).(crs.PersonalDataReader).PersonalData(context.Background()); !errors.Is(err, crs.ErrNoPersonalData) {
-		t.Error(err)
+	for name, content := range map[string][]byte{
+		"none": nil, "empty": {}, "zeros": make([]byte, 400), "FF": bytes.Repeat([]byte{0xFF}, 400),
+		"empty fields": []byte("000026" + strings.Repeat("00", 16)),
+	} {
+		v := newVirtual(virtualcard.Config{Files: map[string][]byte{"1100/1102": content}})
+		if _, err := v.open(t).(crs.PersonalDataReader).PersonalData(context.Background()); !errors.Is(err, crs.ErrNoPersonalData) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

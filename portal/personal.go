@@ -41,6 +41,9 @@ func CheckPersonalData(id Identity, raw []byte) (PersonalData, error) {
 	if err != nil {
 		return PersonalData{}, refuse(ReasonPersonalData, "EF.DatiPersonali cannot be read")
 	}
+	if data.CodiceFiscale == "" {
+		return PersonalData{}, refuse(ReasonPersonalData, "EF.DatiPersonali names no codice fiscale")
+	}
 	if data.CodiceFiscale != id.CodiceFiscale {
 		return PersonalData{}, refuse(ReasonOtherPerson, "the personal data have another codice fiscale than the certificate")
 	}
