@@ -141,6 +141,43 @@ func TestPINFormat(t *testing.T) {
 	}
 }
 
+// isModule is an error of another package that says of itself which one it is.
+type isModule struct{ error }
+
+func (isModule) Is(target error) bool { return target == ErrModule || target == ErrCard }
+
+func TestWord(t *testing.T) {
+	for _, test := range []struct {
+		err  error
+		want string
+	}{
+		{nil, ""},
+		{ErrCardInUse, "in_use"},
+		{fmt.Errorf("connect: %w", ErrCardInUse), "in_use"},
+		{fmt.Errorf("%w: %w", ErrCardRemoved, ErrNoCNS), "removed"},
+		{&PINError{Retries: -1, Uncertain: true, Err: ErrCardStuck}, "stuck"},
+		{isModule{errors.New("?")}, "module"},
+		{&PINError{Blocked: true}, "pin_blocked"},
+		{&PINError{Retries: 2}, "card_error"},
+		{ErrCardUnusable, "card_unusable"},
+		{errors.New("?"), "internal"},
+		{context.Canceled, "user_cancelled"},
+	} {
+		t.Run(fmt.Sprint(test.err), func(t *testing.T) {
+			if got := Word(test.err); got != test.want {
+				t.Errorf("%q, want %q", got, test.want)
+			}
+		})
+	}
+	seen := map[string]bool{}
+	for _, d := range details {
+		if seen[d.word] || sentences[Code(d.word)] != "" {
+			t.Errorf("%q is the word of two", d.word)
+		}
+		seen[d.word] = true
+	}
+}
+
 func TestCodeOf(t *testing.T) {
 	wrapped := func(err error) error { return fmt.Errorf("while signing: %w", err) }
 	for _, test := range []struct {

@@ -46,64 +46,86 @@ func (c Code) Error() string {
 	return sentences[ErrInternal]
 }
 
-// Errors that say more than their code does, to the user and to callers within this software.
+// Errors that say more than their code does, to the user and to callers within this software. Each has
+// a word, see Word. A portal needs none of them: it sees codes.
 var (
 	// ErrCardRemoved: the card left the reader, or another card is in it now.
-	ErrCardRemoved = detail(ErrCard, "the card was removed")
+	ErrCardRemoved = detail(ErrCard, "removed", "the card was removed")
 	// ErrCardReset: another program reset the card between two commands.
-	ErrCardReset = detail(ErrCard, "another program reset the card")
+	ErrCardReset = detail(ErrCard, "reset", "another program reset the card")
 	// ErrCardInUse: another program holds the card for itself.
-	ErrCardInUse = detail(ErrCard, "another program is using the card")
+	ErrCardInUse = detail(ErrCard, "in_use", "another program is using the card")
 	// ErrCardStuck: a call to the reader did not return in time and was abandoned.
-	ErrCardStuck = detail(ErrCard, "the reader does not answer")
+	ErrCardStuck = detail(ErrCard, "stuck", "the reader does not answer")
 	// ErrCardMute: something is in the reader, but no chip answers.
-	ErrCardMute = detail(ErrCardUnusable, "the reader finds no chip: the card is the wrong way round, or has none")
+	ErrCardMute = detail(ErrCardUnusable, "mute", "the reader finds no chip: the card is the wrong way round, or has none")
 	// ErrNoCNS: the card is not a CNS, or not one that can be used to log in.
-	ErrNoCNS = detail(ErrCardUnusable, "this card is not a CNS that can be used to log in")
+	ErrNoCNS = detail(ErrCardUnusable, "not_cns", "this card is not a CNS that can be used to log in")
 	// ErrPINUnusable: the card has no PIN where its layout says, or says it cannot be used (6984).
-	ErrPINUnusable = detail(ErrCardUnusable, "the PIN of this card cannot be used")
+	ErrPINUnusable = detail(ErrCardUnusable, "pin_unusable", "the PIN of this card cannot be used")
 	// ErrPINUnsupported: this software does not know how this model changes or unblocks its PIN.
-	ErrPINUnsupported = detail(ErrCardUnusable, "the PIN of this card cannot be changed or unblocked with this program")
+	ErrPINUnsupported = detail(ErrCardUnusable, "unsupported", "the PIN of this card cannot be changed or unblocked with this program")
 	// ErrContactless: the card lies on a reader without contacts, which is too easily interrupted.
-	ErrContactless = detail(ErrCardUnusable, "the PIN is not changed or unblocked over the air")
+	ErrContactless = detail(ErrCardUnusable, "contactless", "the PIN is not changed or unblocked over the air")
 	// ErrCannotSign: the card is sound, and knows none of the ways in which this software has cards sign.
-	ErrCannotSign = detail(ErrCard, "this software cannot have this card sign")
+	ErrCannotSign = detail(ErrCard, "cannot_sign", "this software cannot have this card sign")
 	// ErrModule: the module of a token's vendor failed, or its process did.
-	ErrModule = detail(ErrCard, "the program of the token's maker failed")
+	ErrModule = detail(ErrCard, "module", "the program of the token's maker failed")
 	// ErrNoService: the operating system's smart card service does not run.
-	ErrNoService = detail(ErrCard, "the smart card service is not running")
+	ErrNoService = detail(ErrCard, "no_service", "the smart card service is not running")
 	// ErrPINUnblocked: the PIN was just unblocked, and the new one is to be typed.
-	ErrPINUnblocked = detail(ErrInternal, "the PIN was unblocked and must be typed again")
+	ErrPINUnblocked = detail(ErrInternal, "pin_unblocked", "the PIN was unblocked and must be typed again")
 	// ErrPINFormat: no card of this kind has such a PIN. It was not sent.
-	ErrPINFormat = detail(ErrInternal, "the PIN does not have the form that this card needs")
+	ErrPINFormat = detail(ErrInternal, "pin_format", "the PIN does not have the form that this card needs")
 	// ErrPINSpent: the PIN was sent to a card already.
-	ErrPINSpent = detail(ErrInternal, "this PIN was used already and must be typed again")
+	ErrPINSpent = detail(ErrInternal, "pin_spent", "this PIN was used already and must be typed again")
 	// ErrPINFirst: the card shows its certificate only after the PIN.
-	ErrPINFirst = detail(ErrInternal, "the card shows its certificate only after the PIN")
+	ErrPINFirst = detail(ErrInternal, "pin_first", "the card shows its certificate only after the PIN")
 	// ErrPINPad: the PIN pad of the reader does not do what it says, or not with this computer.
-	ErrPINPad = detail(ErrCard, "the PIN pad of this reader does not work with this computer")
+	ErrPINPad = detail(ErrCard, "pin_pad", "the PIN pad of this reader does not work with this computer")
 	// ErrPadTimeout: nobody typed on the PIN pad of the reader. Nothing was sent to the card.
-	ErrPadTimeout = detail(ErrTimeout, "no PIN was typed on the reader in time")
+	ErrPadTimeout = detail(ErrTimeout, "pad_timeout", "no PIN was typed on the reader in time")
 	// ErrPadCancelled: the user cancelled on the reader. Nothing was sent to the card.
-	ErrPadCancelled = detail(ErrCancelled, "the user cancelled on the reader")
+	ErrPadCancelled = detail(ErrCancelled, "pad_cancelled", "the user cancelled on the reader")
 	// ErrPadMismatch: the two new PINs typed on the reader differ. Nothing was sent to the card.
-	ErrPadMismatch = detail(ErrInternal, "the new PIN was not typed the same twice on the reader")
+	ErrPadMismatch = detail(ErrInternal, "pad_mismatch", "the new PIN was not typed the same twice on the reader")
 	// ErrPINUnproved: the reader said that it changed the PIN, and the new one was not proved.
-	ErrPINUnproved = detail(ErrCard, "the reader says that the PIN was changed, and it is not proved")
+	ErrPINUnproved = detail(ErrCard, "pin_unproved", "the reader says that the PIN was changed, and it is not proved")
 	// ErrPINAgain: the card compared nothing, and is to be asked in another way with a new typing.
-	ErrPINAgain = detail(ErrInternal, "the card compared nothing, and the PIN must be typed again")
+	ErrPINAgain = detail(ErrInternal, "pin_again", "the card compared nothing, and the PIN must be typed again")
 	// ErrNoPersonalData: the card carries no EF.DatiPersonali.
-	ErrNoPersonalData = detail(ErrInternal, "the card carries no personal data")
+	ErrNoPersonalData = detail(ErrInternal, "no_personal_data", "the card carries no personal data")
 )
 
 type detailed struct {
 	code Code
+	word string
 	text string
 }
 
-func detail(c Code, text string) error   { return &detailed{c, text} }
+// details are all of them, in the order of their declaration.
+var details []*detailed
+
+func detail(c Code, word, text string) error {
+	d := &detailed{c, word, text}
+	details = append(details, d)
+	return d
+}
+
 func (e *detailed) Error() string        { return e.text }
 func (e *detailed) Is(target error) bool { return target == e.code }
+
+// Word returns the word for an error: of what it says more than its code, the first that is declared
+// above, else the code. A word stays the same from version to version, holds nothing from the card, and
+// finds the text for users. For nil it is "".
+func Word(err error) string {
+	for _, d := range details {
+		if errors.Is(err, d) {
+			return d.word
+		}
+	}
+	return string(CodeOf(err))
+}
 
 // precedence decides when an error carries two codes: what the user did comes before what the
 // card did, the more telling code before the more general one.

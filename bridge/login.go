@@ -222,9 +222,9 @@ func (l *login) readPersonalData(ctx context.Context, card crs.Card) ([]byte, er
 	case ctx.Err() != nil:
 		return nil, err
 	}
-	why := meaning(err)
+	why := crs.Word(err)
 	switch why {
-	case crs.ErrCardRemoved, crs.ErrCardReset, crs.ErrCardInUse, crs.ErrCardStuck, crs.ErrNoService:
+	case "removed", "reset", "in_use", "stuck", "no_service":
 		return nil, err // the card could not be asked, and could not sign either
 	}
 	l.log().Warn("personal data not read", "origin", l.origin.String(), "reason", why)
@@ -432,26 +432,11 @@ func cause(err error) slog.Attr {
 		}
 		causes = append(causes, fmt.Sprintf("%s, SW %04X", what, pin.SW))
 	}
-	if known := meaning(err); known != crs.CodeOf(err) {
-		causes = append(causes, known.Error())
+	if word := crs.Word(err); word != string(crs.CodeOf(err)) {
+		causes = append(causes, word)
 	}
 	if causes == nil {
 		return slog.Attr{}
 	}
 	return slog.String("cause", strings.Join(causes, ": "))
-}
-
-// meaning returns the error of package crs that says most about err: one that says more than its
-// code, or else the code. It holds nothing from the card, and tells what the user is shown.
-func meaning(err error) error {
-	for _, known := range []error{
-		crs.ErrCardRemoved, crs.ErrCardReset, crs.ErrCardInUse, crs.ErrCardStuck, crs.ErrCardMute,
-		crs.ErrNoCNS, crs.ErrCannotSign, crs.ErrPINUnusable, crs.ErrModule, crs.ErrNoService,
-		crs.ErrPINFirst, crs.ErrPINPad,
-	} {
-		if errors.Is(err, known) {
-			return known
-		}
-	}
-	return crs.CodeOf(err)
 }

@@ -122,7 +122,7 @@ func TestT20NoSecondVERIFYInALogin(t *testing.T) {
 		if len(w.mutes.dismissals) != 0 {
 			t.Errorf("%s: counted as a dismissal of the site", name)
 		}
-		if !strings.Contains(log.String(), "SW 6982: "+crs.ErrPINPad.Error()) {
+		if !strings.Contains(log.String(), "SW 6982: pin_pad") {
 			t.Errorf("%s: log %s", name, &log)
 		}
 		if _, err := w.login(portale); err != nil || w.ui.log() != failed+" "+test.next {

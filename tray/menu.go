@@ -100,12 +100,12 @@ func sum(s ipc.Status, ok bool) (icon picture, key string, cards []ipc.Reader) {
 			cards = append(cards, r)
 			blocked = blocked || r.Card.Blocked
 		case r.Name == "": // stands for the smart card service, which does not run
-			key = "tray.nopcsc"
+			key = catalog.TrayProblem(r.Problem)
 			continue
 		case r.Reading:
 			reading = true
 		case r.Problem != "":
-			problem = problemKey(r.Problem)
+			problem = catalog.TrayProblem(r.Problem)
 		}
 		icon, key = noCard, "tray.nocard"
 	}
@@ -124,23 +124,6 @@ func sum(s ipc.Status, ok bool) (icon picture, key string, cards []ipc.Reader) {
 		key = "tray.several"
 	}
 	return icon, key, cards
-}
-
-// problemKey returns the text for a card that cannot be used, short enough for a menu.
-func problemKey(p ipc.Problem) string {
-	switch p {
-	case "no_service":
-		return "tray.nopcsc"
-	case "mute":
-		return "tray.mute"
-	case "not_cns":
-		return "tray.notcns"
-	case "in_use":
-		return "tray.inuse"
-	case "stuck":
-		return "tray.stuck"
-	}
-	return "tray.badcard"
 }
 
 // care is what can be done about the PIN of the card in a reader. What is urgent comes first.

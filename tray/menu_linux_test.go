@@ -175,7 +175,7 @@ func TestMenu(t *testing.T) {
 
 // everyMenu are the states that the menu can show.
 func everyMenu() map[string]scene {
-	unusable := func(why ipc.Problem) scene {
+	unusable := func(why string) scene {
 		return scene{OK: true, Status: status(ipc.Reader{Name: bit4id.Name, Problem: why})}
 	}
 	return map[string]scene{

@@ -107,7 +107,7 @@ func checkReaders(readers []crs.Reader, err error) []finding {
 	reader := finding{Check: "reader", State: fine}
 	switch {
 	case err != nil:
-		pcsc.State, pcsc.Reason, pcsc.text = problem, reason(err), catalog.Problem(err)
+		pcsc.State, pcsc.Reason, pcsc.text = problem, ipc.Problem(err), catalog.Problem(err)
 		reader.State, reader.text = skipped, catalog.Say("doctor.skipped")
 	case len(readers) == 0:
 		reader.State, reader.Reason, reader.text = problem, "no_reader", catalog.Say("doctor.noreader")
@@ -134,7 +134,7 @@ func checkCards(ctx context.Context, readers []crs.Reader) (found []finding) {
 				f.State, f.text = fine, catalog.Say("doctor.card", "kind", i.Kind, "model", catalog.Literal(i.Model))
 			}
 		case r.Err != nil:
-			f.Reason, f.text = reason(r.Err), catalog.Problem(r.Err)
+			f.Reason, f.text = ipc.Problem(r.Err), catalog.Problem(r.Err)
 		default:
 			continue
 		}
@@ -180,14 +180,6 @@ func cardProblem(ctx context.Context, c crs.Card) (reason, text string) {
 		return "pin_blocked", catalog.Say("doctor.blocked")
 	}
 	return "", ""
-}
-
-// reason is the word for an error: that of the owner socket.
-func reason(err error) string {
-	for _, r := range ipc.Readers(context.Background(), []crs.Reader{{Err: err}}) {
-		return string(r.Problem)
-	}
-	return ""
 }
 
 // checkService looks at our own service.

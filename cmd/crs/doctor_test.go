@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -149,14 +148,6 @@ func TestModuleReasons(t *testing.T) {
 			if want := why == pkcs11.AtHome || why == pkcs11.Writable || why == pkcs11.Dependency || why == pkcs11.Failed; tells != want {
 				t.Errorf("%s: %q tells the detail: %v", lang, text, tells)
 			}
-		}
-	}
-}
-
-func TestReasons(t *testing.T) {
-	for err, want := range map[error]string{nil: "", crs.ErrNoService: "no_service", errors.New("x"): "card_error"} {
-		if got := reason(err); got != want {
-			t.Errorf("reason(%v) = %q", err, got)
 		}
 	}
 }

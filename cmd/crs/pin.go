@@ -218,14 +218,12 @@ func word(err error) string {
 	case "pin.cancelled":
 		return "cancelled"
 	}
-	switch {
-	case errors.Is(err, crs.ErrPINUnsupported):
-		return "unsupported"
-	case errors.Is(err, crs.ErrContactless):
-		return "contactless"
-	case errors.Is(err, crs.ErrPINUnproved):
+	switch word := crs.Word(err); word {
+	case "unsupported", "contactless":
+		return word
+	case "pin_unproved":
 		return "uncertain"
-	case errors.Is(err, crs.ErrPadTimeout):
+	case "pad_timeout":
 		return "cancelled"
 	}
 	switch code := crs.CodeOf(err); code {

@@ -130,6 +130,12 @@ func (t texts) on(system, key string) (text string, ok bool) {
 	return text, ok
 }
 
+// has reports whether there is a text for a key.
+func (t texts) has(key string) bool {
+	_, ok := t[key]
+	return ok
+}
+
 // say returns the text of a key with its placeholders filled in from pairs of name and value.
 // What a value contains is not looked at again.
 func (t texts) say(key string, pairs ...string) string {

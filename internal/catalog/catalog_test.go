@@ -30,8 +30,8 @@ func TestKeys(t *testing.T) {
 	}
 
 	used := map[string]bool{}
-	literal := regexp.MustCompile(`"[a-z.]+"`)
-	said := regexp.MustCompile(`\b[sS]ay\("([a-z.]+)"`)
+	literal := regexp.MustCompile(`"[a-z_.]+"`)
+	said := regexp.MustCompile(`\b[sS]ay\("([a-z_.]+)"`)
 	for _, dir := range []string{".", "../../cmd/crs", "../../tray"} {
 		sources, err := filepath.Glob(dir + "/*.go")
 		if err != nil || len(sources) == 0 {
@@ -55,10 +55,52 @@ func TestKeys(t *testing.T) {
 			}
 		}
 	}
+	for word := range words(t) {
+		used["problem."+word], used["tray.problem."+word] = true, true
+	}
 	for key := range italian {
 		general := strings.TrimSuffix(strings.TrimSuffix(key, ".windows"), ".darwin")
 		if _, ok := italian[general]; !ok || !used[general] {
 			t.Errorf("[%s] is used nowhere", key)
+		}
+	}
+}
+
+// words returns the words of errors, each with the name of its code.
+func words(t *testing.T) map[string]string {
+	t.Helper()
+	source, err := os.ReadFile("../../errors.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]string{"card_error": "ErrCard"}
+	for _, m := range regexp.MustCompile(`= detail\((\w+), "([a-z_]+)", `).FindAllStringSubmatch(string(source), -1) {
+		if all[m[2]] != "" {
+			t.Errorf("%q is the word of two errors", m[2])
+		}
+		all[m[2]] = m[1]
+	}
+	if len(all) < 20 {
+		t.Fatalf("%d words", len(all))
+	}
+	return all
+}
+
+// Every error about a card or what it is asked through has a text of its own, and a short one for the
+// menu if a reader may show it before anything was asked of its card.
+func TestWords(t *testing.T) {
+	later := []string{"unsupported", "contactless", "pin_pad", "pin_unproved"} // come of using a PIN
+	for lang, texts := range languages() {
+		for word, code := range words(t) {
+			if code != "ErrCard" && code != "ErrCardUnusable" {
+				continue
+			}
+			if word != "pin_pad" && !texts.has("problem."+word) { // its text depends on what was sent
+				t.Errorf("%s.txt lacks [problem.%s]", lang, word)
+			}
+			if !slices.Contains(later, word) && !texts.has("tray.problem."+word) {
+				t.Errorf("%s.txt lacks [tray.problem.%s]", lang, word)
+			}
 		}
 	}
 }
@@ -84,7 +126,7 @@ func TestOtherSystems(t *testing.T) {
 				}
 			}
 		}
-		if text, _ := texts.on("windows", "problem.service"); !strings.Contains(text, "Smart Card") {
+		if text, _ := texts.on("windows", "problem.no_service"); !strings.Contains(text, "Smart Card") {
 			t.Errorf("%s.txt does not name the service of Windows: %q", lang, text)
 		}
 		if text, ok := texts.on("windows", "none"); ok {

@@ -92,7 +92,7 @@ func (c PINFlow) NewPIN(again bool, last error) Text {
 	d := c.dialog(kind, t, title)
 	switch {
 	case errors.Is(last, ErrDiffer):
-		d.begin(t.say("care.differ"))
+		d.begin(t.say("problem.pad_mismatch"))
 	case errors.Is(last, ErrSame):
 		d.begin(t.say("care.same"))
 	case last != nil:

@@ -17,7 +17,7 @@ func (t texts) again(last error) string {
 	case errors.Is(last, crs.ErrPINUnblocked):
 		return t.say("pin.unblocked")
 	case errors.Is(last, crs.ErrPINAgain):
-		return t.say("pad.again")
+		return t.say("problem.pin_again")
 	case errors.As(last, &pinErr) && pinErr.Uncertain:
 		return t.say("pin.uncertain")
 	case errors.As(last, &pinErr):
@@ -31,7 +31,7 @@ func (t texts) again(last error) string {
 	case errors.Is(last, errDigits):
 		return t.say("pin.digits")
 	case errors.Is(last, crs.ErrPINFormat):
-		return t.say("pin.form")
+		return t.say("problem.pin_format")
 	}
 	return t.problem(last)
 }
@@ -46,61 +46,39 @@ func Refused(err error, status crs.PINStatus) string {
 func (t texts) problem(err error) string { return t.problemOf(err, crs.UnknownPINStatus) }
 
 func (t texts) problemOf(err error, status crs.PINStatus) string {
-	var pinErr *crs.PINError
+	var refused *crs.PINError
+	word := crs.Word(err)
+	key := "problem." + word
 	switch {
-	case errors.As(err, &pinErr) && pinErr.PUK:
-		return t.refusedPUK(pinErr, status)
+	case errors.As(err, &refused) && refused.PUK:
+		return t.refusedPUK(refused, status)
 	case errors.Is(err, crs.ErrPINPad):
 		return t.padProblem(err)
-	case errors.Is(err, crs.ErrPINUnproved):
-		return t.say("pad.unproved")
-	case errors.Is(err, crs.ErrPadTimeout):
-		return t.say("pad.timeout")
-	case errors.Is(err, crs.ErrPadMismatch):
-		return t.say("care.differ")
-	case errors.Is(err, crs.ErrPINAgain):
-		return t.say("pad.again")
 	case errors.Is(err, crs.ErrPINBlocked) && errors.Is(err, crs.ErrPINUnsupported):
-		return t.say("blocked.token")
-	case errors.Is(err, crs.ErrPINUnsupported):
-		return t.say("care.unsupported")
-	case errors.Is(err, crs.ErrContactless):
-		return t.say("care.contactless")
+		return t.say("problem.pin_blocked.token")
 	case errors.Is(err, crs.ErrPINBlocked):
-		return t.say("blocked")
-	case errors.As(err, &pinErr) && errors.Is(err, crs.ErrCardStuck):
-		return t.say("pin.unanswered") + "\n\n" + t.say("problem.stuck")
-	case errors.As(err, &pinErr) && pinErr.Uncertain && errors.Is(err, crs.ErrModule):
-		return t.say("pin.unanswered") + "\n\n" + t.say("problem.module")
-	case errors.As(err, &pinErr):
+		return t.say("problem.pin_blocked")
+	case refused != nil && (word == "stuck" || refused.Uncertain && word == "module"):
+		return t.say("pin.unanswered") + "\n\n" + t.say(key)
+	case refused != nil:
 		return t.again(err) + "\n\n" + t.tries(PINPrompt{Status: status, Last: err})
-	case errors.Is(err, crs.ErrPINFormat):
-		return t.say("pin.form")
-	case errors.Is(err, crs.ErrModule):
-		return t.say("problem.module")
-	case errors.Is(err, crs.ErrCannotSign):
-		return t.say("problem.cannotsign")
-	case errors.Is(err, crs.ErrNoCNS):
-		return t.say("problem.nocns")
-	case errors.Is(err, crs.ErrPINUnusable):
-		return t.say("problem.pinunusable")
-	case errors.Is(err, crs.ErrNoService):
-		return t.say("problem.service")
-	case errors.Is(err, crs.ErrCardMute):
-		return t.say("problem.mute")
-	case errors.Is(err, crs.ErrCardStuck):
-		return t.say("problem.stuck")
-	case errors.Is(err, crs.ErrCardInUse):
-		return t.say("problem.inuse")
-	case errors.Is(err, crs.ErrCardRemoved):
-		return t.say("problem.removed")
-	case errors.Is(err, crs.ErrCardReset):
-		return t.say("problem.reset")
+	}
+	if t.has(key) {
+		return t.say(key)
 	}
 	if code := crs.CodeOf(err); code == crs.ErrCard || code == crs.ErrCardUnusable {
-		return t.say("problem.card")
+		return t.say("problem.card_error")
 	}
-	return t.say("problem.other") + "\n\n" + t.say("problem.detail", "detail", literal(fmt.Sprint(err), maxDetail))
+	return t.say("problem.internal") + "\n\n" + t.say("problem.detail", "detail", literal(fmt.Sprint(err), maxDetail))
+}
+
+// TrayProblem returns the key of the text for a card that cannot be used, short enough for a menu. A
+// word that has none may be that of a newer service.
+func TrayProblem(word string) string {
+	if key := "tray.problem." + word; in("").has(key) {
+		return key
+	}
+	return "tray.problem.card_error"
 }
 
 // Problem says what went wrong with a card or its reader, and what to do now.

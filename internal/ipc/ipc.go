@@ -8,7 +8,6 @@ package ipc
 
 import (
 	"context"
-	"errors"
 	"net"
 
 	"github.com/crs-bridge/crs"
@@ -30,10 +29,10 @@ type Status struct {
 
 // Reader is one card reader and what is in it. It holds the holder's name: it is for the owner.
 type Reader struct {
-	Name    string  `json:"name"`
-	Reading bool    `json:"reading,omitempty"` // a card was inserted and is being read
-	Card    *Card   `json:"card,omitempty"`    // nil: none, or none that can be used
-	Problem Problem `json:"problem,omitempty"` // why the card cannot be used, "" without a card
+	Name    string `json:"name"`
+	Reading bool   `json:"reading,omitempty"` // a card was inserted and is being read
+	Card    *Card  `json:"card,omitempty"`    // nil: none, or none that can be used
+	Problem string `json:"problem,omitempty"` // why the card cannot be used, "" without a card
 }
 
 // Card is a card that can be used.
@@ -53,7 +52,7 @@ type Card struct {
 func Readers(ctx context.Context, readers []crs.Reader) []Reader {
 	all := make([]Reader, len(readers))
 	for i, r := range readers {
-		all[i] = Reader{Name: r.Name, Reading: r.Reading, Problem: problemOf(r.Err)}
+		all[i] = Reader{Name: r.Name, Reading: r.Reading, Problem: Problem(r.Err)}
 		if r.Card == nil {
 			continue
 		}
@@ -77,48 +76,13 @@ type Site struct {
 	State  crs.SiteState `json:"state"`
 }
 
-// Problem is the word for why the card in a reader cannot be used.
-type Problem string
-
-// problems are the words and what they stand for, the more telling before the more general.
-var problems = []struct {
-	word Problem
-	err  error
-}{
-	{"no_service", crs.ErrNoService},
-	{"mute", crs.ErrCardMute},
-	{"not_cns", crs.ErrNoCNS},
-	{"in_use", crs.ErrCardInUse},
-	{"stuck", crs.ErrCardStuck},
-	{"removed", crs.ErrCardRemoved},
-	{"reset", crs.ErrCardReset},
-	{"pin_unusable", crs.ErrPINUnusable},
-	{"card_unusable", crs.ErrCardUnusable},
-	{"card_error", crs.ErrCard},
-}
-
-// problemOf returns the word for an error, "" for none.
-func problemOf(err error) Problem {
-	if err == nil {
+// Problem returns the word for why the card in a reader cannot be used, "" for no error: see crs.Word.
+func Problem(err error) string {
+	switch code := crs.CodeOf(err); code {
+	case "":
 		return ""
+	case crs.ErrCard, crs.ErrCardUnusable:
+		return crs.Word(err)
 	}
-	for _, p := range problems {
-		if errors.Is(err, p.err) {
-			return p.word
-		}
-	}
-	return "card_error"
-}
-
-// Err returns the error that the word stands for, nil for "".
-func (w Problem) Err() error {
-	for _, p := range problems {
-		if p.word == w {
-			return p.err
-		}
-	}
-	if w != "" {
-		return crs.ErrCard
-	}
-	return nil
+	return string(crs.ErrCard)
 }
