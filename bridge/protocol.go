@@ -1,10 +1,8 @@
 package bridge
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
 	"strings"
 	"sync"
 
@@ -188,18 +186,17 @@ func (m malformed) Is(target error) bool { return target == crs.ErrInvalidReques
 // that is JSON, an object, and has an id that can be read: the answer names it then, whatever
 // else is wrong. Names that occur twice and bad UTF-8 are no JSON here.
 func parseRequest(message []byte) (request, error) {
-	valid, flat := shape(message)
-	if !valid {
-		return request{}, errParse
-	}
 	var r request
-	if flat && json.Unmarshal(message, &r, json.RejectUnknownMembers(true)) == nil {
+	if flat(message) && json.Unmarshal(message, &r, json.RejectUnknownMembers(true)) == nil {
 		id, ok := parseID(r.ID)
 		r.ID = id
 		if ok && r.Version == "2.0" && r.Method != "" {
 			return r, nil
 		}
 		return request{ID: id}, errRequest
+	}
+	if !jsontext.Value(message).IsValid() {
+		return request{}, errParse
 	}
 	var carrier struct {
 		ID jsontext.Value `json:"id"`
@@ -211,23 +208,29 @@ func parseRequest(message []byte) (request, error) {
 	return request{ID: id}, errRequest
 }
 
-// shape reports whether a message is one JSON value, and whether it is built as all messages of
-// this protocol are: no null, no array, and no more than an object in an object.
-func shape(message []byte) (valid, flat bool) {
-	d := jsontext.NewDecoder(bytes.NewReader(message))
-	flat = true
-	for values := 0; ; {
-		token, err := d.ReadToken()
-		if err != nil {
-			return err == io.EOF && values == 1, flat
-		}
-		if d.StackDepth() == 0 {
-			values++
-		}
-		if token.Kind() == 'n' || token.Kind() == '[' || d.StackDepth() > 2 {
-			flat = false
+// flat reports whether a JSON value is built as every message of this protocol is: no null, no
+// array, and no more than an object in an object. What is not JSON may be either.
+func flat(value []byte) bool {
+	depth := 0
+	for i := 0; i < len(value); i++ {
+		switch value[i] {
+		case '"':
+			for i++; i < len(value) && value[i] != '"'; i++ {
+				if value[i] == '\\' {
+					i++
+				}
+			}
+		case '{':
+			if depth++; depth > 2 {
+				return false
+			}
+		case '}':
+			depth--
+		case '[', 'n': // of the literals, only null has an n
+			return false
 		}
 	}
+	return true
 }
 
 // parseID accepts an integer that JavaScript can hold or a short string, and returns it in the
