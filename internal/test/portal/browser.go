@@ -22,7 +22,7 @@ type Browser struct {
 	Public string
 }
 
-// Start starts a headless Chromium for the test, which has a minute.
+// Start starts a headless Chromium for the test, which has time for it on a busy machine too.
 func (b Browser) Start(t testing.TB) context.Context {
 	t.Helper()
 	var rules []string
@@ -56,7 +56,7 @@ func (b Browser) Start(t testing.TB) context.Context {
 	if err := chromedp.Run(ctx); err != nil {
 		t.Fatal(err)
 	}
-	limited, cancelLimited := context.WithTimeout(ctx, time.Minute)
+	limited, cancelLimited := context.WithTimeout(ctx, 5*time.Minute)
 	t.Cleanup(cancelLimited)
 	return limited
 }
