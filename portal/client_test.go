@@ -247,6 +247,36 @@ func TestClient(t *testing.T) {
 		expect(t, try(t, ctx, url, "", ""), "unsupported_version")
 	})
 
+	// A challenge is asked for when the bridge is there to take it: it does not age while the browser
+	// asks the citizen, and is not made for nobody.
+	t.Run("challenge comes last", func(t *testing.T) {
+		const options = `challenge: () => { seen.States.push("challenge"); return "Y2hhbGxlbmdl"; }`
+		refused := hello(func(c *portaltest.Conn, m portaltest.Message) { c.Refuse(m.ID, "unsupported_version") })
+		for _, tt := range []struct {
+			name  string
+			serve func(*portaltest.Conn)
+			code  string
+			want  []string
+		}{
+			{"nobody", nil, "bridge_unavailable", []string{"permission"}},
+			{"silent", hello(func(*portaltest.Conn, portaltest.Message) {}), "bridge_unavailable", []string{"permission"}},
+			{"refused", refused, "unsupported_version", []string{"permission"}},
+			{"taken", answer(func(c *portaltest.Conn, m portaltest.Message) {
+				c.Progress(m.ID, "pin")
+				c.Write(portaltest.Message{ID: m.ID, Result: map[string]any{"token": token}})
+			}), "", []string{"permission", "challenge", "pin"}},
+		} {
+			t.Run(tt.name, func(t *testing.T) {
+				serve(tt.serve, nil, nil)
+				got := try(t, ctx, url, options, "")
+				expect(t, got, tt.code)
+				if !slices.Equal(got.States, tt.want) {
+					t.Errorf("the page saw %q, want %q", got.States, tt.want)
+				}
+			})
+		}
+	})
+
 	t.Run("bridge goes away", func(t *testing.T) {
 		serve(func(c *portaltest.Conn) { c.Hello() }, succeed, nil)
 		expect(t, try(t, ctx, url, "", ""), "bridge_unavailable")
@@ -336,6 +366,34 @@ func TestClient(t *testing.T) {
 		expect(t, try(t, ctx, "http://portal.example:"+port, "", ""), "insecure_context")
 		if asked := serve(nil, nil, nil); asked != [3]int{} {
 			t.Errorf("connections %v from an insecure page", asked)
+		}
+	})
+
+	// A worker has no page to ask from; and two scripts of a page may each bring the button along.
+	t.Run("loaded elsewhere", func(t *testing.T) {
+		serve(succeed, succeed, succeed)
+		var worker, buttons string
+		err := chromedp.Run(ctx, chromedp.Navigate(url), chromedp.Evaluate(`new Promise((resolve) => {
+			const script = 'import { login } from "'+location.origin+'/crs/crs.js"; import "'+location.origin+'/crs/crs-login.js";' +
+				'login({ challenge: "x" }).catch((error) => postMessage(error.code));';
+			const worker = new Worker(URL.createObjectURL(new Blob([script], { type: "text/javascript" })), { type: "module" });
+			worker.onmessage = ({ data }) => resolve(data);
+			worker.onerror = ({ message }) => resolve(message ?? "not loaded");
+		})`, &worker, awaitPromise), chromedp.Evaluate(`(async () => {
+			document.documentElement.lang = "en";
+			document.body.append(document.createElement("crs-login"));
+			await import("/crs/crs-login.js");
+			await import("/crs/crs-login.js?again");
+			return document.querySelector("crs-login").shadowRoot.querySelector("button").textContent;
+		})().catch(String)`, &buttons, awaitPromise))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if worker != "insecure_context" || buttons != "Log in" {
+			t.Errorf("in a worker %q, twice in a page %q", worker, buttons)
+		}
+		if asked := serve(nil, nil, nil); asked != [3]int{} {
+			t.Errorf("connections %v", asked)
 		}
 	})
 

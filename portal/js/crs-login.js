@@ -102,7 +102,8 @@ const STYLE = `
   @media (forced-colors: active) { .login { border-color: ButtonText; } }
 `;
 
-class CRSLogin extends HTMLElement {
+// A server that renders pages imports this file too, and has no elements.
+class CRSLogin extends (globalThis.HTMLElement ?? Object) {
   #button = element("button", "login");
   #cancel = element("button", "cancel");
   #says = element("div", "says");
@@ -228,4 +229,5 @@ function drawing() {
   return svg;
 }
 
-customElements.define("crs-login", CRSLogin);
+// A page may hold this file twice, say in two versions that it bundles: the first one stays.
+if (globalThis.customElements && !customElements.get("crs-login")) customElements.define("crs-login", CRSLogin);

@@ -25,7 +25,7 @@ export type Code =
   | "permission_denied"
   /** The citizen closed the browser's question without an answer. The next click asks again; after the third time the browser takes it for a no. */
   | "permission_dismissed"
-  /** The page was not loaded over https, or it runs in a frame: without the extension, or of a site that the citizen did not allow. */
+  /** The page was not loaded over https, or it runs in a frame: without the extension, or of a site that the citizen did not allow. A worker or a server is no page. */
   | "insecure_context"
   /** The CRS software on this computer is too old or too new for this client. */
   | "unsupported_version"
@@ -58,8 +58,9 @@ export class CRSError extends Error {
 export interface LoginOptions {
   /**
    * What the card is to sign, made by the portal's server: at least 32 random bytes, new for each
-   * login and tied to this browser's session, in base64 (44 to 128 characters). As a function it is
-   * called when the CRS software was reached, and no earlier.
+   * login and tied to this browser's session, in base64 (44 to 128 characters). Better a function: it
+   * is called once the CRS software was reached, so that no challenge grows old while the browser asks
+   * the citizen for a permission, or is made in vain where nobody answers.
    */
   challenge: string | (() => string | Promise<string>);
   /** Language of the CRS software's windows; without it, that of the citizen's computer. */

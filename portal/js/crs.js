@@ -13,15 +13,15 @@ const FIND_MS = 300;
 const HELLO_MS = 5_000;
 const PERMISSION_MS = 600_000;
 
-// An extension that is updated or switched off may end without a word. It is asked so often whether
-// it is there, and gone when it did not answer so many times: a page may be busy itself.
+// An extension that is updated or switched off may end without a word. It is pinged this often, and
+// is gone after this many pings without an answer: a page may be busy itself.
 const PING_MS = 1_000;
 const PINGS = 3;
 
 // A person who closes a question takes that much longer than a port where nobody listens.
 const PERSON_MS = 700;
 
-// What the citizen is doing now, as the bridge says it. What is not known here is passed over.
+// What the citizen is doing now, in the bridge's words. Unknown ones are passed over.
 const STATES = new Set(["consent", "card", "pin", "signing"]);
 
 // What the bridge can answer; see the protocol. The client adds bridge_unavailable,
@@ -56,7 +56,7 @@ export async function login({ challenge, lang, personalData, signal, onProgress 
 
 /** What a page of help shows: which ways lead to the program. Call it from the handler of a click. */
 export async function probe({ signal, onProgress = () => {} } = {}) {
-  const ways = { secure: window.isSecureContext, extension: false, native: "", permission: "", socket: "" };
+  const ways = { secure: Boolean(globalThis.window?.isSecureContext), extension: false, native: "", permission: "", socket: "" };
   if (!ways.secure) return ways;
   const channel = await findExtension();
   ways.extension = Boolean(channel);
@@ -71,8 +71,8 @@ const greeted = (bridge) => (bridge.close(), "ready");
 
 // connect takes the extension, which needs no permission, or else the socket.
 async function connect(signal, onProgress) {
-  if (!window.isSecureContext) {
-    throw new CRSError("insecure_context", "The page was not loaded over https.");
+  if (!globalThis.window?.isSecureContext) { // no window: a server, or a worker
+    throw new CRSError("insecure_context", "This is no page that was loaded over https.");
   }
   if (signal?.aborted) throw cancelled(signal);
   const framed = window.top !== window;
@@ -139,12 +139,12 @@ async function greet(bridge, timeout) {
   }
 }
 
-// A way leads to the bridge: it is given what to do when it is open, when a message comes, and when
-// it is closed, and returns how to send and to close.
+// A way leads to the bridge: it takes what to do when it opens, when a message comes and when it
+// closes, and returns how to send and how to close.
 
 function joinSocket(port) {
   return (on) => {
-    // Throws in browsers that take the bridge for mixed content. Nothing is to be closed then.
+    // Throws in browsers that take the bridge for mixed content. There is nothing to close then.
     const socket = new WebSocket(`ws://127.0.0.1:${port}/v1`);
     socket.onopen = () => on.open();
     socket.onmessage = (event) => on.message(event.data);
@@ -179,8 +179,8 @@ function joinExtension(channel) {
   };
 }
 
-// findExtension returns the channel on which an extension of this protocol answers, or null. It does
-// within a click only.
+// findExtension returns the channel on which an extension of this protocol answers, or null. The
+// extension answers within a click only.
 function findExtension() {
   return new Promise((resolve) => {
     const channel = crypto.randomUUID();
@@ -201,8 +201,8 @@ function tell(channel, action, text) {
   window.postMessage({ to: "crs-extension", channel, action, text }, location.origin);
 }
 
-// listen hears what the extension says on a channel, and nobody else: not other frames or windows,
-// nor whoever does not know the channel.
+// listen hears what the extension says on a channel, and nobody else: no other frame or window, and
+// nobody who does not know the channel.
 function listen(channel, hear) {
   const receive = (event) => {
     const { source, origin, data } = event;
@@ -218,7 +218,7 @@ class Bridge {
   #way;
   #signal;
   #lastID = 0;
-  #pending = null; // what is waited for: {id, onProgress, resolve, reject, timer}
+  #pending = null; // what it waits for: {id, onProgress, resolve, reject, timer}
   #failure = null; // why the connection is over
 
   constructor(join, signal) {

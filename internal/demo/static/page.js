@@ -14,9 +14,8 @@ async function logIn() {
   progress.focus(); // the button that had the focus is gone
   say("start");
   try {
-    const { challenge } = await post("/crs/challenge");
     const answer = await login({
-      challenge,
+      challenge: async () => (await post("/crs/challenge")).challenge,
       lang: document.documentElement.lang,
       personalData: true,
       signal: attempt.signal,
