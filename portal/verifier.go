@@ -72,7 +72,7 @@ func (v *Verifier) Verify(tokenJSON []byte, challenge crs.Challenge) (Identity, 
 	}
 
 	// 4. The certificate is valid now.
-	if now.Before(cert.NotBefore) {
+	if now.Add(clockLeeway).Before(cert.NotBefore) {
 		return Identity{}, refuse(ReasonNotYetValid, "the certificate is valid from "+cert.NotBefore.UTC().Format(time.DateTime))
 	}
 	if now.After(cert.NotAfter) {
@@ -152,12 +152,24 @@ func (v *Verifier) checkKey(a crs.Algorithm, cert *x509.Certificate) error {
 	return nil
 }
 
+// clockLeeway is by how much the clock of this computer may be behind that of a CA, which just issued
+// a card, or was just issued its own certificate. There is none for the end: a CA plans it years
+// ahead, and from then on it no longer says whether it revoked the certificate.
+const clockLeeway = time.Minute
+
 func (v *Verifier) checkChain(cert *x509.Certificate, now time.Time) error {
-	_, err := cert.Verify(x509.VerifyOptions{
-		Roots:       v.Issuers,
-		CurrentTime: now,
-		KeyUsages:   []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	})
+	at := func(t time.Time) error {
+		_, err := cert.Verify(x509.VerifyOptions{
+			Roots:       v.Issuers,
+			CurrentTime: t,
+			KeyUsages:   []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		})
+		return err
+	}
+	err := at(now)
+	if err != nil && at(now.Add(clockLeeway)) == nil {
+		return nil // what was not valid yet; what is over does not come back
+	}
 	// The texts of crypto/x509 may name a subject: they are not passed on.
 	var invalid x509.CertificateInvalidError
 	switch {

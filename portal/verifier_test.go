@@ -88,6 +88,35 @@ func commonName(cn string) func(*login) {
 	return reissue(func(c *x509.Certificate) { c.Subject.ExtraNames[0].Value = cn })
 }
 
+const second = time.Second // in which certificates count
+
+// at sets the clock of the verifier, to a full second, and returns it.
+func (l *login) at() time.Time {
+	now := time.Now().Truncate(second)
+	l.verifier.Now = func() time.Time { return now }
+	return now
+}
+
+// clocks reissues card and CA, whose validity begins so much later than now.
+func clocks(card, ca time.Duration) func(*login) {
+	return func(l *login) {
+		now := l.at()
+		l.ca = portaltest.NewCA(l.t, func(c *x509.Certificate) { c.NotBefore = now.Add(ca) })
+		l.verifier.Issuers = l.ca.Pool()
+		l.reissue(func(c *x509.Certificate) { c.NotBefore = now.Add(card) })
+	}
+}
+
+// ends is clocks for the end of the validity.
+func ends(card, ca time.Duration) func(*login) {
+	return func(l *login) {
+		now := l.at()
+		l.ca = portaltest.NewCA(l.t, func(c *x509.Certificate) { c.NotAfter = now.Add(ca) })
+		l.verifier.Issuers = l.ca.Pool()
+		l.reissue(func(c *x509.Certificate) { c.NotAfter = now.Add(card) })
+	}
+}
+
 // publicKey is a key that nobody can sign with.
 type publicKey struct{ *rsa.PublicKey }
 
@@ -197,8 +226,19 @@ func TestVerify(t *testing.T) {
 			set("unverifiedCertificate", der)(l)
 		}, ReasonSignature},
 
-		{"not yet valid", reissue(func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }), ReasonNotYetValid},
-		{"expired", reissue(func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }), ReasonExpired},
+		// The portal's clock is somewhat behind the CA's, or more than that.
+		{"valid in a second", clocks(second, -time.Hour), accepted},
+		{"valid in a minute", clocks(time.Minute, -time.Hour), accepted},
+		{"valid in more than a minute", clocks(time.Minute+second, -time.Hour), ReasonNotYetValid},
+		{"issuer valid in a second", clocks(-time.Hour, second), accepted},
+		{"issuer valid in a minute", clocks(-time.Hour, time.Minute), accepted},
+		{"issuer valid in more than a minute", clocks(-time.Hour, time.Minute+second), ReasonIssuer},
+		{"both valid in a minute", clocks(time.Minute, time.Minute), accepted},
+		// An end has no leeway.
+		{"valid until now", ends(0, time.Hour), accepted},
+		{"expired for a second", ends(-second, time.Hour), ReasonExpired},
+		{"issuer valid until now", ends(time.Hour, 0), accepted},
+		{"issuer expired for a second", ends(time.Hour, -second), ReasonIssuer},
 		{"expired later", func(l *login) {
 			l.verifier.Now = func() time.Time { return time.Now().Add(2 * time.Hour) }
 		}, ReasonExpired},
