@@ -122,6 +122,45 @@ func TestSecondService(t *testing.T) {
 	}
 }
 
+// TestOtherSession: what is started by cron, by su or by a confined browser has other variables than
+// the service, and finds it; it starts no second one.
+func TestOtherSession(t *testing.T) {
+	h := newHome(t)
+	serve := h.serve(t)
+	h.status(t)
+	for name, dir := range map[string]string{"cron": "", "confined browser": t.TempDir()} {
+		t.Run(name, func(t *testing.T) {
+			session = []string{"XDG_RUNTIME_DIR=" + dir}
+			t.Cleanup(func() { session = nil })
+			if said := h.doctor(t); !strings.Contains(said, "✓ Servizio") {
+				t.Errorf("crs doctor says\n%s", said)
+			}
+			second := h.start(t, "crs", "serve", "--ui", "terminal")
+			select {
+			case <-second.ended:
+			case <-time.After(patience):
+				t.Fatal("two services run")
+			}
+			if second.code != 1 || !strings.Contains(second.stderr.String(), "già in funzione") {
+				t.Errorf("the second service ended with %d:\n%s", second.code, second.stderr)
+			}
+			host := h.start(t, "crs", "chrome-extension://boihbeeifmdlopeeapedabhkaohbpclk/")
+			host.stdin.Close()
+			select {
+			case <-host.ended:
+			case <-time.After(patience):
+				t.Fatal("the native host does not end")
+			}
+			if host.code != 0 {
+				t.Errorf("the native host ended with %d:\n%s", host.code, host.stderr)
+			}
+		})
+	}
+	if code := serve.stop(syscall.SIGTERM); code != 0 {
+		t.Errorf("the service returns %d", code)
+	}
+}
+
 // TestStopWhileAsking: the service ends although a dialog is open and a page is connected.
 func TestStopWhileAsking(t *testing.T) {
 	serve := citizen.NewHome(t).Serve(t)

@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Watch returns a channel that receives, until ctx ends, when a file may have come into being.
-// On Linux nothing wakes up in between; elsewhere it receives every few seconds.
-func Watch(ctx context.Context, path string) <-chan struct{} {
+// Watch returns a channel that receives, until ctx ends, when one of the files may have come into
+// being. On Linux nothing wakes up in between; elsewhere it receives every few seconds.
+func Watch(ctx context.Context, paths ...string) <-chan struct{} {
 	events := make(chan struct{}, 1)
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
@@ -18,7 +18,7 @@ func Watch(ctx context.Context, path string) <-chan struct{} {
 		return events
 	}
 	f := os.NewFile(uintptr(fd), "inotify")
-	if err := watchDirectory(f, filepath.Dir(path)); err != nil {
+	if err := watchDirectories(f, paths); err != nil {
 		f.Close()
 		go poll(ctx, events)
 		return events
@@ -31,8 +31,8 @@ func Watch(ctx context.Context, path string) <-chan struct{} {
 			if _, err := f.Read(buffer); err != nil {
 				return
 			}
-			// The directory itself may have come or gone.
-			watchDirectory(f, filepath.Dir(path))
+			// A directory itself may have come or gone.
+			watchDirectories(f, paths)
 			select {
 			case events <- struct{}{}:
 			default:
@@ -40,6 +40,15 @@ func Watch(ctx context.Context, path string) <-chan struct{} {
 		}
 	}()
 	return events
+}
+
+func watchDirectories(f *os.File, paths []string) error {
+	for _, path := range paths {
+		if err := watchDirectory(f, filepath.Dir(path)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // watchDirectory watches a directory, and its parent in which it may appear.

@@ -4,9 +4,9 @@ package filewatch
 
 import "context"
 
-// Watch returns a channel that receives, until ctx ends, when a file may have come into being:
-// here every few seconds, because nothing tells.
-func Watch(ctx context.Context, _ string) <-chan struct{} {
+// Watch returns a channel that receives, until ctx ends, when one of the files may have come into
+// being: here every few seconds, because nothing tells.
+func Watch(ctx context.Context, _ ...string) <-chan struct{} {
 	events := make(chan struct{}, 1)
 	go poll(ctx, events)
 	return events

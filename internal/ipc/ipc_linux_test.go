@@ -19,11 +19,12 @@ import (
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
+	"github.com/crs-bridge/crs/internal/state"
 )
 
 // Without a service there is one answer, and a program that asks gets what it asks for.
 func TestClient(t *testing.T) {
-	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())
+	newUser(t)
 	if _, err := Dial(t.Context()); !errors.Is(err, ErrNoService) {
 		t.Fatalf("without a service: %v", err)
 	}
@@ -181,6 +182,46 @@ func TestTrayAndServiceComeAndGo(t *testing.T) {
 	}
 	s.start()
 	until(t, "attached again", func() bool { _, ok, _ := l.Status(); return ok })
+}
+
+// TestOtherSession: a program of the same user finds the service whatever variables it was given,
+// and a tray that waits notices one that starts in another session.
+func TestOtherSession(t *testing.T) {
+	newUser(t)
+	session, other := os.Getenv("XDG_RUNTIME_DIR"), t.TempDir()
+	t.Setenv("XDG_RUNTIME_DIR", other)
+	unlockTray, err := state.LockTray()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlockTray()
+	made, err := appears(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("XDG_RUNTIME_DIR", session)
+	unlock, err := state.LockService() // as a service does, which says there where it is
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	<-made
+	s := newServiceOf(t)
+	for name, dir := range map[string]string{"cron": "", "a confined browser": other, "its own": session} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("XDG_RUNTIME_DIR", dir)
+			c, err := Dial(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if err := c.Refresh(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	t.Setenv("XDG_RUNTIME_DIR", other)
+	s.newTray(&screen{})
 }
 
 // The tray hears of a change, and asks for PIN care.

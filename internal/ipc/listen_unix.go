@@ -16,10 +16,13 @@ import (
 	"github.com/crs-bridge/crs/internal/state"
 )
 
-// socketPath returns where the service listens to its owner, or to browsers.
+// socketIn is where a service whose directory is dir listens to its owner, or to browsers.
+func socketIn(dir, name string) string { return filepath.Join(dir, name+".sock") }
+
+// socketPath is where a service that is started here does.
 func socketPath(name string) (string, error) {
 	dir, err := state.RuntimeDir()
-	return filepath.Join(dir, name+".sock"), err
+	return socketIn(dir, name), err
 }
 
 // listen makes a socket. It is for the holder of state.LockService: a socket that is there was
@@ -43,17 +46,16 @@ func listen(name string) (net.Listener, error) {
 	return l, nil
 }
 
+// dial connects to the service of this user, whatever session it was started in.
 func dial(ctx context.Context, name string) (net.Conn, error) {
-	path, err := socketPath(name)
-	if err != nil {
-		return nil, err
-	}
 	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", path)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
-		return nil, ErrNoService
+	for _, dir := range state.ServiceDirs() {
+		conn, err := d.DialContext(ctx, "unix", socketIn(dir, name))
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ECONNREFUSED) {
+			return conn, err
+		}
 	}
-	return conn, err
+	return nil, ErrNoService
 }
 
 // appears returns a channel that receives when a service may have started.
@@ -62,5 +64,9 @@ func appears(ctx context.Context) (<-chan struct{}, error) {
 	if err != nil {
 		return nil, err
 	}
-	return filewatch.Watch(ctx, path), nil
+	paths := []string{path}
+	for _, dir := range state.ServiceDirs() {
+		paths = append(paths, socketIn(dir, ownerSocket))
+	}
+	return filewatch.Watch(ctx, paths...), nil
 }

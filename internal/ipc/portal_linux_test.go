@@ -21,7 +21,7 @@ type portal struct {
 
 func newPortal(t *testing.T) *portal {
 	t.Helper()
-	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())
+	newUser(t)
 	l, err := ListenPortal()
 	if err != nil {
 		t.Fatal(err)

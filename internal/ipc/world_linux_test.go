@@ -99,9 +99,23 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
+// newUser makes this test a user of its own, with a session.
+func newUser(t *testing.T) {
+	t.Helper()
+	t.Setenv("HOME", t.TempDir())
+	t.Setenv("XDG_STATE_HOME", "")
+	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())
+}
+
 func newService(t *testing.T) *service {
 	t.Helper()
-	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())
+	newUser(t)
+	return newServiceOf(t)
+}
+
+// newServiceOf is a service of the user that this test is already.
+func newServiceOf(t *testing.T) *service {
+	t.Helper()
 	s := &service{t: t, log: &lockedBuffer{}, changed: make(chan struct{}), sites: map[string]crs.SiteState{}}
 	s.Server = &Server{
 		Status: func() (Status, <-chan struct{}) {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 )
 
 // Dir returns the directory of the user's state: $XDG_STATE_HOME/crs, on Windows in
@@ -30,15 +31,13 @@ func Dir() (string, error) {
 	return filepath.Join(home, ".local", "state", "crs"), err
 }
 
-// RuntimeDir returns the directory for sockets and the lock of the service, and makes it if
-// need be: $XDG_RUNTIME_DIR/crs, or, where that cannot be a directory of this user alone, one
-// within Dir.
+// RuntimeDir returns the directory for the sockets and the lock of a service, and makes it if need
+// be: $XDG_RUNTIME_DIR/crs, or, where that cannot be a directory of this user alone, one within
+// Dir. Where a service that runs has its sockets is for ServiceDirs to say: it may have been
+// started with other variables.
 func RuntimeDir() (string, error) {
-	if base := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(base) {
-		dir := filepath.Join(base, "crs")
-		if makePrivate(dir) == nil {
-			return dir, nil
-		}
+	if dir := sessionDir(); dir != "" && makePrivate(dir) == nil {
+		return dir, nil
 	}
 	base, err := Dir()
 	if err != nil {
@@ -51,6 +50,49 @@ func RuntimeDir() (string, error) {
 	return dir, makePrivate(dir)
 }
 
+// sessionDir is the directory of this user's session, "" without one: su, cron and ssh give no
+// XDG_RUNTIME_DIR, and a confined browser gives its own.
+func sessionDir() string {
+	if base := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(base) {
+		return filepath.Join(base, "crs")
+	}
+	return ""
+}
+
+// homeDirs are the directories that each program of a user looks at, whatever its session: in Dir,
+// and where Dir would be without XDG_STATE_HOME.
+func homeDirs() []string {
+	var dirs []string
+	if home, err := os.UserHomeDir(); err == nil && runtime.GOOS != "windows" && runtime.GOOS != "darwin" {
+		dirs = append(dirs, filepath.Join(home, ".local", "state", "crs", "run"))
+	}
+	if dir, err := Dir(); err == nil {
+		dirs = append(dirs, filepath.Join(dir, "run"))
+	}
+	return slices.Compact(dirs)
+}
+
+// ServiceDirs returns where the service of this user may have its sockets, the likeliest first. It
+// makes none of them, and returns none that another user could have made.
+func ServiceDirs() []string {
+	dirs := append([]string{sessionDir()}, homeDirs()...)
+	for _, dir := range homeDirs() {
+		if to, info, err := (file{dir, servedFrom}).read(); err == nil && info != nil {
+			dirs = append(dirs, string(to))
+		}
+	}
+	var found []string
+	for _, dir := range dirs {
+		if filepath.IsAbs(dir) && checkPrivate(dir) == nil && !slices.Contains(found, dir) {
+			found = append(found, dir)
+		}
+	}
+	return found
+}
+
+// servedFrom is the file in homeDirs that holds the RuntimeDir of the service.
+const servedFrom = "serve.dir"
+
 // makePrivate makes a directory that only this user can enter, or checks that it is one.
 func makePrivate(dir string) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
@@ -59,15 +101,25 @@ func makePrivate(dir string) error {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	info, err := os.Lstat(dir) // a link may lead to another user's directory
-	if err != nil {
-		return err
-	}
-	if !info.IsDir() || !own(info) {
-		return fmt.Errorf("%s is not a directory of this user", dir)
-	}
-	if runtime.GOOS != "windows" && info.Mode().Perm() != 0o700 {
+	err := checkPrivate(dir)
+	if errors.Is(err, errOpen) {
 		return os.Chmod(dir, 0o700)
+	}
+	return err
+}
+
+var errOpen = errors.New("others can enter it")
+
+// checkPrivate returns nil for a directory that only this user can enter.
+func checkPrivate(dir string) error {
+	info, err := os.Lstat(dir) // a link may lead to another user's directory
+	switch {
+	case err != nil:
+		return err
+	case !info.IsDir() || !own(info):
+		return fmt.Errorf("%s is not a directory of this user", dir)
+	case runtime.GOOS != "windows" && info.Mode().Perm() != 0o700:
+		return fmt.Errorf("%s: %w", dir, errOpen)
 	}
 	return nil
 }

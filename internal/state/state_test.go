@@ -300,24 +300,6 @@ func TestSitesConcurrently(t *testing.T) {
 	group.Wait()
 }
 
-func TestOneService(t *testing.T) {
-	t.Setenv("XDG_STATE_HOME", t.TempDir())
-	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())
-	unlock, err := LockService()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := LockService(); !errors.Is(err, ErrServiceRuns) {
-		t.Errorf("a second one: %v", err)
-	}
-	unlock()
-	again, err := LockService()
-	if err != nil {
-		t.Fatalf("after the first: %v", err)
-	}
-	again()
-}
-
 func TestForeignFiles(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
