@@ -125,38 +125,38 @@ func TestSecondService(t *testing.T) {
 // TestOtherSession: what is started by cron, by su or by a confined browser has other variables than
 // the service, and finds it; it starts no second one.
 func TestOtherSession(t *testing.T) {
-	h := newHome(t)
-	serve := h.serve(t)
-	h.status(t)
+	h := citizen.NewHome(t)
+	serve := h.Serve(t)
+	status(t, h)
 	for name, dir := range map[string]string{"cron": "", "confined browser": t.TempDir()} {
 		t.Run(name, func(t *testing.T) {
-			session = []string{"XDG_RUNTIME_DIR=" + dir}
-			t.Cleanup(func() { session = nil })
-			if said := h.doctor(t); !strings.Contains(said, "✓ Servizio") {
+			citizen.Session = []string{"XDG_RUNTIME_DIR=" + dir}
+			t.Cleanup(func() { citizen.Session = nil })
+			if said := runDoctor(t, h); !strings.Contains(said, "✓ Servizio") {
 				t.Errorf("crs doctor says\n%s", said)
 			}
-			second := h.start(t, "crs", "serve", "--ui", "terminal")
+			second := h.Start(t, "crs", "serve", "--ui", "terminal")
 			select {
-			case <-second.ended:
-			case <-time.After(patience):
+			case <-second.Ended:
+			case <-time.After(citizen.Patience):
 				t.Fatal("two services run")
 			}
-			if second.code != 1 || !strings.Contains(second.stderr.String(), "già in funzione") {
-				t.Errorf("the second service ended with %d:\n%s", second.code, second.stderr)
+			if second.Code != 1 || !strings.Contains(second.Stderr.String(), "già in funzione") {
+				t.Errorf("the second service ended with %d:\n%s", second.Code, second.Stderr)
 			}
-			host := h.start(t, "crs", "chrome-extension://boihbeeifmdlopeeapedabhkaohbpclk/")
-			host.stdin.Close()
+			host := h.Start(t, "crs", "chrome-extension://boihbeeifmdlopeeapedabhkaohbpclk/")
+			host.Stdin.Close()
 			select {
-			case <-host.ended:
-			case <-time.After(patience):
+			case <-host.Ended:
+			case <-time.After(citizen.Patience):
 				t.Fatal("the native host does not end")
 			}
-			if host.code != 0 {
-				t.Errorf("the native host ended with %d:\n%s", host.code, host.stderr)
+			if host.Code != 0 {
+				t.Errorf("the native host ended with %d:\n%s", host.Code, host.Stderr)
 			}
 		})
 	}
-	if code := serve.stop(syscall.SIGTERM); code != 0 {
+	if code := serve.Stop(syscall.SIGTERM); code != 0 {
 		t.Errorf("the service returns %d", code)
 	}
 }
