@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,12 +48,9 @@ type Server struct {
 
 func (s *Server) limits() Limits { return s.Limits.withDefaults() }
 
-func (s *Server) log() *slog.Logger {
-	if s.Log == nil {
-		return slog.New(slog.DiscardHandler)
-	}
-	return s.Log
-}
+var discard = slog.New(slog.DiscardHandler)
+
+func (s *Server) log() *slog.Logger { return cmp.Or(s.Log, discard) }
 
 // spareConnections is how many connections above Limits.Connections may be open for the short
 // time that it takes to refuse them. What comes on top waits in the kernel's queue.

@@ -64,12 +64,9 @@ type readerState struct {
 	shortOnly bool          // an extended command broke the connection
 }
 
-func (d *Driver) log() *slog.Logger {
-	if d.Log == nil {
-		return slog.New(slog.DiscardHandler)
-	}
-	return d.Log
-}
+var discard = slog.New(slog.DiscardHandler)
+
+func (d *Driver) log() *slog.Logger { return cmp.Or(d.Log, discard) }
 
 func (d *Driver) tries() *tries.Book {
 	if d.Tries == nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/changes"
 	"github.com/crs-bridge/crs/internal/filewatch"
 	"github.com/crs-bridge/crs/internal/scard"
 )
@@ -22,7 +23,7 @@ type Monitor struct {
 	mu      sync.Mutex
 	slots   map[string]*slot // by the service's names
 	service error            // why there is no service, nil while there is one
-	changed chan struct{}    // closed and replaced at each change
+	changed changes.Signal
 }
 
 // slot is one reader as the monitor last saw it.
@@ -49,7 +50,7 @@ func (m *Monitor) Readers() ([]crs.Reader, <-chan struct{}) {
 		readers = append(readers, crs.Reader{Err: m.service})
 	}
 	slices.SortFunc(readers, func(a, b crs.Reader) int { return cmp.Compare(a.Name, b.Name) })
-	return readers, m.change()
+	return readers, m.changed.Next()
 }
 
 // Run follows the readers until the context ends. A PC/SC service that is stuck cannot keep it.
@@ -190,7 +191,7 @@ func (m *Monitor) update(ctx context.Context, now scard.ReaderState) {
 		s = &slot{state: crs.Reader{Name: pcscReader(now.Reader).Name()}}
 		m.slots[now.Reader] = s
 		m.Driver.log().Info("reader", "name", s.state.Name)
-		m.announce()
+		m.Announce()
 	}
 	before := s.event
 	s.event = now.EventState &^ scard.StateChanged
@@ -217,7 +218,7 @@ func (m *Monitor) update(ctx context.Context, now scard.ReaderState) {
 		ctx, s.stop = context.WithCancel(ctx)
 		go m.read(ctx, pcscReader(now.Reader), s, s.reading)
 	}
-	m.announce()
+	m.Announce()
 }
 
 // read opens the card in a reader. What may pass, such as another program holding the card, is
@@ -237,7 +238,7 @@ func (m *Monitor) read(ctx context.Context, r pcscReader, s *slot, insertion int
 			s.state.Err = nil // the watcher has yet to say so
 		}
 		if before.Reading || err == nil || fmt.Sprint(before.Err) != fmt.Sprint(s.state.Err) {
-			m.announce()
+			m.Announce()
 		}
 		m.mu.Unlock()
 		if err == nil {
@@ -263,7 +264,7 @@ func (m *Monitor) forget(names []string, service error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if (service == nil) != (m.service == nil) {
-		m.announce()
+		m.Announce()
 	}
 	m.service = service
 	for name, s := range m.slots {
@@ -271,7 +272,7 @@ func (m *Monitor) forget(names []string, service error) {
 			m.clear(s)
 			delete(m.slots, name)
 			m.Driver.log().Info("reader gone", "name", s.state.Name)
-			m.announce()
+			m.Announce()
 		}
 	}
 }
@@ -289,29 +290,9 @@ func (m *Monitor) clear(s *slot) {
 	s.state = crs.Reader{Name: s.state.Name}
 }
 
-// change returns the channel that announce closes. It wants m.mu held.
-func (m *Monitor) change() <-chan struct{} {
-	if m.changed == nil {
-		m.changed = make(chan struct{})
-	}
-	return m.changed
-}
-
 // Announce wakes those who wait for a change: of what is known of a PIN, say, which is not the
 // monitor's to know.
-func (m *Monitor) Announce() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.announce()
-}
-
-// announce wakes those who wait for a change. It wants m.mu held.
-func (m *Monitor) announce() {
-	if m.changed != nil {
-		close(m.changed)
-		m.changed = nil
-	}
-}
+func (m *Monitor) Announce() { m.changed.Announce() }
 
 // Readers lists the readers once, for programs that do not stay, and opens the cards in those
 // whose name is wanted.

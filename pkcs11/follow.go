@@ -143,7 +143,7 @@ func (t *Tokens) list(ctx context.Context, m *driven) error {
 	defer t.mu.Unlock()
 	if m.reading {
 		m.reading = false
-		t.announce()
+		t.changed.Announce()
 	}
 	if err != nil {
 		if ctx.Err() == nil && (m.err == nil || m.err.Error() != err.Error()) {

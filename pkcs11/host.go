@@ -1,6 +1,7 @@
 package pkcs11
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,10 +18,12 @@ type Timeouts struct {
 	PIN  time.Duration // a login with its signature, and a change of the PIN: 30 s
 }
 
-const (
-	defaultCall = 10 * time.Second
-	defaultPIN  = 30 * time.Second
+// withDefaults fills in what is not set.
+func (t Timeouts) withDefaults() Timeouts {
+	return Timeouts{Call: cmp.Or(t.Call, 10*time.Second), PIN: cmp.Or(t.PIN, 30*time.Second)}
+}
 
+const (
 	maxMemory   = 256 << 20
 	memoryCheck = 100 * time.Millisecond // of a worker at work
 
@@ -50,13 +53,7 @@ type host struct {
 }
 
 func newHost(path string, command []string, timeouts Timeouts, starting *sync.Mutex) *host {
-	if timeouts.Call == 0 {
-		timeouts.Call = defaultCall
-	}
-	if timeouts.PIN == 0 {
-		timeouts.PIN = defaultPIN
-	}
-	h := &host{path: path, command: command, timeouts: timeouts, starting: starting, turn: make(chan struct{}, 1), stderr: &output{}}
+	h := &host{path: path, command: command, timeouts: timeouts.withDefaults(), starting: starting, turn: make(chan struct{}, 1), stderr: &output{}}
 	h.turn <- struct{}{}
 	return h
 }

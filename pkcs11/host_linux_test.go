@@ -70,15 +70,16 @@ func isEnded(t *testing.T, what string, w *worker) {
 
 // Each request has a limit of its own; a PIN that is typed on the device takes its time.
 func TestLimits(t *testing.T) {
+	const call, pin = 10 * time.Second, 30 * time.Second
 	h := newHost("", nil, Timeouts{}, nil)
 	for _, test := range []struct {
 		do      string
 		secrets int
 		want    time.Duration
 	}{
-		{doCheck, 0, defaultCall}, {doLoad, 0, defaultCall}, {doList, 0, defaultCall}, {doStatus, 0, defaultCall},
-		{doVerify, 1, defaultPIN}, {doSign, 1, defaultPIN}, {doChange, 2, defaultPIN},
-		{doVerify, 0, defaultPIN + padTime}, {doSign, 0, defaultPIN + padTime}, {doChange, 0, defaultPIN + 3*padTime},
+		{doCheck, 0, call}, {doLoad, 0, call}, {doList, 0, call}, {doStatus, 0, call},
+		{doVerify, 1, pin}, {doSign, 1, pin}, {doChange, 2, pin},
+		{doVerify, 0, pin + padTime}, {doSign, 0, pin + padTime}, {doChange, 0, pin + 3*padTime},
 	} {
 		if got := h.limit(request{Do: test.do, Secrets: test.secrets}); got != test.want {
 			t.Errorf("%s with %d PINs: %v", test.do, test.secrets, got)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/changes"
 	"github.com/crs-bridge/crs/internal/outside"
 	"github.com/crs-bridge/crs/internal/tries"
 )
@@ -37,9 +38,9 @@ type Tokens struct {
 	mu       sync.Mutex
 	modules  []*driven
 	unused   []Module
-	changed  chan struct{} // closed and replaced at each change
-	needed   bool          // there is a card in a reader that no other driver can use
-	looked   time.Time     // when Readers was last called
+	changed  changes.Signal
+	needed   bool      // there is a card in a reader that no other driver can use
+	looked   time.Time // when Readers was last called
 	scanned  time.Time
 	own      tries.Book    // if there is no other
 	wake     chan struct{} // asks Run for a scan; nil while it does not run
@@ -62,12 +63,9 @@ type driven struct {
 	err     error
 }
 
-func (t *Tokens) log() *slog.Logger {
-	if t.Log == nil {
-		return slog.New(slog.DiscardHandler)
-	}
-	return t.Log
-}
+var discard = slog.New(slog.DiscardHandler)
+
+func (t *Tokens) log() *slog.Logger { return cmp.Or(t.Log, discard) }
 
 func (t *Tokens) tries() *tries.Book {
 	if t.Tries == nil {
@@ -110,10 +108,7 @@ func (t *Tokens) seen() ([]crs.Reader, <-chan struct{}) {
 		}
 	}
 	slices.SortStableFunc(all, func(a, b crs.Reader) int { return cmp.Compare(a.Name, b.Name) })
-	if t.changed == nil {
-		t.changed = make(chan struct{})
-	}
-	return all, t.changed
+	return all, t.changed.Next()
 }
 
 // Modules returns the modules on this computer, with the reasons for those that are not used.
@@ -147,7 +142,7 @@ func (t *Tokens) Refresh(needed bool) {
 	t.ask(func(m *driven) bool {
 		if m.Module.readers && needed && m.tokens == nil && m.err == nil && !m.reading {
 			m.reading = true
-			t.announce()
+			t.changed.Announce()
 		}
 		return m.Module.readers
 	})
@@ -172,13 +167,6 @@ func (t *Tokens) scanSoon() {
 	select {
 	case t.wake <- struct{}{}:
 	default:
-	}
-}
-
-func (t *Tokens) announce() {
-	if t.changed != nil {
-		close(t.changed)
-		t.changed = nil
 	}
 }
 
@@ -216,7 +204,7 @@ func (t *Tokens) take(m *driven) {
 		}
 	}
 	if flagged || !slices.EqualFunc(before, m.readers, sameReader) {
-		t.announce()
+		t.changed.Announce()
 	}
 }
 

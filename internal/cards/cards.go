@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/changes"
 )
 
 // A Source knows readers, as bridge.Cards does.
@@ -56,7 +57,7 @@ type Cards struct {
 	Choice Choice
 
 	mu      sync.Mutex
-	changed chan struct{}
+	changed changes.Signal
 	failed  map[string]bool // id of cards that the native driver cannot sign with
 }
 
@@ -67,11 +68,8 @@ func (c *Cards) Readers() ([]crs.Reader, <-chan struct{}) { return c.join(c.Toke
 func (c *Cards) Seen() ([]crs.Reader, <-chan struct{}) { return c.join(c.Tokens.Seen) }
 
 func (c *Cards) join(look func() ([]crs.Reader, <-chan struct{})) ([]crs.Reader, <-chan struct{}) {
+	changed := c.changed.Next() // before looking: what changes meanwhile closes it
 	c.mu.Lock()
-	if c.changed == nil {
-		c.changed = make(chan struct{})
-	}
-	changed := c.changed // before looking: what changes meanwhile closes it
 	failed := c.failed
 	c.mu.Unlock()
 	native, _ := c.Native.Readers()
@@ -102,14 +100,7 @@ func (c *Cards) Run(ctx context.Context) {
 }
 
 // Announce wakes those who wait for a change.
-func (c *Cards) Announce() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.changed != nil {
-		close(c.changed)
-		c.changed = nil
-	}
-}
+func (c *Cards) Announce() { c.changed.Announce() }
 
 // CannotSign notes that the native driver cannot sign with a card: if a module can, it is the one
 // from now on.

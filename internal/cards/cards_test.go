@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/changes"
 )
 
 // held is a card in name alone.
@@ -143,7 +144,7 @@ func TestNeeded(t *testing.T) {
 type source struct {
 	mu      sync.Mutex
 	readers []crs.Reader
-	changed chan struct{}
+	changed changes.Signal
 	asked   int // calls of Readers
 	needed  []bool
 }
@@ -158,10 +159,7 @@ func (s *source) Readers() ([]crs.Reader, <-chan struct{}) {
 func (s *source) Seen() ([]crs.Reader, <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.changed == nil {
-		s.changed = make(chan struct{})
-	}
-	return s.readers, s.changed
+	return s.readers, s.changed.Next()
 }
 
 func (s *source) Refresh(needed bool) {
@@ -174,10 +172,7 @@ func (s *source) set(readers ...crs.Reader) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.readers = readers
-	if s.changed != nil {
-		close(s.changed)
-	}
-	s.changed = nil
+	s.changed.Announce()
 }
 
 func (s *source) lastNeeded() bool {

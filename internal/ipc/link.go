@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/changes"
 	"github.com/crs-bridge/crs/internal/dialog"
 )
 
@@ -20,7 +21,7 @@ type Link struct {
 	client  *Client // nil: no service answers
 	status  Status
 	problem error // why not, nil when there is just no service
-	changed chan struct{}
+	changed changes.Signal
 }
 
 // Run keeps the link until ctx ends. Between two services it waits without polling, where the
@@ -32,7 +33,7 @@ func (l *Link) Run(ctx context.Context) error {
 		return err
 	}
 	for delay := first; ctx.Err() == nil; {
-		err := attach(ctx, l.Screen, l.told)
+		err := attach(ctx, l.Screen, l.update)
 		if ctx.Err() != nil {
 			break
 		}
@@ -57,12 +58,12 @@ func (l *Link) Run(ctx context.Context) error {
 	return nil
 }
 
-// told takes in what the service told.
-func (l *Link) told(c *Client, s Status) {
+// update takes in the status that the service sent.
+func (l *Link) update(c *Client, s Status) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.client, l.status, l.problem = c, s, nil
-	l.announce()
+	l.changed.Announce()
 }
 
 // lost notes that there is no service, and reports whether there was one.
@@ -77,18 +78,10 @@ func (l *Link) lost(why error) bool {
 		l.Log.Warn("not attached to the service", "reason", why)
 	}
 	if was || (why == nil) != (l.problem == nil) {
-		l.announce()
+		l.changed.Announce()
 	}
 	l.client, l.status, l.problem = nil, Status{}, why
 	return was
-}
-
-// announce wakes those who wait for a change. It wants l.mu held.
-func (l *Link) announce() {
-	if l.changed != nil {
-		close(l.changed)
-		l.changed = nil
-	}
 }
 
 // Status returns what the service told last, ok false while none answers, and a channel that is
@@ -96,10 +89,7 @@ func (l *Link) announce() {
 func (l *Link) Status() (s Status, ok bool, changed <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.changed == nil {
-		l.changed = make(chan struct{})
-	}
-	return l.status, l.client != nil, l.changed
+	return l.status, l.client != nil, l.changed.Next()
 }
 
 // Problem returns why the service that runs cannot be used, nil when there is none or all is well.

@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/changes"
 	"github.com/crs-bridge/crs/internal/dialog"
 	"github.com/crs-bridge/crs/internal/trust"
 )
@@ -31,8 +32,8 @@ type Server struct {
 
 	mu      sync.Mutex
 	tray    *peer
-	dialogs bool          // the tray can show them
-	changed chan struct{} // closed and replaced when a tray comes or goes
+	dialogs bool           // the tray can show them
+	changed changes.Signal // a tray came or went
 }
 
 // Sites are the user's decisions about sites.
@@ -143,7 +144,7 @@ func (c *client) attach(dialogs bool) error {
 		return crs.ErrBusy
 	}
 	c.tray, c.dialogs = c.peer, dialogs
-	c.announce()
+	c.changed.Announce()
 	c.Log.Info("tray attached", "dialogs", dialogs)
 	return nil
 }
@@ -153,7 +154,7 @@ func (s *Server) detach(p *peer) {
 	defer s.mu.Unlock()
 	if s.tray == p {
 		s.tray = nil
-		s.announce()
+		s.changed.Announce()
 		s.Log.Info("tray gone")
 	}
 }
@@ -162,14 +163,6 @@ func (c *client) isTray() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.tray == c.peer
-}
-
-// announce wakes those who watch. It wants s.mu held.
-func (s *Server) announce() {
-	if s.changed != nil {
-		close(s.changed)
-		s.changed = nil
-	}
 }
 
 // Screen returns the screen of the attached tray, nil without one or when it has none.
@@ -184,11 +177,9 @@ func (s *Server) Screen() dialog.Screen {
 
 // status is Status with what the server itself knows.
 func (s *Server) status() (Status, [2]<-chan struct{}) {
+	changed := s.changed.Next()
 	s.mu.Lock()
-	if s.changed == nil {
-		s.changed = make(chan struct{})
-	}
-	tray, changed := s.tray != nil, s.changed
+	tray := s.tray != nil
 	s.mu.Unlock()
 	status, moreChanged := s.Status()
 	status.Tray = tray

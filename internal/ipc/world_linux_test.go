@@ -17,6 +17,7 @@ import (
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
+	"github.com/crs-bridge/crs/internal/changes"
 	"github.com/crs-bridge/crs/internal/dialog"
 	"github.com/crs-bridge/crs/internal/test/ns"
 )
@@ -77,7 +78,7 @@ type service struct {
 
 	mu      sync.Mutex
 	now     Status
-	changed chan struct{}
+	changed changes.Signal
 	sites   map[string]crs.SiteState
 	asked   []string
 }
@@ -116,12 +117,12 @@ func newService(t *testing.T) *service {
 // newServiceOf is a service of the user that this test is already.
 func newServiceOf(t *testing.T) *service {
 	t.Helper()
-	s := &service{t: t, log: &lockedBuffer{}, changed: make(chan struct{}), sites: map[string]crs.SiteState{}}
+	s := &service{t: t, log: &lockedBuffer{}, sites: map[string]crs.SiteState{}}
 	s.Server = &Server{
 		Status: func() (Status, <-chan struct{}) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			return s.now, s.changed
+			return s.now, s.changed.Next()
 		},
 		Refresh:    func() { s.note("refresh") },
 		Sites:      s,
@@ -160,8 +161,7 @@ func (s *service) set(now Status) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.now = now
-	close(s.changed)
-	s.changed = make(chan struct{})
+	s.changed.Announce()
 }
 
 func (s *service) note(what string) {
