@@ -32,11 +32,11 @@ type cns struct {
 	methods  []signMethod // methods to try; nil: not chosen yet
 	extended bool         // reader and card take extended commands
 
-	removed atomic.Bool // the card left the reader: what is kept of it must not serve the next one
+	removed atomic.Bool
 }
 
 var (
-	_ crs.Card               = (*cns)(nil)
+	_ card                   = (*cns)(nil)
 	_ crs.PINManager         = (*cns)(nil)
 	_ crs.PersonalDataReader = (*cns)(nil)
 )
@@ -59,6 +59,8 @@ func (c *cns) Info() crs.Info {
 		TwoPartPIN: crs.IssuedInTwoParts(c.certificate),
 	}
 }
+
+func (c *cns) remove() { c.removed.Store(true) }
 
 // Certificate was read when the card was identified and is kept while the card stays in.
 func (c *cns) Certificate(context.Context) (*x509.Certificate, error) {

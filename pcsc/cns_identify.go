@@ -10,36 +10,9 @@ import (
 	"github.com/crs-bridge/crs"
 )
 
-// Open identifies the card in a reader and reads its certificate, in one short transaction
-// that is left without a reset, with nothing but SELECT and READ BINARY. The error is of code
-// crs.ErrCardUnusable if the card is none that this software can use, crs.ErrCard if it or the
-// reader failed.
-func (d *Driver) Open(ctx context.Context, r Reader) (crs.Card, error) {
-	var c *cns
-	err := d.transaction(ctx, r, txn{}, func(s *session) (err error) {
-		c, err = identify(s)
-		if s.lost {
-			return err
-		}
-		if err == nil {
-			c.pinPad, _ = pinPad(s.conn)
-		}
-		// Other programs begin at the MF.
-		if mfErr := s.selectPath(nil); err == nil {
-			err = mfErr
-		}
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	c.driver, c.source = d, r
-	return c, nil
-}
-
-// identify finds the layout of the card by probing files: an ATR with the CNS marker can belong
-// to another product, and contactless cards share one without it.
-func identify(s *session) (*cns, error) {
+// identifyCNS finds the layout of a CNS by probing files: an ATR with the CNS marker can belong to
+// another product, and contactless cards share one without it.
+func identifyCNS(s *session, source Reader) (card, error) {
 	// An ATR that cannot be read gives no hint, and that is all it is used for.
 	a, _ := parseATR(s.conn.ATR())
 	id, err := readCardID(s)
@@ -50,9 +23,11 @@ func identify(s *session) (*cns, error) {
 	for _, l := range layoutsFor(a) {
 		der, extended, err := readCertificate(s, l)
 		if err == nil {
-			c := &cns{layout: l, extended: extended, pinRefs: pinReferences(a, l), contactless: a.contactless()}
+			c := &cns{driver: s.driver, source: source, layout: l, extended: extended,
+				pinRefs: l.pinReferences(a), contactless: a.contactless()}
 			mask, _ := a.cnsMask()
 			c.refKnown = mask != 0 || len(c.pinRefs) == 1
+			c.pinPad, _ = pinPad(s.conn)
 			if err = c.prove(der, id); err == nil {
 				return c, nil
 			}

@@ -284,8 +284,8 @@ func (m *Monitor) clear(s *slot) {
 		s.stop = nil
 	}
 	s.reading++
-	if card, ok := s.state.Card.(*cns); ok {
-		card.removed.Store(true)
+	if card, ok := s.state.Card.(card); ok {
+		card.remove()
 	}
 	s.state = crs.Reader{Name: s.state.Name}
 }

@@ -111,9 +111,22 @@ func TestRule3PINReference(t *testing.T) {
 			if l.name == "idemia" {
 				want = []byte{0x10}
 			}
-			if got := pinReferences(a, l); !bytes.Equal(got, want) {
+			if got := l.pinReferences(a); !bytes.Equal(got, want) {
 				t.Errorf("%s, %s: % X", test.atr, l.name, got)
 			}
+		}
+	}
+}
+
+// Rule 3: a row with its key under the DF of the document signature names its reference, which is not
+// 90h, and every row has at most two.
+func TestRule3RowsUnderTheSignature(t *testing.T) {
+	for _, l := range layouts {
+		if bytes.HasPrefix(l.keyDF, []byte{0x14, 0x00}) && (len(l.pinRefs) == 0 || bytes.Contains(l.pinRefs, []byte{pinSearch})) {
+			t.Errorf("%s: % X", l.name, l.pinRefs)
+		}
+		if len(l.pinRefs) > 2 {
+			t.Errorf("%s: % X", l.name, l.pinRefs)
 		}
 	}
 }

@@ -1,0 +1,65 @@
+package pcsc
+
+import (
+	"context"
+
+	"github.com/crs-bridge/crs"
+)
+
+// card is a card of one of the families, for one insertion.
+type card interface {
+	crs.Card
+	// remove says that the card left the reader: what is kept of it must not serve the next one.
+	remove()
+}
+
+// families are the kinds of cards, in the order in which they are looked for. A new family is a row
+// here, and files of its own; a new model of a CNS is a row of layouts.
+//
+// identify sends nothing but SELECT and READ BINARY. It returns an error of code crs.ErrCardUnusable
+// if the card is none of the family, or none that can be used.
+var families = []struct {
+	name     string
+	identify func(*session, Reader) (card, error)
+}{
+	{"CNS", identifyCNS},
+}
+
+// Open identifies the card in a reader and reads its certificate, in one short transaction
+// that is left without a reset, with nothing but SELECT and READ BINARY. The error is of code
+// crs.ErrCardUnusable if the card is none that this software can use, crs.ErrCard if it or the
+// reader failed.
+func (d *Driver) Open(ctx context.Context, r Reader) (crs.Card, error) {
+	var found card
+	err := d.transaction(ctx, r, txn{}, func(s *session) (err error) {
+		found, err = identify(s, r)
+		if s.lost {
+			return err
+		}
+		// Other programs begin at the MF.
+		if mfErr := s.selectPath(nil); err == nil {
+			err = mfErr
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// identify asks one family after the other. What the first says of a card that is of none is
+// returned: it is the one that most cards belong to.
+func identify(s *session, source Reader) (card, error) {
+	var first error
+	for _, family := range families {
+		found, err := family.identify(s, source)
+		if err == nil || crs.CodeOf(err) != crs.ErrCardUnusable {
+			return found, err
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return nil, first
+}
