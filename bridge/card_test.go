@@ -12,6 +12,7 @@ import (
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
+	"github.com/crs-bridge/crs/internal/test/await"
 )
 
 // types returns a user who types these PINs one after the other, and then closes the dialog.
@@ -231,7 +232,7 @@ func TestPageClosedDuringVerify(t *testing.T) {
 		c.authenticate(1, "")
 		<-inside
 		c.ws.Close()
-		until(t, "the bridge noticed", func() bool {
+		await.That(t, "the bridge noticed", func() bool {
 			w.seats.mu.Lock()
 			defer w.seats.mu.Unlock()
 			return w.seats.all == 0
@@ -241,7 +242,7 @@ func TestPageClosedDuringVerify(t *testing.T) {
 			t.Errorf("%s: another login: %s", name, m.code())
 		}
 		close(answer)
-		until(t, "the login ended", func() bool { return strings.Contains(w.logs.String(), "code=gone") })
+		await.That(t, "the login ended", func() bool { return strings.Contains(w.logs.String(), "code=gone") })
 		if asked := strings.TrimPrefix(w.ui.log(), "allow:portale.example "); asked != test.asked {
 			t.Errorf("%s: asked %q", name, asked)
 		}

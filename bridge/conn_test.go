@@ -13,6 +13,7 @@ import (
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
+	"github.com/crs-bridge/crs/internal/test/await"
 )
 
 func TestDefaultLimits(t *testing.T) {
@@ -36,7 +37,7 @@ func TestDefaultLimits(t *testing.T) {
 
 // closeCode reads until the bridge closes the connection, and returns its code.
 func (c *client) closeCode() int {
-	c.ws.SetReadDeadline(time.Now().Add(20 * time.Second))
+	c.ws.SetReadDeadline(time.Now().Add(await.Limit))
 	for {
 		_, _, err := c.ws.ReadMessage()
 		var closed *websocket.CloseError
@@ -102,7 +103,7 @@ func TestT25Flood(t *testing.T) {
 	began := time.Now()
 	go func() {
 		n := 0
-		c.ws.SetReadDeadline(time.Now().Add(20 * time.Second))
+		c.ws.SetReadDeadline(time.Now().Add(await.Limit))
 		for {
 			_, _, err := c.ws.ReadMessage()
 			if err == nil {
@@ -199,7 +200,7 @@ func TestSilentPeer(t *testing.T) {
 	w := newWorld(t, func(w *world) { w.Limits.Ping = 50 * time.Millisecond })
 	c := w.dial(portale)
 	c.ws.SetPingHandler(func(string) error { return nil })
-	c.ws.SetReadDeadline(time.Now().Add(20 * time.Second))
+	c.ws.SetReadDeadline(time.Now().Add(await.Limit))
 	_, _, err := c.ws.ReadMessage()
 	var timeout net.Error
 	if err == nil || errors.As(err, &timeout) && timeout.Timeout() {
@@ -225,17 +226,17 @@ func TestPageClosedWhilePINDialogIsOpen(t *testing.T) {
 	// TestPageClosedBeforePINDialog.
 	select {
 	case <-open:
-	case <-time.After(20 * time.Second):
+	case <-time.After(await.Limit):
 		t.Fatal("no dialog opens")
 	}
 	c.ws.Close()
 	select {
 	case <-closed:
-	case <-time.After(20 * time.Second):
+	case <-time.After(await.Limit):
 		t.Fatal("the dialog stays open")
 	}
 	w.ui.pin = nil
-	until(t, "the next login works", func() bool { m, _ := w.dial(portale).login(""); return m.code() == "" })
+	await.That(t, "the next login works", func() bool { m, _ := w.dial(portale).login(""); return m.code() == "" })
 	if _, signs := w.card.used(); signs != 1 {
 		t.Errorf("%d calls of Sign", signs)
 	}

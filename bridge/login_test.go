@@ -14,6 +14,7 @@ import (
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
+	"github.com/crs-bridge/crs/internal/test/await"
 )
 
 func TestLogin(t *testing.T) {
@@ -266,7 +267,7 @@ func TestAllowedSiteTakesPrecedence(t *testing.T) {
 	unknown.authenticate(1, "")
 	for unknown.read().Params.State != "consent" {
 	}
-	until(t, "the question is open", func() bool { return open.Load() == 1 })
+	await.That(t, "the question is open", func() bool { return open.Load() == 1 })
 	if m, _ := w.dial("https://third.example").login(""); m.code() != crs.ErrBusy || open.Load() != 1 {
 		t.Errorf("another unknown site: %s, %d questions open", m.code(), open.Load())
 	}
@@ -407,7 +408,7 @@ func TestT12Flood(t *testing.T) {
 					c.authenticate(id, "")
 				}
 				for answered := 0; answered < 10; {
-					c.ws.SetReadDeadline(time.Now().Add(20 * time.Second))
+					c.ws.SetReadDeadline(time.Now().Add(await.Limit))
 					_, b, err := c.ws.ReadMessage()
 					if err != nil {
 						t.Error(err)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
+	"github.com/crs-bridge/crs/internal/test/await"
 )
 
 // framed is a client of native messaging.
@@ -58,7 +59,7 @@ func (w *world) relayed() *framed {
 // exchange sends a message and returns the answer, both as they are.
 func (f *framed) exchange(message string) (string, error) {
 	f.send(message)
-	f.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	f.conn.SetReadDeadline(time.Now().Add(await.Limit))
 	answer, err := readFrame(f.from, maxReply)
 	return string(answer), err
 }
@@ -73,7 +74,7 @@ func (f *framed) send(message string) {
 
 func (f *framed) read() message {
 	f.t.Helper()
-	f.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	f.conn.SetReadDeadline(time.Now().Add(await.Limit))
 	b, err := readFrame(f.from, maxReply)
 	if err != nil {
 		f.t.Fatalf("no answer: %v", err)
@@ -88,7 +89,7 @@ func (f *framed) read() message {
 // ends checks that the bridge leaves.
 func (f *framed) ends() {
 	f.t.Helper()
-	f.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	f.conn.SetReadDeadline(time.Now().Add(await.Limit))
 	b, err := readFrame(f.from, maxReply)
 	if err == nil {
 		f.t.Errorf("another answer: %s", b)

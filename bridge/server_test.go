@@ -16,6 +16,7 @@ import (
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
+	"github.com/crs-bridge/crs/internal/test/await"
 )
 
 // knock sends a raw request and returns the raw answer, up to the header's end.
@@ -26,7 +27,7 @@ func knock(t testing.TB, addr, request string) string {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(await.Limit))
 	if _, err := io.WriteString(conn, request); err != nil {
 		t.Fatal(err)
 	}
@@ -462,7 +463,7 @@ func TestThousandConnections(t *testing.T) {
 		t.Errorf("one more: %q", answer)
 	}
 	open[0].ws.Close()
-	until(t, "a place is free again", func() bool {
+	await.That(t, "a place is free again", func() bool {
 		c, err := w.try(portale)
 		if err == nil {
 			open[0] = c
@@ -486,7 +487,7 @@ func TestT25ConnectionsOfOneOrigin(t *testing.T) {
 	}
 	w.dial("https://other.example")
 	open[0].ws.Close()
-	until(t, "the place is free again", func() bool { _, err := w.try(portale); return err == nil })
+	await.That(t, "the place is free again", func() bool { _, err := w.try(portale); return err == nil })
 }
 
 func TestT25SlowHandshake(t *testing.T) {
@@ -497,7 +498,7 @@ func TestT25SlowHandshake(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(await.Limit))
 	_, err = io.WriteString(conn, "GET /v1 HTTP/1.1\r\n")
 	for err == nil { // it sends all the time, but never ends
 		time.Sleep(10 * time.Millisecond)

@@ -24,6 +24,7 @@ import (
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
+	"github.com/crs-bridge/crs/internal/test/await"
 )
 
 const (
@@ -452,7 +453,7 @@ func newWorld(t testing.TB, change ...func(*world)) *world {
 		cancel()
 		select {
 		case <-served:
-		case <-time.After(10 * time.Second):
+		case <-time.After(await.Limit):
 			t.Error("Serve does not return")
 		}
 	})
@@ -514,7 +515,7 @@ type message struct {
 
 func (c *client) read() message {
 	c.t.Helper()
-	c.ws.SetReadDeadline(time.Now().Add(20 * time.Second))
+	c.ws.SetReadDeadline(time.Now().Add(await.Limit))
 	_, b, err := c.ws.ReadMessage()
 	if err != nil {
 		c.t.Fatalf("no answer: %v", err)
@@ -602,16 +603,6 @@ func verify(token crs.Token, origin, ch string) error {
 		return err
 	}
 	return crs.Signature{Algorithm: token.Algorithm, Certificate: cert, Bytes: token.Signature}.Verify(s)
-}
-
-// until waits for something that another goroutine brings about.
-func until(t testing.TB, what string, done func() bool) {
-	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !done(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not within 20 s: %s", what)
-		}
-	}
 }
 
 // aBrowser is a loginRequest's program of which there is nothing to tell.

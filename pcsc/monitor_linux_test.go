@@ -14,6 +14,7 @@ import (
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/scard"
+	"github.com/crs-bridge/crs/internal/test/await"
 	"github.com/crs-bridge/crs/internal/test/ns"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
@@ -49,7 +50,7 @@ func startMonitor(t *testing.T) *Monitor {
 		cancel()
 		select {
 		case <-done:
-		case <-time.After(20 * time.Second):
+		case <-time.After(await.Limit):
 			t.Error("the monitor does not end")
 		}
 		p := virtualcard.Shared(2048)
@@ -62,10 +63,10 @@ func startMonitor(t *testing.T) *Monitor {
 	return m
 }
 
-// await waits until the readers are as wanted.
-func await(t *testing.T, m *Monitor, what string, wanted func([]crs.Reader) bool) []crs.Reader {
+// awaitReaders waits until the readers are as wanted.
+func awaitReaders(t *testing.T, m *Monitor, what string, wanted func([]crs.Reader) bool) []crs.Reader {
 	t.Helper()
-	limit := time.After(20 * time.Second)
+	limit := time.After(await.Limit)
 	for {
 		readers, changed := m.Readers()
 		if wanted(readers) {
@@ -91,11 +92,11 @@ func noService(readers []crs.Reader) bool {
 
 func TestMonitor(t *testing.T) {
 	m := startMonitor(t)
-	await(t, m, "two empty readers", firstHas(false))
+	awaitReaders(t, m, "two empty readers", firstHas(false))
 
 	v := newVirtual(virtualcard.Config{})
 	pull := insert(t, v.Card)
-	card := await(t, m, "card inserted", firstHas(true))[0].Card
+	card := awaitReaders(t, m, "card inserted", firstHas(true))[0].Card
 	if v.Secrets() != 0 {
 		t.Error("the monitor sent a secret")
 	}
@@ -105,7 +106,7 @@ func TestMonitor(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if again := await(t, m, "same card", firstHas(true))[0].Card; again != card {
+	if again := awaitReaders(t, m, "same card", firstHas(true))[0].Card; again != card {
 		t.Error("a login made the monitor read the card again")
 	}
 	if n := len(v.Log()) - read; n != 3*6 {
@@ -113,7 +114,7 @@ func TestMonitor(t *testing.T) {
 	}
 
 	pull()
-	await(t, m, "card pulled", firstHas(false))
+	awaitReaders(t, m, "card pulled", firstHas(false))
 	if err := v.login(t, card, rightPIN); !errors.Is(err, crs.ErrCardRemoved) {
 		t.Errorf("the pulled card: %v", err)
 	}
@@ -123,13 +124,13 @@ func TestMonitor(t *testing.T) {
 
 	foreign := newVirtual(virtualcard.Config{Foreign: virtualcard.ForeignIAS})
 	pull = insert(t, foreign.Card)
-	await(t, m, "foreign card", func(r []crs.Reader) bool { return len(r) == 2 && errors.Is(r[0].Err, crs.ErrNoCNS) })
+	awaitReaders(t, m, "foreign card", func(r []crs.Reader) bool { return len(r) == 2 && errors.Is(r[0].Err, crs.ErrNoCNS) })
 	pull()
-	await(t, m, "foreign card pulled", firstHas(false))
+	awaitReaders(t, m, "foreign card pulled", firstHas(false))
 
 	v.Forget()
 	insert(t, v.Card)
-	again := await(t, m, "card inserted again", firstHas(true))[0].Card
+	again := awaitReaders(t, m, "card inserted again", firstHas(true))[0].Card
 	if again == card {
 		t.Error("what was read of an earlier insertion is used")
 	}
@@ -147,12 +148,12 @@ func TestMonitorOutlivesPCSCD(t *testing.T) {
 	m := startMonitor(t)
 	v := newVirtual(virtualcard.Config{})
 	insert(t, v.Card)
-	card := await(t, m, "card", firstHas(true))[0].Card
+	card := awaitReaders(t, m, "card", firstHas(true))[0].Card
 	for _, end := range []func() error{ns.Pcscd.Kill, ns.Pcscd.Stop} {
 		if err := end(); err != nil {
 			t.Fatal(err)
 		}
-		await(t, m, "no pcscd", noService)
+		awaitReaders(t, m, "no pcscd", noService)
 		if err := v.login(t, card, rightPIN); crs.CodeOf(err) != crs.ErrCard {
 			t.Errorf("without pcscd: %v", err)
 		}
@@ -161,7 +162,7 @@ func TestMonitorOutlivesPCSCD(t *testing.T) {
 		if err := ns.Pcscd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		card = await(t, m, "card again", firstHas(true))[0].Card
+		card = awaitReaders(t, m, "card again", firstHas(true))[0].Card
 		if err := v.login(t, card, rightPIN); err != nil {
 			t.Errorf("after the restart: %v", err)
 		}
@@ -191,7 +192,7 @@ func TestWaitThatIsCancelledAtOnce(t *testing.T) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(20 * time.Second):
+	case <-time.After(await.Limit):
 		t.Fatal("it waits for a card")
 	}
 }
@@ -202,14 +203,14 @@ func TestMonitorWithoutPCSCDAtStart(t *testing.T) {
 	}
 	m := startMonitor(t)
 	time.Sleep(100 * time.Millisecond)
-	await(t, m, "no service", noService)
+	awaitReaders(t, m, "no service", noService)
 	if _, err := (&Driver{}).Readers(context.Background(), func(string) bool { return true }); !errors.Is(err, crs.ErrNoService) {
 		t.Errorf("readers once: %v", err)
 	}
 	if err := ns.Pcscd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	await(t, m, "readers", firstHas(false))
+	awaitReaders(t, m, "readers", firstHas(false))
 }
 
 // Other programs use up pcscd's contexts, and give them back: the monitor sees the card then.
@@ -226,12 +227,12 @@ func TestMonitorOutlivesAFullPCSCD(t *testing.T) {
 		held = append(held, ctx)
 	}
 	m := startMonitor(t)
-	await(t, m, "no context", func(r []crs.Reader) bool { return len(r) == 1 && r[0].Err != nil })
+	awaitReaders(t, m, "no context", func(r []crs.Reader) bool { return len(r) == 1 && r[0].Err != nil })
 	time.Sleep(4 * time.Second) // longer than the quick retries
 	for _, ctx := range held {
 		ctx.Release()
 	}
-	await(t, m, "card", firstHas(true))
+	awaitReaders(t, m, "card", firstHas(true))
 	pull()
 }
 
@@ -241,7 +242,7 @@ func TestStuckPCSCD(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { m.Run(ctx); close(done) }()
-	await(t, m, "readers", firstHas(false))
+	awaitReaders(t, m, "readers", firstHas(false))
 	if err := ns.Pcscd.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
@@ -253,7 +254,7 @@ func TestStuckPCSCD(t *testing.T) {
 	cancel()
 	select {
 	case <-done:
-	case <-time.After(20 * time.Second):
+	case <-time.After(await.Limit):
 		t.Error("the monitor does not end")
 	}
 }
@@ -278,7 +279,7 @@ func TestReaderNameThatIsNoUTF8(t *testing.T) {
 	m := startMonitor(t)
 	v := newVirtual(virtualcard.Config{})
 	insert(t, v.Card)
-	reader := await(t, m, "card inserted", firstHas(true))[0]
+	reader := awaitReaders(t, m, "card inserted", firstHas(true))[0]
 	if reader.Name != name || reader.Card.Info().Reader != name {
 		t.Errorf("the reader is called %q, by its card %q", reader.Name, reader.Card.Info().Reader)
 	}

@@ -416,11 +416,11 @@ func TestExclusiveUseByAnotherProgram(t *testing.T) {
 	}
 	// A monitor that meets the card like that reads it when it is free.
 	m := startMonitor(t)
-	await(t, m, "card in use", func(r []crs.Reader) bool { return len(r) == 2 && errors.Is(r[0].Err, crs.ErrCardInUse) })
+	awaitReaders(t, m, "card in use", func(r []crs.Reader) bool { return len(r) == 2 && errors.Is(r[0].Err, crs.ErrCardInUse) })
 	if err := other.Disconnect(scard.LeaveCard); err != nil {
 		t.Fatal(err)
 	}
-	await(t, m, "card free", firstHas(true))
+	awaitReaders(t, m, "card free", firstHas(true))
 	if err := v.login(t, card, rightPIN); err != nil {
 		t.Error(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/test/await"
 	"github.com/crs-bridge/crs/internal/test/ns"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
@@ -41,11 +42,7 @@ func TestStuckCallNeedsNoRestart(t *testing.T) {
 				t.Errorf("%s, INS %02X: %v", test.name, ins, err)
 			}
 			test.free(release, pull)
-			for end := time.Now().Add(10 * time.Second); v.driver.stuckCalls() > 0; time.Sleep(5 * time.Millisecond) {
-				if time.Now().After(end) {
-					t.Fatalf("%s, INS %02X: the call does not return", test.name, ins)
-				}
-			}
+			await.That(t, "the call returns", func() bool { return v.driver.stuckCalls() == 0 })
 			release()
 			pull()
 			time.Sleep(unnoticed)

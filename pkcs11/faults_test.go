@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/test/await"
 	cardtest "github.com/crs-bridge/crs/internal/test/cards"
 	tokentest "github.com/crs-bridge/crs/internal/test/tokens"
 )
@@ -122,7 +123,7 @@ func TestT19LoggedOut(t *testing.T) {
 		err = login(t, c, rightPIN)
 		select {
 		case <-w.ended:
-		case <-time.After(2 * time.Second):
+		case <-time.After(await.Limit):
 			t.Errorf("a worker whose %s failed lives on", call)
 		}
 		return err
@@ -157,10 +158,11 @@ func TestT24ThePINIsNowhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	var written string
-	for end := time.Now().Add(2 * time.Second); time.Now().Before(end) && !strings.Contains(written, "after it"); time.Sleep(5 * time.Millisecond) {
+	await.That(t, "what the module wrote", func() bool {
 		written = strings.Join(tokens.Modules()[0].Output, "\n")
-	}
-	if !strings.Contains(written, "after it") || strings.Count(written, hiddenLine) != 3 || !strings.Contains(written, "the fake module starts") {
+		return strings.Contains(written, "after it")
+	})
+	if strings.Count(written, hiddenLine) != 3 || !strings.Contains(written, "the fake module starts") {
 		t.Errorf("kept of stdout and stderr:\n%s", written)
 	}
 	for _, form := range forms([]byte(rightPIN)) {

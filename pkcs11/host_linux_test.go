@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/test/await"
 	cardtest "github.com/crs-bridge/crs/internal/test/cards"
 	"github.com/crs-bridge/crs/internal/tries"
 )
@@ -43,7 +44,7 @@ func TestT18LyingWorker(t *testing.T) {
 func follow(t *testing.T, h *host) <-chan *worker {
 	found := make(chan *worker, 1)
 	go func() {
-		for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		for end := time.Now().Add(await.Limit); time.Now().Before(end); time.Sleep(time.Millisecond) {
 			if w := h.running(); w != nil {
 				found <- w
 				return
@@ -62,7 +63,7 @@ func isEnded(t *testing.T, what string, w *worker) {
 	}
 	select {
 	case <-w.ended:
-	case <-time.After(10 * time.Second):
+	case <-time.After(await.Limit):
 		t.Errorf("%s: the worker lives on", what)
 		w.kill()
 	}
@@ -129,9 +130,7 @@ func TestRule7NothingCancels(t *testing.T) {
 		_, err := c.Sign(ctx, cardtest.PIN(rightPIN), cardtest.NewStatement(t))
 		answered <- err
 	}()
-	for spent.spent.Load() == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	await.That(t, "the try is counted", func() bool { return spent.spent.Load() > 0 })
 	select {
 	case err := <-answered:
 		t.Errorf("the try was counted after the answer: %v", err)
@@ -243,13 +242,13 @@ func TestNewWorkerNewLine(t *testing.T) {
 	c := theCard(t, tokens)
 	const first = "the fake module starts"
 	output := func() string { return strings.Join(tokens.Modules()[0].Output, "\n") }
-	eventually(t, "it writes", func() bool { return strings.Contains(output(), first) })
+	await.That(t, "it writes", func() bool { return strings.Contains(output(), first) })
 	c.host.stderr.Write([]byte("PIN 5"))
 	c.host.running().kill()
 	if err := login(t, c, rightPIN); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the next one writes", func() bool { return strings.Count(output(), first) == 2 })
+	await.That(t, "the next one writes", func() bool { return strings.Count(output(), first) == 2 })
 	if strings.Contains(output(), "PIN") {
 		t.Errorf("output:\n%s", output())
 	}
@@ -275,7 +274,7 @@ func TestT18WhatAModuleStarts(t *testing.T) {
 	}
 	child := started("fork")
 	defer syscall.Kill(child, syscall.SIGKILL)
-	eventually(t, "it ends", func() bool {
+	await.That(t, "it ends", func() bool {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", child))
 		return err != nil || strings.Contains(string(stat), ") Z ")
 	})
@@ -285,7 +284,7 @@ func TestT18WhatAModuleStarts(t *testing.T) {
 	if len(theirs) < 3 {
 		t.Fatalf("it holds the pipes %v", theirs)
 	}
-	eventually(t, "its pipes are closed on this side", func() bool {
+	await.That(t, "its pipes are closed on this side", func() bool {
 		return !slices.ContainsFunc(pipesOf(t, os.Getpid()), func(pipe string) bool { return slices.Contains(theirs, pipe) })
 	})
 }

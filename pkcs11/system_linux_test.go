@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/crs-bridge/crs/internal/test/await"
 	tokentest "github.com/crs-bridge/crs/internal/test/tokens"
 )
 
@@ -169,7 +170,7 @@ func TestT18ReducedWorker(t *testing.T) {
 			t.Errorf("%s is %s: %v", link, to, err)
 		}
 	}
-	eventually(t, "its memory is not dumped", func() bool { return slices.Contains(tokens.Modules()[0].Output, "dumpable 0") })
+	await.That(t, "its memory is not dumped", func() bool { return slices.Contains(tokens.Modules()[0].Output, "dumpable 0") })
 }
 
 // TestT18NoFilesOfOthers: a worker has none of the files that its parent was given by whoever started

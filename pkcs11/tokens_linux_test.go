@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/crs-bridge/crs/internal/test/await"
 	tokentest "github.com/crs-bridge/crs/internal/test/tokens"
 )
 
@@ -53,7 +54,7 @@ func followed(t *testing.T, found func() []Module) (tokens *Tokens, end func()) 
 // shows waits until so many cards are all that there is, woken by changes alone.
 func shows(t *testing.T, tokens *Tokens, n int) (cards []*card) {
 	t.Helper()
-	late := time.After(10 * time.Second)
+	late := time.After(await.Limit)
 	for {
 		readers, changed := tokens.Seen()
 		cards = nil
@@ -103,7 +104,7 @@ func TestFollow(t *testing.T) {
 	for range 2 {
 		look()
 	}
-	eventually(t, "the bad one is found", func() bool { return len(tokens.Modules()) == 2 })
+	await.That(t, "the bad one is found", func() bool { return len(tokens.Modules()) == 2 })
 	if now := shows(t, tokens, 1)[0].host.running(); now != first {
 		t.Error("a module that stayed is loaded anew")
 	}
@@ -134,7 +135,7 @@ func TestFollowReaders(t *testing.T) {
 	f := tokentest.NewFake(t, "")
 	f.Insert(oneToken())
 	tokens, _ := followed(t, func() []Module { return []Module{{Name: "fake", Path: f.Path, readers: true}} })
-	eventually(t, "it is found", func() bool { return len(tokens.used()) == 1 })
+	await.That(t, "it is found", func() bool { return len(tokens.used()) == 1 })
 	m := tokens.used()[0]
 	tokens.Readers()
 	tokens.Refresh(false)

@@ -80,13 +80,3 @@ func refused(t testing.TB, err error) *crs.PINError {
 	}
 	return e
 }
-
-// eventually waits for what a test waits for.
-func eventually(t testing.TB, what string, is func() bool) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s: not so", what)
-		}
-	}
-}

@@ -17,6 +17,7 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
+	"github.com/crs-bridge/crs/internal/test/await"
 	portaltest "github.com/crs-bridge/crs/internal/test/portal"
 )
 
@@ -322,7 +323,7 @@ func TestClient(t *testing.T) {
 			if !ok {
 				t.Error("the client went on after its cancel")
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(await.Limit):
 			t.Error("the connection stayed open")
 		}
 		serve(succeed, succeed, succeed)

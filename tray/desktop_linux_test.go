@@ -12,6 +12,7 @@ import (
 
 	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/ipc"
+	"github.com/crs-bridge/crs/internal/test/await"
 	"github.com/crs-bridge/crs/internal/test/desk"
 )
 
@@ -54,13 +55,13 @@ func TestNoHost(t *testing.T) {
 // awaitNotification waits for a notification with this title and a part of this text.
 func awaitNotification(t *testing.T, name, title, text string) {
 	t.Helper()
-	desk.Await(t, "the notification "+title, func() bool {
+	await.That(t, "the notification "+title, func() bool {
 		return exec.Command("xdotool", "search", "--onlyvisible", "--class", "dunst").Run() == nil
 	})
 	window := strings.Fields(desk.XDoTool(t, "search", "--onlyvisible", "--class", "dunst"))
 	fits(t, name, window[:1])
 	exec.Command("dunstctl", "close-all").Run()
-	desk.Await(t, "the notification is gone", func() bool {
+	await.That(t, "the notification is gone", func() bool {
 		return exec.Command("xdotool", "search", "--onlyvisible", "--class", "dunst").Run() != nil
 	})
 	out, err := exec.Command("dunstctl", "history").Output()

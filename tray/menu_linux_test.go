@@ -19,6 +19,7 @@ import (
 	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/dialog"
 	"github.com/crs-bridge/crs/internal/ipc"
+	"github.com/crs-bridge/crs/internal/test/await"
 	"github.com/crs-bridge/crs/internal/test/desk"
 )
 
@@ -160,7 +161,7 @@ func TestMenu(t *testing.T) {
 				awaitAnswerable(t, test.window)
 				desk.Keys(t, "Escape")
 			}
-			desk.Await(t, "no window is left", func() bool {
+			await.That(t, "no window is left", func() bool {
 				return exec.Command("xdotool", "search", "--onlyvisible", "--class", "zenity").Run() != nil
 			})
 			desk.CloseMenu(t)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs/internal/ipc"
+	"github.com/crs-bridge/crs/internal/test/await"
 	"github.com/crs-bridge/crs/internal/test/desk"
 )
 
@@ -82,7 +83,7 @@ func startTray(t *testing.T) *trayProcess {
 // says waits for a sentence on stderr, and returns all that is there.
 func (p *trayProcess) says(t *testing.T, sentence string) (stderr string) {
 	t.Helper()
-	desk.Await(t, "stderr says "+sentence, func() bool {
+	await.That(t, "stderr says "+sentence, func() bool {
 		b, _ := os.ReadFile(p.stderr)
 		stderr = string(b)
 		return strings.Contains(stderr, sentence)
@@ -102,7 +103,7 @@ func (p *trayProcess) play(t *testing.T, s scene) {
 		t.Fatal(err)
 	}
 	want := look(s.Status, s.OK, s.Lang).title
-	desk.Await(t, "the tray says "+want, func() bool { return p.title() == want })
+	await.That(t, "the tray says "+want, func() bool { return p.title() == want })
 }
 
 // asked waits for what the tray asks of its service.
@@ -113,7 +114,7 @@ func (p *trayProcess) asked(t *testing.T, want string) {
 		if got != want {
 			t.Errorf("the tray asked %q, want %q", got, want)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(await.Limit):
 		t.Fatalf("the tray does not ask %q", want)
 	}
 }

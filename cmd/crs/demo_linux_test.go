@@ -7,11 +7,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 
+	"github.com/crs-bridge/crs/internal/test/await"
 	"github.com/crs-bridge/crs/internal/test/citizen"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
@@ -39,7 +39,7 @@ func startBrowser(t *testing.T) context.Context {
 	if err := chromedp.Run(ctx); err != nil {
 		t.Fatal(err)
 	}
-	limited, cancelLimited := context.WithTimeout(ctx, time.Minute)
+	limited, cancelLimited := context.WithTimeout(ctx, 5*await.Limit)
 	t.Cleanup(cancelLimited)
 	return limited
 }
@@ -58,17 +58,11 @@ func TestDemo(t *testing.T) {
 	see := func(selector string, texts ...string) {
 		t.Helper()
 		script := fmt.Sprintf(`document.readyState === "complete" && document.querySelector(%q)?.innerText || ""`, selector)
-		for end := time.Now().Add(citizen.Patience); ; time.Sleep(5 * time.Millisecond) {
+		await.That(t, fmt.Sprintf("%s shows %q", selector, texts), func() bool {
 			var shown string
 			err := chromedp.Run(browser, chromedp.Evaluate(script, &shown)) // fails while a page goes
-			missing := slices.IndexFunc(texts, func(text string) bool { return !strings.Contains(shown, text) })
-			if err == nil && missing < 0 {
-				return
-			}
-			if time.Now().After(end) {
-				t.Fatalf("%s does not show %q: %v\n%s", selector, texts[max(missing, 0)], err, shown)
-			}
-		}
+			return err == nil && !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(shown, text) })
+		})
 	}
 	click := func(selector string) { t.Helper(); do(chromedp.Click(selector, chromedp.ByQuery)) }
 

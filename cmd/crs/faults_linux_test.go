@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/test/await"
 	"github.com/crs-bridge/crs/internal/test/citizen"
 	tokentest "github.com/crs-bridge/crs/internal/test/tokens"
 )
@@ -45,7 +46,7 @@ func TestT18AModuleCannotHurtAService(t *testing.T) {
 				site.refused(crs.ErrCard)
 			}()
 			if test.kill {
-				eventually(t, "the module signs", func() bool { return f.Secrets() > sent })
+				await.That(t, "the module signs", func() bool { return f.Secrets() > sent })
 				othersAreAnswered(t, h)
 				for _, pid := range before {
 					syscall.Kill(pid, syscall.SIGKILL)
@@ -70,7 +71,7 @@ func TestT18AModuleCannotHurtAService(t *testing.T) {
 			if code := serve.Stop(syscall.SIGTERM); code != 0 {
 				t.Errorf("the service ends with %d", code)
 			}
-			eventually(t, "no worker is left", func() bool {
+			await.That(t, "no worker is left", func() bool {
 				return !slices.ContainsFunc(append(before, after...), func(pid int) bool { return syscall.Kill(pid, 0) == nil })
 			})
 		})

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/crs-bridge/crs/internal/test/await"
 	"github.com/crs-bridge/crs/internal/test/citizen"
 	"github.com/crs-bridge/crs/internal/test/ns"
 	"github.com/crs-bridge/crs/internal/virtualcard"
@@ -114,7 +115,7 @@ func printStart(t *testing.T, file string) {
 					c.Close()
 					break
 				}
-				if time.Since(began) > citizen.Patience {
+				if time.Since(began) > await.Limit {
 					t.Fatalf("the service does not listen: %v", err)
 				}
 				time.Sleep(100 * time.Microsecond)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/crs-bridge/crs/internal/test/await"
 	"github.com/crs-bridge/crs/internal/test/citizen"
 	tokentest "github.com/crs-bridge/crs/internal/test/tokens"
 )
@@ -57,7 +58,7 @@ func printHang(t *testing.T, file string) {
 			_, err := site.login(false)
 			ended <- err
 		}()
-		eventually(t, "the module signs", func() bool { return f.Secrets() > sent })
+		await.That(t, "the module signs", func() bool { return f.Secrets() > sent })
 		if fault == "" {
 			if err := <-ended; err != nil {
 				t.Fatal(err)

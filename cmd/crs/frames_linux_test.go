@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/crs-bridge/crs/internal/test/await"
 	"github.com/crs-bridge/crs/internal/test/citizen"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
@@ -134,12 +135,13 @@ func TestDeafBrowser(t *testing.T) {
 	for range 45 { // no more than may come at once
 		deaf.send(strings.Replace(helloRequest, `"id":1`, `"id":"`+strings.Repeat("x", 64)+`"`, 1))
 	}
-	for full, end := 0, time.Now().Add(citizen.Patience); full < 3900; time.Sleep(time.Millisecond) {
-		var err error
-		if full, err = unix.IoctlGetInt(pipe, unix.TIOCINQ); err != nil || time.Now().After(end) {
-			t.Fatalf("the pipe holds %d bytes, %v", full, err)
+	await.That(t, "the pipe is full", func() bool {
+		full, err := unix.IoctlGetInt(pipe, unix.TIOCINQ)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
+		return full >= 3900
+	})
 	other := startHost(t, h)
 	other.connect(citizen.Portale)
 	other.send(helloRequest)

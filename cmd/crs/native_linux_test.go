@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs/internal/browser"
+	"github.com/crs-bridge/crs/internal/test/await"
 	"github.com/crs-bridge/crs/internal/test/citizen"
 	"github.com/crs-bridge/crs/internal/test/screen"
 	"github.com/crs-bridge/crs/internal/virtualcard"
@@ -80,7 +81,7 @@ func (e *extension) send(message string) {
 // read returns the next message, false when there are no more.
 func (e *extension) read() (string, bool) {
 	e.t.Helper()
-	timer := time.AfterFunc(citizen.Patience, func() { e.host.Process.Kill() })
+	timer := time.AfterFunc(await.Limit, func() { e.host.Process.Kill() })
 	defer timer.Stop()
 	var header [4]byte
 	if _, err := io.ReadFull(e.from, header[:]); err != nil {
@@ -108,7 +109,7 @@ func (e *extension) ends() {
 	e.t.Helper()
 	select {
 	case <-e.ended:
-	case <-time.After(citizen.Patience):
+	case <-time.After(await.Limit):
 		e.t.Fatal("the native host does not end")
 	}
 }
@@ -198,14 +199,10 @@ func TestNativeWithoutService(t *testing.T) {
 	two.to.Close()
 	two.ends()
 	lock := string(h) + "/run/crs/portal.sock"
-	for end := time.Now().Add(citizen.Patience); ; time.Sleep(10 * time.Millisecond) {
-		if _, err := os.Stat(lock); err != nil {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatal("the service outlives its browsers")
-		}
-	}
+	await.That(t, "the service ends after its browsers", func() bool {
+		_, err := os.Stat(lock)
+		return err != nil
+	})
 }
 
 // TestNativeServiceKilled: a service that is killed in the middle of a login is answered for, and

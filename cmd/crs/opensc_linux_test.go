@@ -12,6 +12,7 @@ import (
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/ipc"
 	"github.com/crs-bridge/crs/internal/scard"
+	"github.com/crs-bridge/crs/internal/test/await"
 	"github.com/crs-bridge/crs/internal/test/citizen"
 	"github.com/crs-bridge/crs/internal/test/ns"
 	"github.com/crs-bridge/crs/internal/virtualcard"
@@ -194,7 +195,7 @@ func status(t *testing.T, h citizen.Home) ipc.Status {
 	t.Helper()
 	t.Setenv("XDG_RUNTIME_DIR", filepath.Join(string(h), "run"))
 	var c *ipc.Client
-	eventually(t, "the service answers its owner", func() bool { // some time after pages
+	await.That(t, "the service answers its owner", func() bool { // some time after pages
 		var err error
 		c, err = ipc.Dial(context.Background())
 		return err == nil
@@ -211,7 +212,7 @@ func status(t *testing.T, h citizen.Home) ipc.Status {
 // blocked, though OpenSC says so of each CNS.
 func shows(t *testing.T, h citizen.Home, reader, model string) {
 	t.Helper()
-	eventually(t, reader+" shows "+model, func() bool {
+	await.That(t, reader+" shows "+model, func() bool {
 		var cards []string
 		for _, r := range status(t, h).Readers {
 			if r.Card != nil && !r.Card.Blocked {
@@ -263,7 +264,7 @@ func TestT19TheCardIsClosed(t *testing.T) {
 	card.Inject(virtualcard.Fault{INS: 0x2A, Hang: hang})
 	serve.Answer(citizen.PIN + "1")
 	go func() {
-		eventually(t, "the card signs", func() bool { return card.Count(0x2A) > 0 })
+		await.That(t, "the card signs", func() bool { return card.Count(0x2A) > 0 })
 		for _, pid := range workers(serve) {
 			syscall.Kill(pid, syscall.SIGKILL)
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/test/await"
 	"github.com/crs-bridge/crs/internal/test/citizen"
 )
 
@@ -70,7 +71,7 @@ func (p *page) login(personalData bool) (login, error) {
 	if personalData {
 		params["personalData"] = true
 	}
-	p.ws.SetReadDeadline(time.Now().Add(3 * citizen.Patience)) // many dialogs may come before the answer
+	p.ws.SetReadDeadline(time.Now().Add(3 * await.Limit)) // many dialogs may come before the answer
 	result, err := p.call("authenticate", params)
 	l := login{origin: p.origin, challenge: challenge}
 	if err != nil {

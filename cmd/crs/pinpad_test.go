@@ -10,6 +10,7 @@ import (
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
+	"github.com/crs-bridge/crs/internal/test/await"
 	"github.com/crs-bridge/crs/internal/test/screen"
 )
 
@@ -35,7 +36,7 @@ func (c *keyCard) answer(method string, pins ...*crs.PIN) error {
 	if pins[0] == nil {
 		where = "reader" // which asks for as long as the user is told so
 		told := strings.Count(strings.Join(c.calls, " "), where)
-		for end := time.Now().Add(10 * time.Second); strings.Count(oneLine(c.shown.String()), "il tasto rosso") <= told; time.Sleep(time.Millisecond) {
+		for end := time.Now().Add(await.Limit); strings.Count(oneLine(c.shown.String()), "il tasto rosso") <= told; time.Sleep(time.Millisecond) {
 			if time.Now().After(end) {
 				return errors.New("the user was not told to type on the reader")
 			}

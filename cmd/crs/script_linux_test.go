@@ -16,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/crs-bridge/crs/internal/scard"
+	"github.com/crs-bridge/crs/internal/test/await"
 	"github.com/crs-bridge/crs/internal/test/citizen"
 	"github.com/crs-bridge/crs/internal/test/ns"
 	"github.com/crs-bridge/crs/internal/virtualcard"
@@ -168,7 +169,7 @@ func scriptPcscd(ts *testscript.TestScript, _ bool, args []string) {
 			bare.Process.Signal(syscall.SIGTERM)
 			bare.Wait()
 		})
-		for end := time.Now().Add(citizen.Patience); ; time.Sleep(time.Millisecond) {
+		for end := time.Now().Add(await.Limit); ; time.Sleep(time.Millisecond) {
 			c, err := net.Dial("unix", "/run/pcscd/pcscd.comm")
 			if err == nil {
 				c.Close()

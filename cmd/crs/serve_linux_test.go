@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/test/await"
 	"github.com/crs-bridge/crs/internal/test/citizen"
 	"github.com/crs-bridge/crs/internal/test/ns"
 	"github.com/crs-bridge/crs/internal/virtualcard"
@@ -113,7 +114,7 @@ func TestSecondService(t *testing.T) {
 			if second.Code != 1 || !strings.Contains(second.Stderr.String(), "già in funzione") {
 				t.Errorf("the second service ended with %d:\n%s", second.Code, second.Stderr)
 			}
-		case <-time.After(citizen.Patience):
+		case <-time.After(await.Limit):
 			t.Error("two services run")
 		}
 		if code := first.Stop(s); code != 0 {
@@ -138,7 +139,7 @@ func TestOtherSession(t *testing.T) {
 			second := h.Start(t, "crs", "serve", "--ui", "terminal")
 			select {
 			case <-second.Ended:
-			case <-time.After(citizen.Patience):
+			case <-time.After(await.Limit):
 				t.Fatal("two services run")
 			}
 			if second.Code != 1 || !strings.Contains(second.Stderr.String(), "già in funzione") {
@@ -148,7 +149,7 @@ func TestOtherSession(t *testing.T) {
 			host.Stdin.Close()
 			select {
 			case <-host.Ended:
-			case <-time.After(citizen.Patience):
+			case <-time.After(await.Limit):
 				t.Fatal("the native host does not end")
 			}
 			if host.Code != 0 {
@@ -274,9 +275,7 @@ func TestPcscdComesAndGoes(t *testing.T) {
 	card.Inject(virtualcard.Fault{INS: 0x2A, At: 1, Hang: hang}) // PSO
 	serve.Answer(citizen.PIN)
 	go logIn()
-	for card.Count(0x2A) == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	await.That(t, "the card is asked to sign", func() bool { return card.Count(0x2A) > 0 })
 	if err := ns.Pcscd.Kill(); err != nil {
 		t.Fatal(err)
 	}

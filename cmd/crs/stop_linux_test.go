@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/crs-bridge/crs/internal/test/await"
 	"github.com/crs-bridge/crs/internal/test/citizen"
 )
 
@@ -57,25 +58,18 @@ func TestStopWithoutPcscd(t *testing.T) {
 func TestSecondSignal(t *testing.T) {
 	freezePcscd(t)
 	list := citizen.NewHome(t).Start(t, "crs", "card", "list")
-	end := time.Now().Add(citizen.Patience)
-	for !connected(list.Process.Pid) {
-		if time.Sleep(time.Millisecond); time.Now().After(end) {
-			t.Fatal("no connection to pcscd")
-		}
-	}
-	for {
+	await.That(t, "a connection to pcscd", func() bool { return connected(list.Process.Pid) })
+	await.That(t, "a signal that ends it", func() bool {
 		list.Process.Signal(syscall.SIGINT)
 		select {
 		case <-list.Ended:
-			if list.Code != -1 {
-				t.Errorf("not killed, but ended with code %d", list.Code)
-			}
-			return
+			return true
 		case <-time.After(200 * time.Millisecond):
+			return false
 		}
-		if time.Now().After(end) {
-			t.Fatal("signals are swallowed")
-		}
+	})
+	if list.Code != -1 {
+		t.Errorf("not killed, but ended with code %d", list.Code)
 	}
 }
 

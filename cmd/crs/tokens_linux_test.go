@@ -9,8 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
+	"github.com/crs-bridge/crs/internal/test/await"
 	"github.com/crs-bridge/crs/internal/test/citizen"
 	"github.com/crs-bridge/crs/internal/test/ns"
 	tokentest "github.com/crs-bridge/crs/internal/test/tokens"
@@ -41,16 +41,6 @@ func workers(p *citizen.Program) (pids []int) {
 		}
 	}
 	return pids
-}
-
-// eventually waits for what a test waits for.
-func eventually(t testing.TB, what string, is func() bool) {
-	t.Helper()
-	for end := time.Now().Add(citizen.Patience); !is(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s: not so", what)
-		}
-	}
 }
 
 // somebodyElse is not the person of cards that a test inserts.
@@ -117,7 +107,7 @@ func TestTokenLogin(t *testing.T) {
 	if code := serve.Stop(syscall.SIGTERM); code != 0 {
 		t.Errorf("the service ends with %d", code)
 	}
-	eventually(t, "the workers end with the service", func() bool {
+	await.That(t, "the workers end with the service", func() bool {
 		return !slices.ContainsFunc(workers, func(pid int) bool { return syscall.Kill(pid, 0) == nil })
 	})
 	if strings.Contains(serve.Stderr.String(), citizen.PIN) || strings.Contains(serve.Stderr.String(), "PROVA,") {

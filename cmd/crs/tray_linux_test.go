@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/test/await"
 	"github.com/crs-bridge/crs/internal/test/citizen"
 	"github.com/crs-bridge/crs/internal/test/desk"
 	"github.com/crs-bridge/crs/internal/virtualcard"
@@ -45,7 +46,7 @@ type dialogs struct {
 // answer waits for a window of this title, types a text and presses keys.
 func (d *dialogs) answer(title, text string, keys ...string) {
 	d.t.Helper()
-	desk.Await(d.t, "a new window "+title, func() bool {
+	await.That(d.t, "a new window "+title, func() bool {
 		out, _ := exec.Command("xdotool", "getactivewindow", "getwindowname", "getwindowpid").Output()
 		name, pid, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
 		if name != title || pid == d.last {
@@ -66,14 +67,14 @@ func (d *dialogs) answer(title, text string, keys ...string) {
 // says waits until the icon says a text.
 func says(t *testing.T, icon *citizen.Program, text string) {
 	t.Helper()
-	desk.Await(t, "the icon says "+text, func() bool {
+	await.That(t, "the icon says "+text, func() bool {
 		return strings.Contains(desk.Tooltip(icon.Process.Pid), text)
 	})
 }
 
 func noWindows(t *testing.T) {
 	t.Helper()
-	desk.Await(t, "no window is left", func() bool {
+	await.That(t, "no window is left", func() bool {
 		return exec.Command("xdotool", "search", "--onlyvisible", "--class", "zenity").Run() != nil
 	})
 }
@@ -230,7 +231,7 @@ func TestT11AndT24Tray(t *testing.T) {
 	for _, pid := range child {
 		syscall.Kill(pid, syscall.SIGTERM)
 	}
-	desk.Await(t, "the service ended", func() bool {
+	await.That(t, "the service ended", func() bool {
 		_, err := tryOpen(t, citizen.Portale)
 		return err != nil
 	})

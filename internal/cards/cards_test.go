@@ -11,6 +11,7 @@ import (
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/changes"
+	"github.com/crs-bridge/crs/internal/test/await"
 )
 
 // held is a card in name alone.
@@ -181,10 +182,10 @@ func (s *source) lastNeeded() bool {
 	return len(s.needed) > 0 && s.needed[len(s.needed)-1]
 }
 
-// await waits until the cards are these.
-func await(t *testing.T, c *Cards, want ...string) {
+// awaitCards waits until the cards are these.
+func awaitCards(t *testing.T, c *Cards, want ...string) {
 	t.Helper()
-	end := time.After(10 * time.Second)
+	end := time.After(await.Limit)
 	for {
 		readers, changed := c.Seen()
 		if slices.Equal(names(readers), want) {
@@ -207,9 +208,9 @@ func TestCards(t *testing.T) {
 	go func() { c.Run(ctx); close(done) }()
 
 	pcsc.set(native("A", "1"))
-	await(t, c, "native A 1")
+	awaitCards(t, c, "native A 1")
 	tokens.set(module("A", "1"), module("T", "2"))
-	await(t, c, "native A 1", "module T 2")
+	awaitCards(t, c, "native A 1", "module T 2")
 	if tokens.lastNeeded() {
 		t.Error("modules are needed for a card with a driver")
 	}
@@ -218,9 +219,9 @@ func TestCards(t *testing.T) {
 	if !tokens.lastNeeded() {
 		t.Error("modules are not needed for a card that cannot sign")
 	}
-	await(t, c, "module A 1", "module T 2")
+	awaitCards(t, c, "module A 1", "module T 2")
 	tokens.set()
-	await(t, c, "native A 1")
+	awaitCards(t, c, "native A 1")
 
 	if tokens.asked != 0 {
 		t.Errorf("whoever only shows cards had the modules asked, %d times", tokens.asked)
@@ -244,7 +245,7 @@ func TestChangeBeforeRun(t *testing.T) {
 	go func() { c.Run(ctx); close(done) }()
 	select {
 	case <-changed:
-	case <-time.After(10 * time.Second):
+	case <-time.After(await.Limit):
 		t.Error("a change before Run was missed")
 	}
 	cancel()

@@ -24,6 +24,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/test/await"
 	portaltest "github.com/crs-bridge/crs/internal/test/portal"
 )
 
@@ -208,7 +209,7 @@ func TestDemonstration(t *testing.T) {
 		if m.Method != "cancel" {
 			t.Errorf("the bridge got %+v", m)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(await.Limit):
 		t.Error("the bridge got no cancel")
 	}
 	errorCode("user_cancelled")

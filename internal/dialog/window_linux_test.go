@@ -17,6 +17,7 @@ import (
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
+	"github.com/crs-bridge/crs/internal/test/await"
 	"github.com/crs-bridge/crs/internal/test/desk"
 )
 
@@ -39,7 +40,7 @@ func inTime(t *testing.T, dialog func() error) (ended func() error) {
 		select {
 		case err := <-done:
 			return err
-		case <-time.After(20 * time.Second):
+		case <-time.After(await.Limit):
 			t.Fatal("the dialog is still open")
 			return nil
 		}
@@ -164,12 +165,9 @@ func TestContextClosesWindow(t *testing.T) {
 
 func awaitNoWindow(t *testing.T) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); exec.Command("xdotool", "search", "--onlyvisible", "--name", question.Title).Run() == nil; {
-		if time.Now().After(end) {
-			t.Fatal("the window is still there")
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	await.That(t, "no window is left", func() bool {
+		return exec.Command("xdotool", "search", "--onlyvisible", "--name", question.Title).Run() != nil
+	})
 }
 
 // TestFailuresAreNoCancellation: only the user cancels. A login that nobody could be asked about

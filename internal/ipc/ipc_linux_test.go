@@ -20,6 +20,7 @@ import (
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/state"
+	"github.com/crs-bridge/crs/internal/test/await"
 )
 
 // Without a service there is one answer, and a program that asks gets what it asks for.
@@ -137,7 +138,7 @@ func TestDialogIsCancelled(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- show(ctx) }()
-		until(t, "the dialog is shown", func() bool { return on.log() != "" })
+		await.That(t, "the dialog is shown", func() bool { return on.log() != "" })
 		cancel()
 		if err := <-ended; !errors.Is(err, context.Canceled) {
 			t.Errorf("the dialog ended with %v", err)
@@ -146,7 +147,7 @@ func TestDialogIsCancelled(t *testing.T) {
 			t.Errorf("shown: %s", on.log())
 		}
 		kill()
-		until(t, "the tray is gone", func() bool { return !s.hasTray() })
+		await.That(t, "the tray is gone", func() bool { return !s.hasTray() })
 	}
 }
 
@@ -161,27 +162,27 @@ func TestTrayAndServiceComeAndGo(t *testing.T) {
 			_, err := s.Screen().AskPIN(t.Context(), catalog.Text{Title: "pin"})
 			asked <- err
 		}()
-		until(t, "the dialog is shown", func() bool { return on.log() != "" })
+		await.That(t, "the dialog is shown", func() bool { return on.log() != "" })
 	}
 	ask(on)
 	kill()
 	if err := <-asked; !errors.Is(err, crs.ErrCancelled) {
 		t.Errorf("the tray went: %v", err)
 	}
-	until(t, "detached", func() bool { return s.Screen() == nil })
+	await.That(t, "detached", func() bool { return s.Screen() == nil })
 
 	on = &screen{wait: true}
 	l, _ := s.newTray(on)
 	ask(on)
 	s.stop()
 	<-asked
-	until(t, "the dialog is closed", func() bool { return strings.HasSuffix(on.log(), "closed") })
-	until(t, "the tray knows", func() bool { _, ok, _ := l.Status(); return !ok })
+	await.That(t, "the dialog is closed", func() bool { return strings.HasSuffix(on.log(), "closed") })
+	await.That(t, "the tray knows", func() bool { _, ok, _ := l.Status(); return !ok })
 	if err := l.ChangePIN(t.Context(), "reader"); !errors.Is(err, ErrNoService) {
 		t.Errorf("without a service: %v", err)
 	}
 	s.start()
-	until(t, "attached again", func() bool { _, ok, _ := l.Status(); return ok })
+	await.That(t, "attached again", func() bool { _, ok, _ := l.Status(); return ok })
 }
 
 // TestOtherSession: a program of the same user finds the service whatever variables it was given,
@@ -307,7 +308,7 @@ func TestOnlyThisProgramAttaches(t *testing.T) {
 			t.Fatal(err)
 		}
 		if test.want == "" {
-			until(t, "it is attached", s.hasTray)
+			await.That(t, "it is attached", s.hasTray)
 			cmd.Process.Kill()
 		}
 		cmd.Wait()
@@ -337,7 +338,7 @@ func TestMalformedFrames(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { conn.Close() })
-		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		conn.SetDeadline(time.Now().Add(await.Limit))
 		io.WriteString(conn, sent)
 		return conn.(*net.UnixConn)
 	}

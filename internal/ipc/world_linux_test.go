@@ -19,6 +19,7 @@ import (
 	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/changes"
 	"github.com/crs-bridge/crs/internal/dialog"
+	"github.com/crs-bridge/crs/internal/test/await"
 	"github.com/crs-bridge/crs/internal/test/ns"
 )
 
@@ -62,7 +63,7 @@ func askRaw(path string) string {
 	}
 	defer conn.Close()
 	writeMessage(conn, []byte(`{"id":1,"method":"status"}`))
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn.SetDeadline(time.Now().Add(await.Limit))
 	answer := make([]byte, 64)
 	n, _ := conn.Read(answer)
 	return string(answer[:n])
@@ -150,7 +151,7 @@ func (s *service) start() {
 		cancel()
 		select {
 		case <-served:
-		case <-time.After(20 * time.Second):
+		case <-time.After(await.Limit):
 			s.t.Error("the owner socket does not end")
 		}
 	})
@@ -273,18 +274,9 @@ func (s *service) newTray(on dialog.Screen) (l *Link, kill func()) {
 		<-ended
 	}
 	s.t.Cleanup(kill)
-	until(s.t, "the tray is attached", func() bool {
+	await.That(s.t, "the tray is attached", func() bool {
 		now, _, _ := l.Status()
 		return now.Tray
 	})
 	return l, kill
-}
-
-func until(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("not in time: ", what)
-		}
-	}
 }

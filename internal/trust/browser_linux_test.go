@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/test/await"
 )
 
 // copied copies a program to a directory of a user, under a browser's name or another.
@@ -97,15 +98,10 @@ func TestT31RealBrowsers(t *testing.T) {
 func TestT31ForgedPath(t *testing.T) {
 	const browser = "/usr/lib/chromium/chromium"
 	c := run(t, "unshare", "-rm", "sh", "-c", "mount --bind /bin/cat "+browser+" && exec "+browser)
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	await.That(t, "the forgery runs", func() bool {
 		path, _ := os.Readlink("/proc/" + itoa(c.Process.Pid) + "/exe")
-		if path == browser {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatalf("the forgery does not run: %q", path)
-		}
-	}
+		return path == browser
+	})
 	if got, err := program(c.Process.Pid); got != browser || err != nil {
 		t.Errorf("a forged path: %q %v", got, err)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/scard"
+	"github.com/crs-bridge/crs/internal/test/await"
 	"github.com/crs-bridge/crs/internal/test/ns"
 )
 
@@ -88,9 +89,9 @@ func insert(t *testing.T, c *Card) *opensc {
 		if err := <-served; err != nil && !errors.Is(err, crs.ErrCardRemoved) {
 			t.Errorf("ServeVPCD: %v", err)
 		}
-		await(t, scard.StateEmpty)
+		awaitSlot(t, scard.StateEmpty)
 	})
-	await(t, scard.StatePresent)
+	awaitSlot(t, scard.StatePresent)
 	o := &opensc{t, c, t.TempDir()}
 	// Otherwise OpenSC believes that vpcd takes no extended command, and caches in the home.
 	const conf = `app default {
@@ -103,8 +104,8 @@ func insert(t *testing.T, c *Card) *opensc {
 	return o
 }
 
-// await waits until pcscd says this of the first slot, and returns the answer to reset.
-func await(t *testing.T, want scard.StateFlag) []byte {
+// awaitSlot waits until pcscd says this of the first slot, and returns the answer to reset.
+func awaitSlot(t *testing.T, want scard.StateFlag) []byte {
 	t.Helper()
 	ctx, err := scard.EstablishContext()
 	if err != nil {
@@ -112,7 +113,7 @@ func await(t *testing.T, want scard.StateFlag) []byte {
 	}
 	defer ctx.Release()
 	state := []scard.ReaderState{{Reader: ns.FirstReader}}
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(await.Limit); time.Now().Before(deadline); {
 		if err := ctx.GetStatusChange(state, time.Second); err != nil && err != scard.ErrTimeout {
 			t.Fatal(err)
 		}
@@ -129,7 +130,7 @@ func (o *opensc) path(name string) string { return filepath.Join(o.dir, name) }
 
 func (o *opensc) try(program string, args ...string) (out []byte, ok bool) {
 	o.t.Helper()
-	ctx, cancel := context.WithTimeout(o.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(o.t.Context(), await.Limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = append(os.Environ(), "OPENSC_CONF="+o.path("opensc.conf"))

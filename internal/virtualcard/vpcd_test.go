@@ -24,7 +24,7 @@ func TestServeVPCDOutlivesPcscd(t *testing.T) {
 		if err := ns.Pcscd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		if atr := await(t, scard.StatePresent); !bytes.Equal(atr, c.ATR()) {
+		if atr := awaitSlot(t, scard.StatePresent); !bytes.Equal(atr, c.ATR()) {
 			t.Errorf("answer to reset % X, want % X", atr, c.ATR())
 		}
 		if got := transmit(t, c, "00200010"); got != "63C3" {
@@ -41,7 +41,7 @@ func TestServeVPCDPullsTheCard(t *testing.T) {
 
 	// By a fault, in the middle of a command.
 	go serve()
-	await(t, scard.StatePresent)
+	awaitSlot(t, scard.StatePresent)
 	c.Inject(Fault{INS: 0xB0, Remove: true})
 	pc, err := scard.EstablishContext()
 	if err != nil {
@@ -61,12 +61,12 @@ func TestServeVPCDPullsTheCard(t *testing.T) {
 	if err := <-served; !errors.Is(err, crs.ErrCardRemoved) {
 		t.Errorf("ServeVPCD: %v", err)
 	}
-	await(t, scard.StateEmpty)
+	awaitSlot(t, scard.StateEmpty)
 
 	// By its context, while it waits for a command.
 	c.Inject()
 	go serve()
-	await(t, scard.StatePresent)
+	awaitSlot(t, scard.StatePresent)
 	transmit(t, c, "0020001008"+right)
 	pull()
 	if err := <-served; err != nil {
@@ -75,5 +75,5 @@ func TestServeVPCDPullsTheCard(t *testing.T) {
 	if got := transmit(t, c, "00200010"); got != "63C3" {
 		t.Errorf("the PIN is still verified after the card was pulled: %s", got)
 	}
-	await(t, scard.StateEmpty)
+	awaitSlot(t, scard.StateEmpty)
 }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 )
 
 // Tab is a tab of a browser. What it cannot do ends the test.
@@ -34,9 +33,6 @@ type Options struct {
 	Screen    bool     // on the display that Env names, so that a person can be asked
 	Prefs     string   // of Firefox: lines of user.js
 }
-
-// patience is longer than anything takes that a browser is asked for.
-const patience = 30 * time.Second
 
 // Policy is one of Chromium's policies for the whole computer until the test ends, in JSON. A browser
 // reads them when it starts.

@@ -12,6 +12,8 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
+
+	"github.com/crs-bridge/crs/internal/test/await"
 )
 
 // Chromium is a tab of a Chromium.
@@ -67,7 +69,7 @@ func StartChromium(t testing.TB, o Options) *Chromium {
 // Do is for what only Chromium can do.
 func (c *Chromium) Do(actions ...chromedp.Action) {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.ctx, patience)
+	ctx, cancel := context.WithTimeout(c.ctx, await.Limit)
 	defer cancel()
 	if err := chromedp.Run(ctx, actions...); err != nil {
 		c.t.Fatal(err)
@@ -83,14 +85,11 @@ func (c *Chromium) Back() {
 	c.t.Helper()
 	left := c.Run("return location.href")
 	c.Do(chromedp.Evaluate("history.back()", nil)) // chromedp's own waits for a page to load
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	await.That(c.t, "the page before", func() bool {
 		var at string
 		// Between the pages there is none that could answer.
-		if chromedp.Run(c.ctx, chromedp.Evaluate("location.href", &at)) == nil && at != left {
-			return
-		}
-	}
-	c.t.Fatal("the browser does not go back")
+		return chromedp.Run(c.ctx, chromedp.Evaluate("location.href", &at)) == nil && at != left
+	})
 }
 
 func (c *Chromium) Press(selector string) {
@@ -107,14 +106,11 @@ func (c *Chromium) Type(keys string) {
 // the frame, which has a process of its own, was not drawn.
 func (c *Chromium) PressInFrame() {
 	c.t.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); {
+	await.That(c.t, "a frame that takes a click", func() bool {
 		c.Press("iframe")
 		time.Sleep(200 * time.Millisecond)
-		if c.Run("return window.pressed") != "" {
-			return
-		}
-	}
-	c.t.Fatal("the frame takes no click")
+		return c.Run("return window.pressed") != ""
+	})
 }
 
 func (c *Chromium) Run(script string) (s string) {

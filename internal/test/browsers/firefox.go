@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/crs-bridge/crs/internal/test/await"
 )
 
 // Firefox is a tab of a Firefox.
@@ -174,19 +176,14 @@ type value struct {
 // connect connects to the port that Firefox writes into a file of its profile.
 func (m *marionette) connect(file string) {
 	m.t.Helper()
-	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	await.That(m.t, "Firefox takes commands", func() bool {
 		port, err := os.ReadFile(file)
 		if err == nil {
 			m.conn, err = net.Dial("tcp", "127.0.0.1:"+strings.TrimSpace(string(port)))
 		}
-		if err == nil {
-			break
-		}
-		if time.Now().After(end) {
-			m.t.Fatal(err)
-		}
-	}
-	m.conn.SetDeadline(time.Now().Add(patience))
+		return err == nil
+	})
+	m.conn.SetDeadline(time.Now().Add(await.Limit))
 	m.from = bufio.NewReader(m.conn)
 	if _, err := m.read(); err != nil { // it says who it is
 		m.t.Fatal(err)
@@ -208,7 +205,7 @@ func (m *marionette) read() ([]byte, error) {
 }
 
 func (m *marionette) try(command string, params map[string]any, result any) error {
-	m.conn.SetDeadline(time.Now().Add(patience))
+	m.conn.SetDeadline(time.Now().Add(await.Limit))
 	m.id++
 	b, err := json.Marshal([]any{0, m.id, command, params})
 	if err != nil {

@@ -5,6 +5,7 @@ package citizen
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/scard"
+	"github.com/crs-bridge/crs/internal/test/await"
 	"github.com/crs-bridge/crs/internal/test/ns"
 	"github.com/crs-bridge/crs/internal/test/screen"
 	"github.com/crs-bridge/crs/internal/virtualcard"
@@ -30,9 +32,6 @@ var Slots = map[string]struct{ address, Reader string }{
 	"1": {ns.FirstSlot, ns.FirstReader},
 	"2": {ns.SecondSlot, ns.SecondReader},
 }
-
-// patience is longer than anything takes that a test waits for.
-const Patience = 20 * time.Second
 
 // Card is a card in a slot.
 type Card struct {
@@ -184,21 +183,23 @@ func (h Home) Serve(t testing.TB, args ...string) *Program {
 // Next returns when a text was written to stderr after what the last call of next waited for.
 func (p *Program) Next(text string) {
 	p.t.Helper()
-	for end := time.Now().Add(Patience); ; time.Sleep(time.Millisecond) {
-		written := p.Stderr.String()
-		if _, after, ok := strings.Cut(written[p.read:], text); ok {
-			p.read = len(written) - len(after)
-			return
-		}
+	await.That(p.t, fmt.Sprintf("the program writes %q", text), func() bool {
+		p.t.Helper()
+		ended := false
 		select {
 		case <-p.Ended:
-			p.t.Fatalf("the program ended with code %d and did not write %q", p.Code, text)
+			ended = true // before what it wrote is read
 		default:
 		}
-		if time.Now().After(end) {
-			p.t.Fatalf("the program does not write %q", text)
+		written := p.Stderr.String()
+		_, after, ok := strings.Cut(written[p.read:], text)
+		if ok {
+			p.read = len(written) - len(after)
+		} else if ended {
+			p.t.Fatalf("the program ended with code %d and did not write %q", p.Code, text)
 		}
-	}
+		return ok
+	})
 }
 
 // Answer types lines.
@@ -215,7 +216,7 @@ func (p *Program) Stop(s os.Signal) int {
 	p.Process.Signal(s)
 	select {
 	case <-p.Ended:
-	case <-time.After(Patience):
+	case <-time.After(await.Limit):
 		p.t.Fatalf("the program does not end by %v", s)
 	}
 	return p.Code

@@ -15,13 +15,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/gorilla/websocket"
 
 	"github.com/crs-bridge/crs"
 	webextension "github.com/crs-bridge/crs/extension"
 	"github.com/crs-bridge/crs/internal/browser"
+	"github.com/crs-bridge/crs/internal/test/await"
 	"github.com/crs-bridge/crs/internal/test/browsers"
 	"github.com/crs-bridge/crs/internal/test/screen"
 	"github.com/crs-bridge/crs/internal/virtualcard"
@@ -127,15 +127,13 @@ if (button) button.onclick = async () => {
 `
 
 // Outcome waits for the end of a login of the page.
-func Outcome(t *testing.T, b browsers.Tab) string {
+func Outcome(t *testing.T, b browsers.Tab) (ended string) {
 	t.Helper()
-	for end := time.Now().Add(Patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if s := b.Run("return window.outcome || ''"); s != "" {
-			return s
-		}
-	}
-	t.Fatal("the page's login does not end")
-	return ""
+	await.That(t, "the end of the page's login", func() bool {
+		ended = b.Run("return window.outcome || ''")
+		return ended != ""
+	})
+	return ended
 }
 
 func WantOutcome(t *testing.T, b browsers.Tab, want string) {

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/godbus/dbus/v5"
+
+	"github.com/crs-bridge/crs/internal/test/await"
 )
 
 // Display starts an X server with a window manager and makes it the display of this
@@ -40,17 +42,10 @@ func Display(t *testing.T) *os.Process {
 	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "disabled:") // or GTK would start a bus of its own
 	t.Setenv("HOME", t.TempDir())
 	Start(t, exec.Command("openbox"))
-	for end := time.Now().Add(20 * time.Second); exec.Command("xdotool", "getactivewindow").Run() != nil; {
-		// Without a window there is no active one; with openbox at work the question is
-		// answered.
-		if out, _ := exec.Command("xprop", "-root", "_NET_SUPPORTING_WM_CHECK").Output(); strings.Contains(string(out), "window id") {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatal("openbox does not start")
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	await.That(t, "openbox manages the windows", func() bool {
+		out, _ := exec.Command("xprop", "-root", "_NET_SUPPORTING_WM_CHECK").Output()
+		return strings.Contains(string(out), "window id")
+	})
 	return server.Process
 }
 
@@ -78,14 +73,7 @@ func XDoTool(t *testing.T, args ...string) string {
 // AwaitWindow returns the number of the window with this title once it has the keyboard.
 func AwaitWindow(t *testing.T, title string) string {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if Shows(title) {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatalf("no window %q", title)
-		}
-	}
+	await.That(t, "a window "+title, func() bool { return Shows(title) })
 	return XDoTool(t, "getactivewindow")
 }
 
@@ -139,17 +127,7 @@ func Panel(t *testing.T, shows func() bool) {
 		t.Fatal(err)
 	}
 	Start(t, exec.Command("xfce4-panel", "--disable-wm-check"))
-	Await(t, "a panel with a place for icons", shows)
-}
-
-// Await waits for a condition.
-func Await(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !is(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not within 20 s: %s", what)
-		}
-	}
+	await.That(t, "a panel with a place for icons", shows)
 }
 
 // Geometry returns place and size of a window.
@@ -193,7 +171,7 @@ func Menus(t *testing.T) (open []string) {
 // a new menu closes it again.
 func OpenMenu(t *testing.T) {
 	t.Helper()
-	Await(t, "the menu is open", func() bool {
+	await.That(t, "the menu is open", func() bool {
 		for _, w := range panelWindows() {
 			x, y, width, height := Geometry(t, w)
 			if width < 16 || width > 60 {
@@ -234,7 +212,7 @@ func Shows(title string) bool {
 // CloseMenu waits until no menu is open.
 func CloseMenu(t *testing.T) {
 	t.Helper()
-	Await(t, "the menu is closed", func() bool {
+	await.That(t, "the menu is closed", func() bool {
 		if len(Menus(t)) == 0 {
 			return true
 		}
@@ -253,7 +231,7 @@ func Keys(t *testing.T, names ...string) {
 func Settle(t *testing.T) {
 	t.Helper()
 	var last []byte
-	Await(t, "the screen is still", func() bool {
+	await.That(t, "the screen is still", func() bool {
 		now, err := exec.Command("import", "-window", "root", "-silent", "rgb:-").Output()
 		if err != nil {
 			t.Fatal("import: ", err)

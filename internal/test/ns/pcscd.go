@@ -14,6 +14,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/crs-bridge/crs/internal/test/await"
 )
 
 // Where a virtual card is inserted: the reader has two slots, each a TCP port.
@@ -80,7 +82,7 @@ func (d *Daemon) Start() error {
 		close(ended)
 	}(d.ended)
 
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(await.Limit)
 	for !answers() {
 		select {
 		case <-d.ended:
@@ -128,7 +130,7 @@ func (d *Daemon) end(s syscall.Signal) error {
 	select {
 	case <-d.ended:
 		return nil
-	case <-time.After(10 * time.Second):
+	case <-time.After(await.Limit):
 		d.process.Kill()
 		<-d.ended
 		return fmt.Errorf("pcscd did not end by %v:\n%s", s, logged())

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs/internal/scard"
+	"github.com/crs-bridge/crs/internal/test/await"
 )
 
 // AwaitSlot waits until pcscd says this of a reader. Without pcscd there is nothing to wait for.
@@ -20,7 +21,7 @@ func AwaitSlot(reader string, want scard.StateFlag) error {
 	}
 	defer pcsc.Release()
 	state := []scard.ReaderState{{Reader: reader}}
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(await.Limit); time.Now().Before(end); {
 		if err := pcsc.GetStatusChange(state, time.Second); err != nil && err != scard.ErrTimeout {
 			return err
 		}

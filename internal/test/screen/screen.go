@@ -4,10 +4,12 @@ package screen
 
 import (
 	"bytes"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
-	"time"
+
+	"github.com/crs-bridge/crs/internal/test/await"
 )
 
 // Text is what a program wrote so far. The zero value is ready to use.
@@ -32,9 +34,10 @@ func (s *Text) String() string {
 // Await returns when text was written.
 func (s *Text) Await(t testing.TB, text string) {
 	t.Helper()
-	for end := time.Now().Add(2 * time.Minute); !strings.Contains(s.String(), text); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%q was not written:\n%s", text, s)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("written:\n%s", s)
 		}
-	}
+	})
+	await.That(t, strconv.Quote(text), func() bool { return strings.Contains(s.String(), text) })
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs/internal/browser"
+	"github.com/crs-bridge/crs/internal/test/await"
 	"github.com/crs-bridge/crs/internal/test/browsers"
 	"github.com/crs-bridge/crs/internal/test/citizen"
 )
@@ -155,10 +156,6 @@ func interrupted(t *testing.T, v *citizen.Visit, reload func()) {
 			host, browser = processes()
 			syscall.Kill(browser, syscall.SIGKILL)
 		})
-		for end := time.Now().Add(citizen.Patience); syscall.Kill(host, 0) == nil; time.Sleep(10 * time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatal("the native host outlives its browser")
-			}
-		}
+		await.That(t, "the native host ends with its browser", func() bool { return syscall.Kill(host, 0) != nil })
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/crs-bridge/crs/internal/test/await"
 	"github.com/crs-bridge/crs/internal/test/browsers"
 	"github.com/crs-bridge/crs/internal/test/citizen"
 	"github.com/crs-bridge/crs/internal/test/desk"
@@ -32,7 +33,7 @@ func TestChromiumAsks(t *testing.T) {
 	// is still: a question that fades in takes no keys.
 	still := func(unlike []byte) (corner []byte) {
 		var since time.Time
-		desk.Await(t, "a browser that asks", func() bool {
+		await.That(t, "a browser that asks", func() bool {
 			now, err := exec.Command("import", "-window", "root", "-crop", "40x40+400+92", "-silent", "rgb:-").Output()
 			if err != nil {
 				t.Fatal("import: ", err)
@@ -68,7 +69,7 @@ func TestFirefoxAsks(t *testing.T) {
 	v.Tab = f
 	answer := func(button string) func() {
 		return func() {
-			desk.Await(t, "the browser asks", func() bool {
+			await.That(t, "the browser asks", func() bool {
 				return f.RunInside(`const asks = document.querySelector("#notification-popup popupnotification");
 					if (asks?.closest("panel").state !== "open") return "";
 					asks.`+button+`.click();
@@ -88,7 +89,7 @@ func isAsked(t *testing.T, v *citizen.Visit, q question) {
 	}
 	announced := func() {
 		t.Helper()
-		desk.Await(t, "the page announces the question", func() bool { return v.Run("return window.states.join()") == "permission" })
+		await.That(t, "the page announces the question", func() bool { return v.Run("return window.states.join()") == "permission" })
 	}
 	t.Run("nobody listens", func(t *testing.T) {
 		v.WantAt(t, citizen.Site, "bridge_unavailable")

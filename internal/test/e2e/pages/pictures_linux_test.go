@@ -18,9 +18,9 @@ import (
 
 	"github.com/crs-bridge/crs"
 	portaldemo "github.com/crs-bridge/crs/internal/demo"
+	"github.com/crs-bridge/crs/internal/test/await"
 	"github.com/crs-bridge/crs/internal/test/browsers"
 	"github.com/crs-bridge/crs/internal/test/citizen"
-	"github.com/crs-bridge/crs/internal/test/desk"
 )
 
 var pictures = flag.String("pictures", "", "directory for pictures of the pages")
@@ -136,7 +136,7 @@ func TestButton(t *testing.T) {
 	g := newGallery(t, h.Options())
 	says := func(key string) {
 		t.Helper()
-		desk.Await(t, "the button says "+key, func() bool { return g.Run("return window.last") == key })
+		await.That(t, "the button says "+key, func() bool { return g.Run("return window.last") == key })
 	}
 	press := func() {
 		g.Run(`window.last = ""; document.querySelector("crs-login").focus()`)
