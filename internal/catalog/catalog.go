@@ -27,7 +27,7 @@ var languages = sync.OnceValue(func() map[string]texts {
 		lang := l.Code
 		b, err := files.ReadFile(lang + ".txt")
 		if err == nil {
-			all[lang], err = parse(string(b))
+			all[lang], err = Parse(string(b))
 		}
 		if err != nil {
 			panic(err) // the files are part of the program, and tested
@@ -36,10 +36,10 @@ var languages = sync.OnceValue(func() map[string]texts {
 	return all
 })
 
-// parse reads a file of texts: "[key]" lines, each followed by its text. The lines of a
-// paragraph are joined, an empty line ends it.
-func parse(file string) (texts, error) {
-	t := texts{}
+// Parse reads a file of texts: "[key]" lines, each followed by its text. The lines of a
+// paragraph are joined, an empty line ends it. The demonstration's pages have such files too.
+func Parse(file string) (map[string]string, error) {
+	t := map[string]string{}
 	key := ""
 	for n, line := range strings.Split(file, "\n") {
 		line = strings.TrimSpace(line)

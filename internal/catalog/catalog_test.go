@@ -169,13 +169,13 @@ func TestUsage(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
-	got, err := parse("# a comment\n\n[a]\none\ntwo\n\nthree\n\n\n[b]\nfour # no comment\n")
+	got, err := Parse("# a comment\n\n[a]\none\ntwo\n\nthree\n\n\n[b]\nfour # no comment\n")
 	if err != nil || len(got) != 2 || got["a"] != "one two\n\nthree" || got["b"] != "four # no comment" {
 		t.Errorf("parse = %q, %v", got, err)
 	}
 	for _, bad := range []string{"text\n[a]\nb", "[a]\nb\n[a]\nc", "[a]\n[b]\nc", "[a]\n\n"} {
-		if got, err := parse(bad); err == nil {
-			t.Errorf("parse(%q) = %q", bad, got)
+		if got, err := Parse(bad); err == nil {
+			t.Errorf("Parse(%q) = %q", bad, got)
 		}
 	}
 }

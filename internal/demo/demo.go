@@ -71,12 +71,12 @@ func setSecurityHeaders(h http.Header) {
 
 // servePage shows the start page, or the citizen's own page after a login.
 func servePage(w http.ResponseWriter, r *http.Request, sessions *portal.Sessions, log *slog.Logger) {
-	if lang := r.URL.Query().Get("lang"); texts[lang] != nil {
+	if lang := r.URL.Query().Get("lang"); texts()[lang] != nil {
 		http.SetCookie(w, &http.Cookie{Name: langCookie, Value: lang, Path: "/", MaxAge: 365 * 24 * 3600, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 		return
 	}
-	t := texts[language(r)]
+	t := texts()[language(r)]
 	view := struct {
 		*text
 		Host  string
@@ -107,11 +107,12 @@ type row struct{ Label, Value string }
 
 func newSheet(t *text, c portal.Citizen) *sheet {
 	s := &sheet{Name: c.FullName()}
+	field := func(key, value string) row { return row{t.Say("field." + key), value} }
 	s.Identity = rows(
-		row{t.Fields.Name, c.FullName()},
-		row{t.Fields.CodiceFiscale, c.CodiceFiscale},
-		row{t.Fields.CardID, c.CardID},
-		row{t.Fields.CertificateExpiry, c.Certificate.NotAfter.Format(t.DateLayout)},
+		field("name", c.FullName()),
+		field("codice_fiscale", c.CodiceFiscale),
+		field("card_id", c.CardID),
+		field("certificate_expiry", c.Certificate.NotAfter.Format(t.Say("date"))),
 	)
 	p := c.PersonalData
 	if p == nil {
@@ -119,27 +120,27 @@ func newSheet(t *text, c portal.Citizen) *sheet {
 	}
 	s.Verified = p.Verified
 	s.Personal = rows(
-		row{t.Fields.Surname, p.Surname},
-		row{t.Fields.GivenName, p.Name},
-		row{t.Fields.BirthDate, date(t, p.BirthDate)},
-		row{t.Fields.BirthMunicipality, p.BirthMunicipality},
-		row{t.Fields.BirthCountry, p.BirthCountry},
-		row{t.Fields.BirthAct, p.BirthAct},
-		row{t.Fields.Sex, cmp.Or(t.Sexes[p.Sex], p.Sex)},
-		row{t.Fields.Height, p.Height},
-		row{t.Fields.CodiceFiscale, p.CodiceFiscale},
-		row{t.Fields.Citizenship, p.Citizenship},
-		row{t.Fields.ResidenceMunicipality, p.ResidenceMunicipality},
-		row{t.Fields.ResidenceAddress, p.ResidenceAddress},
-		row{t.Fields.CardIssuer, p.IssuerCode},
-		row{t.Fields.CardIssued, date(t, p.IssueDate)},
-		row{t.Fields.CardExpiry, date(t, p.ExpiryDate)},
-		row{t.Fields.ExpatriationNote, p.ExpatriationNote},
+		field("surname", p.Surname),
+		field("given_name", p.Name),
+		field("birth_date", date(t, p.BirthDate)),
+		field("birth_municipality", p.BirthMunicipality),
+		field("birth_country", p.BirthCountry),
+		field("birth_act", p.BirthAct),
+		field("sex", cmp.Or(t.says["sex."+p.Sex], p.Sex)),
+		field("height", p.Height),
+		field("codice_fiscale", p.CodiceFiscale),
+		field("citizenship", p.Citizenship),
+		field("residence_municipality", p.ResidenceMunicipality),
+		field("residence_address", p.ResidenceAddress),
+		field("card_issuer", p.IssuerCode),
+		field("card_issued", date(t, p.IssueDate)),
+		field("card_expiry", date(t, p.ExpiryDate)),
+		field("expatriation_note", p.ExpatriationNote),
 	)
 	return s
 }
 
-// rows leaves out what the card does not tell.
+// rows leaves out what the card does not say.
 func rows(all ...row) []row {
 	var told []row
 	for _, r := range all {
@@ -156,5 +157,5 @@ func date(t *text, ddmmyyyy string) string {
 	if err != nil {
 		return ddmmyyyy
 	}
-	return d.Format(t.DateLayout)
+	return d.Format(t.Say("date"))
 }

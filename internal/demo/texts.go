@@ -1,63 +1,80 @@
 package demo
 
 import (
+	"embed"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
+
+	"github.com/crs-bridge/crs/internal/catalog"
 )
 
-// text is everything that the pages say, in one language. Codes are those of crs.js, of
-// package portal with "portal_" before them, and of page.js.
+//go:embed *.txt
+var textFiles embed.FS
+
+// text is everything that the pages say, in one language.
 type text struct {
-	Lang, LanguageLabel, DateLayout string
-
-	// Every page.
-	SkipToContent, DemoPortal, DemoNotice, Motto, Crumbs, Footer string
-
-	// Start.
-	LoginTitle, LoginLead, CardHeading, CardText, LogIn, PersonalDataNotice, NoScript string
-	NeedsHeading, DemoHint                                                            string
-	Needs                                                                             []message
-	Steps                                                                             []step
-	Progress                                                                          []message
-	Cancel, TryAgain, WhatToDo                                                        string
-	Errors                                                                            []message
-
-	// After the login.
-	Welcome, WelcomeLead, IdentityHeading, IdentityText, SheetTitle string
-	Verified, VerifiedText, Unverified, UnverifiedText              string
-	NoPersonalData, LogOut, LogOutNotice                            string
-	Fields                                                          fields
-	Sexes                                                           map[string]string
+	Lang string
+	says map[string]string
 }
 
-// message is what is said under a code, or several.
+// message is what is said under a code: one of crs.js, of package portal with "portal_" before it,
+// or of a page's own script.
 type message struct{ Code, Title, Text, Next string }
 
-// step is one of the steps above the progress texts, and the states in which it is the one.
-type step struct{ Label, States string }
+// texts are read when the first page is shown.
+var texts = sync.OnceValue(func() map[string]*text {
+	all := map[string]*text{}
+	for _, l := range catalog.Languages {
+		file, err := textFiles.ReadFile(l.Code + ".txt")
+		if err != nil {
+			panic(err) // the files are part of the program, and tested
+		}
+		says, err := catalog.Parse(string(file))
+		if err != nil {
+			panic(err)
+		}
+		all[l.Code] = &text{l.Code, says}
+	}
+	return all
+})
 
-// fields names what is on a card.
-type fields struct {
-	Name, CodiceFiscale, CardID, CertificateExpiry                           string
-	Surname, GivenName, BirthDate, BirthMunicipality, BirthCountry, BirthAct string
-	Sex, Height, Citizenship, ResidenceMunicipality, ResidenceAddress        string
-	CardIssuer, CardIssued, CardExpiry, ExpatriationNote                     string
+// Say returns the text of a key.
+func (t *text) Say(key string) string {
+	s, ok := t.says[key]
+	if !ok {
+		panic("no text " + key) // a test finds it
+	}
+	return s
 }
 
-var texts = map[string]*text{"it": &italian, "en": &english, "de": &german}
+// Messages returns those of the keys "kind.code", in the order of their codes.
+func (t *text) Messages(kind string) (all []message) {
+	for _, key := range slices.Sorted(maps.Keys(t.says)) {
+		if code, ok := strings.CutPrefix(key, kind+"."); ok {
+			m := message{Code: code}
+			m.Title, m.Text, _ = strings.Cut(t.says[key], "\n\n")
+			m.Text, m.Next, _ = strings.Cut(m.Text, "\n\n")
+			all = append(all, m)
+		}
+	}
+	return all
+}
 
 const langCookie = "lang"
 
 // language is the one that the citizen chose on the page, else the first of the browser's that
 // there is, else Italian.
 func language(r *http.Request) string {
-	if c, err := r.Cookie(langCookie); err == nil && texts[c.Value] != nil {
+	if c, err := r.Cookie(langCookie); err == nil && texts()[c.Value] != nil {
 		return c.Value
 	}
 	for _, tag := range strings.Split(r.Header.Get("Accept-Language"), ",") {
 		tag, _, _ = strings.Cut(strings.TrimSpace(tag), ";")
 		lang, _, _ := strings.Cut(strings.ToLower(tag), "-")
-		if texts[lang] != nil {
+		if texts()[lang] != nil {
 			return lang
 		}
 	}

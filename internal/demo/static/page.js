@@ -57,7 +57,7 @@ function say(state) {
 // explain tells what went wrong and what helps.
 function explain(code) {
   const texts = [...document.querySelectorAll("template[data-error]")];
-  const text = texts.find((t) => t.dataset.error.split(" ").includes(code)) ??
+  const text = texts.find((t) => t.dataset.error === code) ??
     texts.find((t) => t.dataset.error === (code.startsWith("portal_") ? "portal" : "internal"));
   reason.replaceChildren(text.content.cloneNode(true));
   reason.dataset.code = code;
