@@ -86,7 +86,7 @@ func (h *host) call(ctx context.Context, q request, secrets [][]byte, sending fu
 		}
 		limit := h.limit(q)
 		if q.usesPIN() {
-			h.stderr.hide(secrets)
+			h.running().silent.Store(true)
 			h.pinOnItsWay(true)
 			defer h.pinOnItsWay(false)
 			sending()
@@ -155,7 +155,6 @@ func (h *host) ready(q request) error {
 	}
 	h.starting.Lock()
 	defer h.starting.Unlock()
-	h.stderr.forget()
 	w, err := start(append(slices.Clone(h.command), h.path), h.stderr)
 	if err != nil {
 		h.lose()

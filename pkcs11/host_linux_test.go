@@ -236,24 +236,6 @@ func TestT18Leak(t *testing.T) {
 	isEnded(t, "one with too much memory", w)
 }
 
-// The first line of a worker does not go on where the last one's ended.
-func TestNewWorkerNewLine(t *testing.T) {
-	_, tokens := faked(t, oneToken())
-	c := theCard(t, tokens)
-	const first = "the fake module starts"
-	output := func() string { return strings.Join(tokens.Modules()[0].Output, "\n") }
-	await.That(t, "it writes", func() bool { return strings.Contains(output(), first) })
-	c.host.stderr.Write([]byte("PIN 5"))
-	c.host.running().kill()
-	if err := login(t, c, rightPIN); err != nil {
-		t.Fatal(err)
-	}
-	await.That(t, "the next one writes", func() bool { return strings.Count(output(), first) == 2 })
-	if strings.Contains(output(), "PIN") {
-		t.Errorf("output:\n%s", output())
-	}
-}
-
 // TestT18WhatAModuleStarts: a process that a module started ends with the worker, and one that left the
 // worker's group keeps no file of this program open.
 func TestT18WhatAModuleStarts(t *testing.T) {

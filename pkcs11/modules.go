@@ -19,8 +19,8 @@ type Module struct {
 	Path   string  // of the file itself, behind all links; its bytes, for it is loaded by them
 	Unused *Unused // nil: it is used
 
-	// Output is what the module's process wrote to stderr. It may tell whose card it is: it is for
-	// the user's eyes, and for no log.
+	// Output is what the module's process wrote to stderr before it was sent a PIN. It may tell whose
+	// card it is: it is for the user's eyes, and for no log.
 	Output []string
 
 	readers     bool // its tokens are cards in readers of PC/SC

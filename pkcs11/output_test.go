@@ -2,90 +2,101 @@ package pkcs11
 
 import (
 	"fmt"
+	"io"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 )
 
-// written returns what is kept of what a worker wrote after it was sent a PIN.
-func written(pin string, texts ...string) []string {
-	var o output
-	o.hide([][]byte{[]byte(pin)})
-	for _, text := range texts {
-		o.Write([]byte(text))
-	}
-	return o.text()
+// written returns what is kept of what a worker writes before and after it was sent a PIN.
+func written(t *testing.T, before, after []string) (lines []string) {
+	synctest.Test(t, func(t *testing.T) {
+		var o output
+		var silent atomic.Bool
+		r, w := io.Pipe()
+		go o.keep(r, &silent)
+		for _, text := range before {
+			w.Write([]byte(text))
+		}
+		synctest.Wait()
+		if after != nil {
+			silent.Store(true)
+		}
+		for _, text := range after {
+			w.Write([]byte(text))
+		}
+		w.Close()
+		synctest.Wait()
+		lines = o.text()
+	})
+	return lines
 }
 
-// TestT24FormsOfThePIN: a line with the PIN is left out, in whichever form it is printed, wherever
-// it stands; other lines stay.
-func TestT24FormsOfThePIN(t *testing.T) {
-	const pin = "aB3é9" // bytes 61 42 33 C3 A9 39
-	for _, form := range []string{
-		"aB3é9", "ab3é9", "614233C3A939", "614233c3a939", "61 42 33 C3 A9 39", "61:42:33:c3:a9:39", "61-42-33-C3-A9-39",
-		"0x61, 0x42, 0x33, 0xC3, 0xA9, 0x39", "0x61 0x42 0x33 0xc3 0xa9 0x39", "97 66 51 195 169 57", "{97, 66, 51, 195, 169, 57}",
-		"YUIzw6k5", "a\x00B\x003\x00é\x009\x00",
+// TestT24OutputAfterAPIN: lines are kept until a PIN was sent, and nothing after, in no form and in no
+// piece.
+func TestT24OutputAfterAPIN(t *testing.T) {
+	for _, test := range []struct {
+		name          string
+		before, after []string
+		want          []string
+	}{
+		{"nothing", nil, nil, nil},
+		{"before", []string{"one\ntwo\r\n", "three\n"}, nil, []string{"one", "two", "three"}},
+		{"in pieces", []string{"o", "n", "e\nt", "wo\n\n"}, nil, []string{"one", "two"}},
+		{"without an end", []string{"one\ntwo"}, nil, []string{"one", "two"}},
+		{"silent and quiet", []string{"one\n"}, []string{}, []string{"one"}},
+		{"the PIN", []string{"one\n"}, []string{"PIN=58293\n", "after\n"}, []string{"one", droppedLine}},
+		{"the PIN in a form nobody thinks of", nil, []string{"3.9.2.8.5\n", "five eight two nine three"}, []string{droppedLine}},
+		{"a line that began before", []string{"one\nPIN="}, []string{"58293\n"}, []string{"one", droppedLine}},
+		{"a long line that began before", []string{strings.Repeat("x", maxLine-2)}, []string{"58293\n"}, []string{droppedLine}},
 	} {
-		for _, line := range []string{form, "PIN=" + form, form + " was typed", strings.Repeat("9", 500) + form + strings.Repeat("9", 400)} {
-			if got := written(pin, "before\n"+line+"\nafter\n"); !slices.Equal(got, []string{"before", hiddenLine, "after"}) {
-				t.Errorf("%.40q: %q", line, got)
+		t.Run(test.name, func(t *testing.T) {
+			if got := written(t, test.before, test.after); !slices.Equal(got, test.want) {
+				t.Errorf("kept %q, want %q", got, test.want)
 			}
-		}
-	}
-	for _, line := range []string{"aB3é8", "B3é9", "61 42 33 C3 A9 38", "9é3Ba"} {
-		if got := written(pin, line+"\n"); !slices.Equal(got, []string{line}) {
-			t.Errorf("%q: %q", line, got)
-		}
-	}
-	if got := written("58293", "5", "82", "93", "\nrest\n"); !slices.Equal(got, []string{hiddenLine, "rest"}) {
-		t.Errorf("in pieces: %q", got)
-	}
-	if got := written("58293", "no end 58293"); !slices.Equal(got, []string{hiddenLine}) {
-		t.Errorf("without an end: %q", got)
+		})
 	}
 }
 
-// TestT24LongLines: what is left of a line that was cut holds no part of a PIN, and no line takes
-// more memory than that.
-func TestT24LongLines(t *testing.T) {
-	for at := maxLine - 10; at <= maxLine; at++ {
-		got := written("58293", strings.Repeat("x", at), "58293\nafter\n")
-		if len(got) != 2 || got[1] != "after" || strings.ContainsAny(got[0], "58293") {
-			t.Errorf("at %d: %q", at, got)
+// However much a worker writes, only so much is kept.
+func TestMuchOutput(t *testing.T) {
+	for _, line := range written(t, []string{strings.Repeat("x", 100*maxLine)}, nil) {
+		if len(line) > maxLine {
+			t.Errorf("a line of %d bytes", len(line))
 		}
 	}
-	var o output
-	for range 100 {
-		o.Write([]byte(strings.Repeat("x", maxLine-24)))
-	}
-	if len(o.partial) > maxLine {
-		t.Errorf("%d bytes of a line without an end", len(o.partial))
-	}
-	o.Write([]byte("\n"))
-	if strings.Trim(string(o.partial[:cap(o.partial)]), "\x00") != "" {
-		t.Error("the buffer still holds a line that ended")
-	}
+	var many []string
 	for i := range 2 * maxLines {
-		fmt.Fprintln(&o, i)
+		many = append(many, fmt.Sprintln(i))
 	}
-	if lines := o.text(); len(lines) != maxLines || lines[0] != fmt.Sprint(maxLines) {
+	if lines := written(t, many, nil); len(lines) != maxLines || lines[0] != fmt.Sprint(maxLines) {
 		t.Errorf("%d lines: %q", len(lines), lines)
 	}
 }
 
-// Of many PINs the last ones are looked for; a new worker begins a new line.
-func TestManyPINs(t *testing.T) {
+// recorder is a reader that keeps hold of the buffers that it was given.
+type recorder struct {
+	io.Reader
+	buffers [][]byte
+}
+
+func (r *recorder) Read(b []byte) (int, error) {
+	r.buffers = append(r.buffers, b)
+	return r.Reader.Read(b)
+}
+
+// TestT24BufferIsCleared: what was dropped is in no buffer any more.
+func TestT24BufferIsCleared(t *testing.T) {
 	var o output
-	for i := range 100 {
-		o.hide([][]byte{fmt.Appendf(nil, "%05d", 40_000+i), nil})
-	}
-	if n := len(o.secrets); n > 64 {
-		t.Errorf("%d are remembered", n)
-	}
-	o.Write([]byte("half of a line 400"))
-	o.forget()
-	o.Write([]byte("99\r\n40099\r\n"))
-	if lines := o.text(); !slices.Equal(lines, []string{"99", hiddenLine}) {
-		t.Errorf("%q", lines)
+	var silent atomic.Bool
+	silent.Store(true)
+	r := &recorder{Reader: strings.NewReader("PIN 58293\n")}
+	o.keep(r, &silent)
+	for _, b := range r.buffers {
+		if strings.Trim(string(b), "\x00") != "" {
+			t.Errorf("left behind: %q", b)
+		}
 	}
 }

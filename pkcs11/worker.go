@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/crs-bridge/crs"
@@ -21,7 +22,7 @@ const endTime = time.Second // for a worker to close its module
 type worker struct {
 	process *os.Process
 	in, out *os.File
-	stderr  *output
+	silent  atomic.Bool   // it was sent a PIN, or lets its user type one: see output.keep
 	ended   chan struct{} // closed when the process has ended
 	exit    string        // how it ended, when ended is closed
 }
@@ -57,7 +58,7 @@ func start(command []string, stderr *output) (*worker, error) {
 		closeAll()
 		return nil, err
 	}
-	w := &worker{in: pipes[1], out: pipes[2], stderr: stderr, ended: make(chan struct{})}
+	w := &worker{in: pipes[1], out: pipes[2], ended: make(chan struct{})}
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread()
@@ -90,7 +91,7 @@ func start(command []string, stderr *output) (*worker, error) {
 		return nil, err
 	}
 	go func() {
-		stderr.readFrom(pipes[4])
+		stderr.keep(pipes[4], &w.silent)
 		pipes[4].Close()
 	}()
 	go func() {
