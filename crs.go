@@ -7,6 +7,13 @@
 //
 // The package does no input or output. Package pcsc talks to cards, package bridge to
 // browsers; neither imports the other, both import this one.
+//
+// # Compatibility
+//
+// Packages crs and portal are for other modules to import, and follow semantic versioning: before
+// version 1 a minor version may change them, and the change log says how to follow. The interfaces
+// of cards are implemented in this module alone and may gain methods. Codes are a list that may
+// grow: a code that is not known is an internal error. The other packages promise nothing.
 package crs
 
 import (

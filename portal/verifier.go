@@ -4,6 +4,15 @@
 // is the HTTP handler around it: it hands out challenges, takes each back once, and serves
 // crs.js, the client for the page. [Sessions] remembers who logged in; a portal that has
 // sessions of its own uses those.
+//
+// # Compatibility
+//
+// Package portal is for other modules to import, and follows semantic versioning: before version 1
+// a minor version may change it, and the change log says how to follow. It needs package crs and the
+// standard library, and no cgo. A [Reason] may be added to the list: a page shows one that it does
+// not know as a refusal. What [Login] serves to pages, and takes from them, changes only together
+// with crs.js, and a page that was loaded before an update still logs in after it. A token of a
+// minor version of the Web eID format that is not known here yet is read like those that are.
 package portal
 
 import (
