@@ -1,4 +1,5 @@
-// Package pcsc drives the cards that this software knows, over PC/SC and without middleware.
+// Package pcsc drives the cards that this software knows, over PC/SC and without middleware. It
+// promises no compatibility to those who import it.
 //
 // A Monitor watches the readers; a Driver identifies the card in a reader and returns it as a
 // crs.Card. Everything that reaches a card passes through session.go.
