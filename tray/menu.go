@@ -1,6 +1,7 @@
 package tray
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/crs-bridge/crs/internal/catalog"
@@ -52,14 +53,16 @@ const maxCards = 6
 // the one that the user chose.
 func look(s ipc.Status, ok bool, language string) view {
 	icon, key, cards := sum(s, ok)
-	title := catalog.Say(key, "count", strconv.Itoa(len(cards)))
+	title := catalog.Say(key, "count", strconv.Itoa(len(cards)), "version", catalog.Literal(s.Version))
 	one, several := ipc.Reader{Card: &ipc.Card{}}, len(cards) > 1
 	if len(cards) == 1 {
 		one = cards[0]
 	}
 	menu := []item{
 		{label: title, off: true},
-		{label: catalog.Say("tray.start"), hidden: ok, action: action{do: startService}},
+		{label: catalog.Say("tray.without.port"), hidden: !slices.Contains(s.Without, ipc.WithoutPort), off: true},
+		{label: catalog.Say("tray.without.browsers"), hidden: !slices.Contains(s.Without, ipc.WithoutBrowsers), off: true},
+		{label: catalog.Say("tray.start"), hidden: ok || s.Version != "", action: action{do: startService}},
 		{label: catalog.CardTitle(one.Card.Holder, one.Card.Kind, false), hidden: len(cards) != 1, off: true},
 		{},
 	}
@@ -88,7 +91,10 @@ func look(s ipc.Status, ok bool, language string) view {
 // sum returns what a state comes to, the more urgent before the less, and the readers whose card
 // can be used.
 func sum(s ipc.Status, ok bool) (icon picture, key string, cards []ipc.Reader) {
-	if !ok {
+	switch {
+	case !ok && s.Version != "":
+		return noService, "tray.otherversion", nil
+	case !ok:
 		return noService, "tray.noservice", nil
 	}
 	icon, key = noReader, "tray.noreader"

@@ -67,6 +67,13 @@ func TestLook(t *testing.T) {
 	}{
 		{"no service", ipc.Status{}, true, noService, "(Il servizio non è in funzione) Avvia il servizio" + noCare +
 			" | (Siti autorizzati…) Lingua (Language) Diagnostica… | Esci"},
+		{"another version", ipc.Status{Version: "1.2"}, true, noService,
+			"(Il servizio è di un'altra versione (1.2): esca dalla sessione e rientri)" + noCare +
+				" | (Siti autorizzati…) Lingua (Language) Diagnostica… | Esci"},
+		{"no port", ipc.Status{Version: "1.2", Without: []string{ipc.WithoutPort}}, false, noReader,
+			"(Nessun lettore: lo colleghi al computer) (Porte occupate: i siti funzionano solo con l'estensione)" + noCare + rest},
+		{"no extension", ipc.Status{Without: []string{ipc.WithoutBrowsers}}, false, noReader,
+			"(Nessun lettore: lo colleghi al computer) (L'estensione del browser non raggiunge il servizio)" + noCare + rest},
 		{"no pcscd", status(ipc.Reader{Problem: "no_service"}), false, noReader, "(I lettori non si trovano: apra Diagnostica)" + noCare + rest},
 		{"no reader", ipc.Status{}, false, noReader, "(Nessun lettore: lo colleghi al computer)" + noCare + rest},
 		{"no card", status(bit4id), false, noCard, "(Nessuna carta: la inserisca nel lettore)" + noCare + rest},

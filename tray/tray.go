@@ -23,7 +23,8 @@ var (
 // Service is the service as the tray sees it.
 type Service interface {
 	// Status returns what the service last told of itself, ok false while none answers, and a
-	// channel that is closed at the next change of either.
+	// channel that is closed at the next change of either. With ok false and a version, one runs
+	// that is another version of this program.
 	Status() (s ipc.Status, ok bool, changed <-chan struct{})
 
 	// ChangePIN and UnblockPIN return when it is done or given up. The service asks, and tells

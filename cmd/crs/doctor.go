@@ -14,6 +14,7 @@ import (
 	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/dialog"
 	"github.com/crs-bridge/crs/internal/ipc"
+	"github.com/crs-bridge/crs/internal/state"
 	"github.com/crs-bridge/crs/pkcs11"
 	"github.com/crs-bridge/crs/tray"
 )
@@ -61,11 +62,12 @@ type verdict string
 const (
 	fine    verdict = "ok"
 	problem verdict = "problem"
-	skipped verdict = "skipped" // something before it is missing
+	skipped verdict = "skipped" // something before it is missing, or it is not needed
 )
 
 // computer is what doctor looks at.
 type computer struct {
+	version string // of this program
 	readers func(context.Context) ([]crs.Reader, *pkcs11.Tokens, error)
 	service func(context.Context) (ipc.Status, error)
 	ports   func() map[int]string // who listens on the ports of the service: names of programs
@@ -73,10 +75,17 @@ type computer struct {
 	windows func() error
 }
 
+// errDeaf is why a service that runs cannot be asked.
+var errDeaf = errors.New("the service runs without a socket for its owner")
+
 var thisComputer = computer{
+	version: versionString(),
 	readers: quietly,
 	service: func(ctx context.Context) (ipc.Status, error) {
 		c, err := ipc.Dial(ctx)
+		if errors.Is(err, ipc.ErrNoService) && state.ServiceRuns() {
+			err = errDeaf
+		}
 		if err != nil {
 			return ipc.Status{}, err
 		}
@@ -97,7 +106,7 @@ func (c computer) examine(ctx context.Context) []finding {
 		found = append(found, checkModules(tokens.Modules(), readers)...)
 	}
 	status, err := c.service(ctx)
-	return append(found, checkService(status, err), checkPorts(status, c.ports()),
+	return append(found, checkService(status, err, c.version), checkPorts(status, c.ports()),
 		checkIcon(status, err, c.icons()), checkWindows(c.windows()))
 }
 
@@ -145,6 +154,16 @@ func checkCards(ctx context.Context, readers []crs.Reader) (found []finding) {
 		return []finding{{Check: "card", State: skipped, text: catalog.Say("doctor.skipped")}}
 	case len(found) == 0:
 		return []finding{{Check: "card", State: problem, Reason: "no_card", text: catalog.Say("doctor.nocard")}}
+	case len(found) == 1:
+		return found
+	}
+	// Beside one that can be used another card, such as a company's badge, is no problem.
+	usable := slices.ContainsFunc(found, func(f finding) bool { return f.State == fine })
+	for i, f := range found {
+		if usable && f.State == problem {
+			found[i].State = skipped
+		}
+		found[i].text = f.Detail + ": " + f.text
 	}
 	return found
 }
@@ -182,12 +201,19 @@ func cardProblem(ctx context.Context, c crs.Card) (reason, text string) {
 	return "", ""
 }
 
-// checkService looks at our own service.
-func checkService(s ipc.Status, err error) finding {
+// checkService looks at our own service, from a program of a version.
+func checkService(s ipc.Status, err error, version string) finding {
 	f := finding{Check: "service", State: problem}
 	switch {
+	case err == nil && s.Version != version:
+		f.Reason, f.Detail = "other_version", s.Version
+		f.text = catalog.Say("doctor.otherversion", "version", catalog.Literal(s.Version), "own", version)
+	case err == nil && slices.Contains(s.Without, ipc.WithoutBrowsers):
+		f.Reason, f.Detail, f.text = "no_browsers", s.Version, catalog.Say("doctor.nobrowsers")
 	case err == nil:
 		f.State, f.Detail, f.text = fine, s.Version, catalog.Say("doctor.service", "version", s.Version)
+	case errors.Is(err, errDeaf):
+		f.Reason, f.text = "deaf", catalog.Say("doctor.deaf")
 	case errors.Is(err, ipc.ErrNoService):
 		f.Reason, f.text = "stopped", catalog.Say("doctor.stopped")
 	default:
@@ -224,7 +250,11 @@ func checkPorts(s ipc.Status, listening map[int]string) finding {
 	}
 	if !free {
 		f.State, f.Reason = problem, "taken"
-		f.text = strings.TrimPrefix(f.text, catalog.Say("doctor.port.free")+" ") + " " + catalog.Say("doctor.port.help")
+		help := "doctor.port.help"
+		if slices.Contains(s.Without, ipc.WithoutPort) {
+			help = "doctor.port.without"
+		}
+		f.text = strings.TrimPrefix(f.text, catalog.Say("doctor.port.free")+" ") + " " + catalog.Say(help)
 	}
 	return f
 }

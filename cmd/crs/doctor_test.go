@@ -42,9 +42,12 @@ func (c examined) PINStatus(context.Context) (crs.PINStatus, error) {
 func TestDoctor(t *testing.T) {
 	defer catalog.SetLanguage("")
 	good := examined{expires: time.Now().Add(time.Hour)}
+	readers := func(all ...crs.Reader) func(context.Context) ([]crs.Reader, *pkcs11.Tokens, error) {
+		return func(context.Context) ([]crs.Reader, *pkcs11.Tokens, error) { return all, nil, nil }
+	}
 	in := func(r crs.Reader) func(context.Context) ([]crs.Reader, *pkcs11.Tokens, error) {
 		r.Name = "Bit4id 00"
-		return func(context.Context) ([]crs.Reader, *pkcs11.Tokens, error) { return []crs.Reader{r}, nil, nil }
+		return readers(r)
 	}
 	for _, test := range []struct {
 		name string
@@ -75,6 +78,30 @@ func TestDoctor(t *testing.T) {
 		{"silent", func(c *computer) {
 			c.service = func(context.Context) (ipc.Status, error) { return ipc.Status{}, context.DeadlineExceeded }
 		}, "service:silent tray:skipped", "non risponde"},
+		{"deaf", func(c *computer) {
+			c.service = func(context.Context) (ipc.Status, error) { return ipc.Status{}, errDeaf }
+		}, "service:deaf tray:skipped", "non possono raggiungerlo"},
+		{"an older service", func(c *computer) { c.version = "1.3.0" }, "service:other_version", "nella versione 1.2.3, mentre questo programma è la 1.3.0"},
+		{"no extension", func(c *computer) {
+			c.service = func(context.Context) (ipc.Status, error) {
+				return ipc.Status{Version: "1.2.3", Address: "127.0.0.1:27770", Tray: true, Without: []string{ipc.WithoutBrowsers}}, nil
+			}
+		}, "service:no_browsers", "l'estensione del browser non può raggiungerlo"},
+		{"three other users", func(c *computer) {
+			c.service = func(context.Context) (ipc.Status, error) {
+				return ipc.Status{Version: "1.2.3", Tray: true, Without: []string{ipc.WithoutPort}}, nil
+			}
+			c.ports = func() map[int]string { return map[int]string{27770: "", 27771: "", 27772: ""} }
+		}, "port:taken", "i siti lo raggiungono con l'estensione"},
+		{"a badge beside a card", func(c *computer) {
+			c.readers = readers(crs.Reader{Name: "A", Err: crs.ErrCardMute}, crs.Reader{Name: "B", Card: good}, crs.Reader{Name: "C"})
+		}, "card:skipped", "– Carta: A: "},
+		{"an expired card beside a valid one", func(c *computer) {
+			c.readers = readers(crs.Reader{Name: "A", Card: good}, crs.Reader{Name: "B", Card: examined{}})
+		}, "card:skipped", "– Carta: B: scaduta"},
+		{"two badges", func(c *computer) {
+			c.readers = readers(crs.Reader{Name: "A", Err: crs.ErrCardMute}, crs.Reader{Name: "B", Err: crs.ErrNoCNS})
+		}, "card:mute card:not_cns", "✗ Carta: A: "},
 		{"another program beside", func(c *computer) {
 			c.ports = func() map[int]string { return map[int]string{27770: "crs", 27771: "evil\x1b[2J", 27772: ""} }
 		}, "", "La 27771 è occupata da: evil\uFFFD[2J. La 27772 è occupata da: un programma di un altro utente."},
@@ -85,12 +112,15 @@ func TestDoctor(t *testing.T) {
 		{"no host", func(c *computer) { c.icons = func() error { return tray.ErrNoHost } }, "tray:no_host", "appindicator"},
 		{"no bus", func(c *computer) { c.icons = func() error { return fmt.Errorf("%w: x", tray.ErrNoBus) } }, "tray:no_bus", "dbus-user-session"},
 		{"no tray", func(c *computer) {
-			c.service = func(context.Context) (ipc.Status, error) { return ipc.Status{Address: "127.0.0.1:27770"}, nil }
+			c.service = func(context.Context) (ipc.Status, error) {
+				return ipc.Status{Version: "1.2.3", Address: "127.0.0.1:27770"}, nil
+			}
 		}, "tray:stopped", "«crs tray»"},
 		{"no display", func(c *computer) { c.windows = func() error { return dialog.ErrNoDisplay } }, "windows:no_display", "--ui terminal"},
 		{"no zenity", func(c *computer) { c.windows = func() error { return fmt.Errorf("%w: x", dialog.ErrNoZenity) } }, "windows:no_zenity", "apt install"},
 	} {
 		c := computer{
+			version: "1.2.3",
 			readers: in(crs.Reader{Card: good}),
 			service: func(context.Context) (ipc.Status, error) {
 				return ipc.Status{Version: "1.2.3", Address: "127.0.0.1:27770", Tray: true}, nil

@@ -34,9 +34,12 @@ func serveInstantly() {
 	log.Info("ready")
 	d.bridge.Cards = oneCard{&signedCard{Card: d.card}}
 	d.bridge.Log = nil
-	browsers := serveBrowsers(ctx, d.bridge.ServeNative, log)
+	var parts sync.WaitGroup
+	if err := serveBrowsers(ctx, &parts, d.bridge.ServeNative, log); err != nil {
+		panic(err)
+	}
 	d.bridge.Serve(ctx, d.listener)
-	<-browsers
+	parts.Wait()
 }
 
 // atOnce says yes and types the PIN.

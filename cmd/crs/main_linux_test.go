@@ -22,9 +22,16 @@ func TestMain(m *testing.M) {
 			moduleTimeouts.PIN = 3 * time.Second
 			main()
 		},
+		impatient: func() {
+			portRetry = 20 * time.Millisecond
+			main()
+		},
 		instant: serveInstantly,
 	})
 }
 
 // hurried is a crs that does not wait as long for modules.
 const hurried = "crs-hurried"
+
+// impatient is a crs that looks for a free port all the time.
+const impatient = "crs-impatient"

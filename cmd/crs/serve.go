@@ -6,12 +6,15 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/bridge"
+	"github.com/crs-bridge/crs/internal/cards"
 	"github.com/crs-bridge/crs/internal/catalog"
+	"github.com/crs-bridge/crs/internal/dialog"
 	"github.com/crs-bridge/crs/internal/ipc"
 	"github.com/crs-bridge/crs/internal/state"
 	"github.com/crs-bridge/crs/internal/tries"
@@ -20,24 +23,12 @@ import (
 
 // serve is the service: it watches the readers and answers portals until it is told to end.
 func serve(ctx context.Context, args []string) error {
-	f := flags("serve")
-	uiMode := f.String("ui", "auto", catalog.Say("flag.ui"))
-	listen := f.String("listen", "", catalog.Say("flag.listen"))
-	level := f.String("log", "info", catalog.Say("flag.log"))
-	forBrowsers := f.Bool("for-browsers", false, catalog.Say("flag.forbrowsers"))
-	developer := f.Int("developer", 0, catalog.Say("flag.developer"))
-	if _, err := parse(f, args, 0, 0); err != nil {
+	o, err := parseServe(args)
+	if err != nil {
 		return err
 	}
-	log, err := newLog(*level)
-	if err != nil {
-		return usageError{err}
-	}
-	if *developer < 0 || *developer > 65535 {
-		return usagef("--developer %d: %s", *developer, catalog.Say("cli.port"))
-	}
-	owners := &ipc.Server{Log: log}
-	ui, err := newUI(*uiMode, owners.Screen)
+	owners := &ipc.Server{Log: o.log}
+	ui, err := newUI(o.ui, owners.Screen)
 	if err != nil {
 		return usageError{err}
 	}
@@ -48,108 +39,209 @@ func serve(ctx context.Context, args []string) error {
 		return err
 	}
 	defer unlock()
-	driver, err := newDriver(log)
+	listener, err := o.open()
 	if err != nil {
 		return err
+	}
+	logScreen(o.log, ui)
+	if o.developer != 0 {
+		o.log.Warn("developer mode: pages of this computer may ask too", "port", o.developer)
+	}
+	s, err := newService(o, owners, ui)
+	if err != nil {
+		return err
+	}
+	return s.run(ctx, listener)
+}
+
+// serveOptions are what the user of `crs serve` chose.
+type serveOptions struct {
+	ui, listen  string
+	forBrowsers bool
+	developer   int
+	log         *slog.Logger
+}
+
+func parseServe(args []string) (o serveOptions, err error) {
+	f := flags("serve")
+	f.StringVar(&o.ui, "ui", "auto", catalog.Say("flag.ui"))
+	f.StringVar(&o.listen, "listen", "", catalog.Say("flag.listen"))
+	level := f.String("log", "info", catalog.Say("flag.log"))
+	f.BoolVar(&o.forBrowsers, "for-browsers", false, catalog.Say("flag.forbrowsers"))
+	f.IntVar(&o.developer, "developer", 0, catalog.Say("flag.developer"))
+	if _, err := parse(f, args, 0, 0); err != nil {
+		return o, err
+	}
+	if o.log, err = newLog(*level); err != nil {
+		return o, usageError{err}
+	}
+	if o.developer < 0 || o.developer > 65535 {
+		return o, usagef("--developer %d: %s", o.developer, catalog.Say("cli.port"))
+	}
+	return o, nil
+}
+
+// open opens the port for pages. That none is free is no error, unless one was asked for: the icon,
+// the PIN and the browsers' extension need none. The listener is nil then.
+func (o serveOptions) open() (*bridge.Listener, error) {
+	if o.forBrowsers {
+		return &bridge.Listener{}, nil
+	}
+	l, err := bridge.Listen(o.listen)
+	switch {
+	case err == nil:
+		return l, nil
+	case errors.Is(err, bridge.ErrAddress):
+		return nil, usageError{err}
+	case o.listen != "":
+		return nil, told("serve.port", "detail", err.Error())
+	}
+	o.log.Warn("no page can connect without the extension", "reason", err)
+	return nil, nil
+}
+
+// service is the parts of `crs serve`. Each may fail without the others.
+type service struct {
+	serveOptions
+	bridge *bridge.Server
+	owners *ipc.Server
+	driver *pcsc.Driver
+	cards  *cards.Cards
+	watch  func(context.Context) // follows readers and tokens
+
+	mu      sync.Mutex
+	address string   // where pages connect, "" for nowhere
+	without []string // what cannot be used: ipc.Status
+}
+
+func newService(o serveOptions, owners *ipc.Server, ui dialog.UI) (*service, error) {
+	driver, err := newDriver(o.log)
+	if err != nil {
+		return nil, err
 	}
 	stateDir, err := state.Dir()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	listener := &bridge.Listener{}
-	if !*forBrowsers {
-		listener, err = bridge.Listen(*listen)
+	s := &service{serveOptions: o, owners: owners, driver: driver}
+	s.cards, s.watch = joinCards(driver, o.log)
+	driver.Tries.Changed = s.cards.Announce
+	kept := &state.Sites{Dir: stateDir}
+	s.bridge = &bridge.Server{
+		Cards:      s.cards,
+		UI:         ui,
+		Sites:      &keptSites{kept: kept},
+		Developer:  o.developer,
+		AppVersion: appVersion(),
+		Log:        o.log,
 	}
-	if errors.Is(err, bridge.ErrAddress) {
-		return usageError{err}
-	} else if err != nil {
-		return told("serve.port", "detail", err.Error())
+	owners.Refresh = func() {
+		loadLanguage(o.log)
+		s.cards.Announce()
 	}
-	log.Info("listening", "address", listener.Addr(), "version", versionString()) // "" for browsers
-	logScreen(log, ui)
-	if *developer != 0 {
-		log.Warn("developer mode: pages of this computer may ask too", "port", *developer)
-	}
+	owners.Sites = ownerSites{kept}
+	owners.ChangePIN, owners.UnblockPIN = s.bridge.ChangePIN, s.bridge.UnblockPIN
+	return s, nil
+}
 
+// run runs the parts until ctx ends, and returns when all of them have ended.
+func (s *service) run(ctx context.Context, listener *bridge.Listener) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	driver.GiveUp = func() { // whoever supervises this service starts it anew
+	s.driver.GiveUp = func() { // whoever supervises this service starts it anew
 		stop(errStuck)
 		// Another reader may have been sent a PIN just now, or its user may be typing one on it. The
 		// answer has 100 s to come at most, and the user is told it.
 		time.AfterFunc(105*time.Second, func() { os.Exit(1) })
 	}
-	cards, watch := joinCards(driver, log)
-	driver.Tries.Changed = cards.Announce
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
-		watch(ctx)
-	}()
-	kept := &state.Sites{Dir: stateDir}
-	server := &bridge.Server{
-		Cards:      cards,
-		UI:         ui,
-		Sites:      &keptSites{kept: kept},
-		Developer:  *developer,
-		AppVersion: appVersion(),
-		Log:        log,
-	}
-	owners.Status = func() (ipc.Status, <-chan struct{}) {
-		readers, changed := cards.Seen()
-		return ipc.Status{Version: versionString(), Address: listener.Addr(), Readers: ipc.Readers(ctx, readers)}, changed
-	}
-	owners.Refresh = func() {
-		loadLanguage(log)
-		cards.Announce()
-	}
-	owners.Sites = ownerSites{kept}
-	owners.ChangePIN, owners.UnblockPIN = server.ChangePIN, server.UnblockPIN
-	owned := serveOwner(ctx, owners, log)
-	answer := server.ServeNative
-	if *forBrowsers {
+	s.owners.Status = func() (ipc.Status, <-chan struct{}) { return s.status(ctx) }
+	answer := s.bridge.ServeNative
+	if s.forBrowsers {
 		answer = whileUsed(answer, func() { stop(nil) })
 	}
-	browsers := serveBrowsers(ctx, answer, log)
-	server.Serve(ctx, listener)
-	if *forBrowsers {
-		<-browsers
+	var parts sync.WaitGroup
+	parts.Go(func() { s.watch(ctx) })
+	parts.Go(func() { s.servePages(ctx, listener) })
+	if err := serveOwner(ctx, &parts, s.owners); err != nil { // which the lock lets doctor tell
+		s.log.Warn("no tray can attach", "reason", err)
 	}
-	stop(nil)
-	<-watched
-	<-owned
-	<-browsers
-	log.Info("stopped")
+	err := serveBrowsers(ctx, &parts, answer, s.log)
+	switch {
+	case err == nil:
+	case s.forBrowsers:
+		stop(err)
+	default:
+		s.log.Warn("no browser extension can connect", "reason", err)
+		s.lack(ipc.WithoutBrowsers)
+		err = nil
+	}
+	parts.Wait()
+	s.log.Info("stopped")
 	if cause := context.Cause(ctx); errors.Is(cause, errStuck) {
 		return told("serve.stuck")
 	}
+	return err
+}
+
+// portRetry is how long to wait before looking again for a free port.
+var portRetry = 30 * time.Second
+
+// servePages answers pages until ctx ends. Where all ports are taken, as by the services of other
+// users of a terminal server, it takes the first that becomes free.
+func (s *service) servePages(ctx context.Context, l *bridge.Listener) {
+	if l == nil {
+		s.lack(ipc.WithoutPort)
+	}
+	for l == nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(portRetry):
+		}
+		l, _ = bridge.Listen("") // why not was logged
+	}
+	s.mu.Lock()
+	s.address = l.Addr()
+	s.without = slices.DeleteFunc(s.without, func(what string) bool { return what == ipc.WithoutPort })
+	s.mu.Unlock()
+	s.cards.Announce()
+	s.log.Info("listening", "address", l.Addr(), "version", versionString()) // "" for browsers
+	s.bridge.Serve(ctx, l)
+}
+
+// lack notes what cannot be used.
+func (s *service) lack(what string) {
+	s.mu.Lock()
+	s.without = append(s.without, what)
+	s.mu.Unlock()
+	s.cards.Announce()
+}
+
+func (s *service) status(ctx context.Context) (ipc.Status, <-chan struct{}) {
+	readers, changed := s.cards.Seen() // before the rest: what changes meanwhile is announced
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return ipc.Status{Version: versionString(), Address: s.address, Without: append([]string(nil), s.without...), Readers: ipc.Readers(ctx, readers)}, changed
+}
+
+// serveOwner answers the tray and the command line until ctx ends.
+func serveOwner(ctx context.Context, parts *sync.WaitGroup, s *ipc.Server) error {
+	l, err := ipc.Listen()
+	if err != nil {
+		return err
+	}
+	parts.Go(func() { s.Serve(ctx, l) })
 	return nil
 }
 
-// serveOwner answers the tray and the command line until ctx ends, and closes the channel then.
-func serveOwner(ctx context.Context, s *ipc.Server, log *slog.Logger) <-chan struct{} {
-	return serveOn(ipc.Listen, "no tray can attach", log, func(l net.Listener) { s.Serve(ctx, l) })
-}
-
-// serveBrowsers answers the browsers' native hosts until ctx ends, and closes the channel then.
-func serveBrowsers(ctx context.Context, serve serveNative, log *slog.Logger) <-chan struct{} {
-	return serveOn(ipc.ListenPortal, "no browser extension can connect", log, func(l net.Listener) { ipc.ServePortal(ctx, l, log, serve) })
-}
-
-// serveOn serves a socket and closes the channel when that ended. The service works without it.
-func serveOn(listen func() (net.Listener, error), without string, log *slog.Logger, serve func(net.Listener)) <-chan struct{} {
-	ended := make(chan struct{})
-	l, err := listen()
+// serveBrowsers answers the browsers' native hosts until ctx ends.
+func serveBrowsers(ctx context.Context, parts *sync.WaitGroup, serve serveNative, log *slog.Logger) error {
+	l, err := ipc.ListenPortal()
 	if err != nil {
-		log.Warn(without, "reason", err)
-		close(ended)
-		return ended
+		return err
 	}
-	go func() {
-		defer close(ended)
-		serve(l)
-	}()
-	return ended
+	parts.Go(func() { ipc.ServePortal(ctx, l, log, serve) })
+	return nil
 }
 
 type serveNative = func(ctx context.Context, conn net.Conn, program func() string)

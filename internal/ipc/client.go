@@ -1,10 +1,12 @@
 package ipc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/crs-bridge/crs"
@@ -19,6 +21,12 @@ var (
 	// an update of which only one of the two was started again.
 	ErrOtherProgram = errors.New("the service and the tray are not the same program")
 )
+
+// anotherVersion is ErrOtherProgram with the version that the service tells.
+type anotherVersion struct{ version string }
+
+func (anotherVersion) Error() string        { return ErrOtherProgram.Error() }
+func (anotherVersion) Is(target error) bool { return target == ErrOtherProgram }
 
 // Client is a program's connection to the service.
 type Client struct {
@@ -70,10 +78,16 @@ func (c *Client) ask(ctx context.Context, method string, params, result any) err
 	return c.peer.ask(ctx, method, params, result)
 }
 
-// Status returns what the service tells about itself.
+// Status returns what the service tells about itself. One of a later version may tell more.
 func (c *Client) Status(ctx context.Context) (s Status, err error) {
-	err = c.ask(ctx, "status", nil, &s)
-	return s, err
+	var told jsontext.Value
+	if err := c.ask(ctx, "status", nil, &told); err != nil {
+		return Status{}, err
+	}
+	if err := json.Unmarshal(told, &s); err != nil {
+		return Status{}, errors.New("the service tells its status in a way that this program does not know")
+	}
+	return s, nil
 }
 
 // Refresh has the service read again what this program changed on disk.
@@ -115,7 +129,8 @@ func attach(ctx context.Context, screen dialog.Screen, told func(*Client, Status
 	defer c.Close()
 	// A PIN goes to the service, so it is to be this very program too.
 	if err := trust.SameProgram(c.peer.conn); err != nil {
-		return ErrOtherProgram
+		s, _ := c.Status(ctx) // of whatever version
+		return anotherVersion{cmp.Or(s.Version, "?")}
 	}
 	if err := c.ask(ctx, "ui.attach", attachParams{screen != nil}, nil); err != nil {
 		return err

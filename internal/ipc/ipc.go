@@ -22,10 +22,17 @@ func Listen() (net.Listener, error) { return listen(ownerSocket) }
 // Status is what the service tells its owner about itself.
 type Status struct {
 	Version string   `json:"version"`
-	Address string   `json:"address"` // where portals reach it, as in "127.0.0.1:27770"
-	Tray    bool     `json:"tray"`    // a tray is attached
+	Address string   `json:"address"`          // where portals reach it, as in "127.0.0.1:27770"
+	Without []string `json:"without,omitzero"` // what the service runs without: WithoutPort, WithoutBrowsers
+	Tray    bool     `json:"tray"`             // a tray is attached
 	Readers []Reader `json:"readers"`
 }
+
+// What a service may run without.
+const (
+	WithoutPort     = "port"     // all ports are taken: pages reach it through the extension alone
+	WithoutBrowsers = "browsers" // the extension cannot reach it
+)
 
 // Reader is one card reader and what is in it. It holds the holder's name: it is for the owner.
 type Reader struct {

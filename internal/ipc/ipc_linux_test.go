@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/state"
@@ -291,13 +293,43 @@ func otherProgram(t *testing.T) string {
 	return copied
 }
 
+// A later version may tell more of itself, and is still understood.
+func TestStatusOfALaterVersion(t *testing.T) {
+	newUser(t)
+	l, err := Listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		newPeer(conn, func(context.Context, string, jsontext.Value) (any, error) {
+			return jsontext.Value(`{"version":"9","address":"","tray":false,"readers":[{"name":"a","weight":1}],"mood":"good"}`), nil
+		}).run(t.Context())
+	}()
+	c, err := Dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	s, err := c.Status(t.Context())
+	if err != nil || s.Version != "9" || len(s.Readers) != 1 || s.Readers[0].Name != "a" {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
 // Another program is no tray.
 func TestOnlyThisProgramAttaches(t *testing.T) {
 	s := newService(t)
+	s.set(Status{Version: "1.2.3"})
 	copied := otherProgram(t)
 	for _, test := range []struct{ program, how, want string }{
 		{copied, "tray", ErrOtherProgram.Error()},    // the tray finds that the service is another program
 		{copied, "unasked", ErrOtherProgram.Error()}, // and the service that the tray is
+		{copied, "link", "version 1.2.3 false"},      // whose user is told the version
 		{"/proc/self/exe", "tray", ""},
 	} {
 		cmd := exec.Command(test.program)

@@ -81,11 +81,15 @@ func (l *Link) lost(why error) bool {
 		l.changed.Announce()
 	}
 	l.client, l.status, l.problem = nil, Status{}, why
+	if other := (anotherVersion{}); errors.As(why, &other) {
+		l.status.Version = other.version
+	}
 	return was
 }
 
 // Status returns what the service told last, ok false while none answers, and a channel that is
-// closed at the next change.
+// closed at the next change. Of a service that is another version of this program, ok is false and
+// its version is told alone.
 func (l *Link) Status() (s Status, ok bool, changed <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

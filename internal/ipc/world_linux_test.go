@@ -31,6 +31,17 @@ func TestMain(m *testing.M) {
 	case "tray":
 		fmt.Println(attach(ctx, nil, func(*Client, Status) {}))
 		os.Exit(0)
+	case "link":
+		l := &Link{Log: slog.New(slog.DiscardHandler)}
+		go l.Run(ctx)
+		for {
+			s, ok, changed := l.Status()
+			if ok || s.Version != "" {
+				fmt.Println("version", s.Version, ok)
+				os.Exit(0)
+			}
+			<-changed
+		}
 	case "unasked":
 		c, err := Dial(ctx)
 		if err == nil {

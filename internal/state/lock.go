@@ -35,7 +35,16 @@ func LockService() (unlock func(), err error) {
 	return unlock, nil
 }
 
-// LockTray does the same for the tray.
+// ServiceRuns reports whether a service holds the lock, for those that its sockets did not answer.
+func ServiceRuns() bool {
+	unlock, err := lock("serve.lock", ErrServiceRuns)
+	if err == nil {
+		unlock()
+	}
+	return errors.Is(err, ErrServiceRuns)
+}
+
+// LockTray makes sure that one tray of a user runs at a time.
 func LockTray() (unlock func(), err error) { return lock("tray.lock", ErrTrayRuns) }
 
 // lock locks a file in each directory in which another program of this user might: each program
