@@ -1,5 +1,6 @@
 // Package bridge offers portals a login with a card, over a WebSocket on the loopback
-// interface. It promises no compatibility to those who import it. login.go tells the story of a login; server.go decides who may speak at all.
+// interface. It promises no compatibility to those who import it. login.go tells the story of a
+// login; server.go decides who may speak at all.
 package bridge
 
 import (

@@ -1,7 +1,7 @@
 // Package pkcs11 drives tokens and cards through the PKCS#11 modules of their makers, each in a
-// process of its own. It promises no compatibility to those who import it. modules.go says which are used, worker.go and host.go how they are kept from
-// doing harm, follow.go when they are asked, choose.go which certificate logs in, card.go what a
-// token does as a crs.Card.
+// process of its own. It promises no compatibility to those who import it. modules.go says which
+// are used, worker.go and host.go how they are kept from doing harm, follow.go when they are asked,
+// choose.go which certificate logs in, card.go what a token does as a crs.Card.
 package pkcs11
 
 import (

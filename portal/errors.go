@@ -16,6 +16,9 @@ const (
 	ReasonChallenge Reason = "challenge"
 	// ReasonMalformed: the token, or its certificate, cannot be read.
 	ReasonMalformed Reason = "malformed"
+	// ReasonCertificate: the certificate is one, and crypto/x509 refuses to read it, so that its issuer
+	// cannot be checked. It may be that of a genuine card.
+	ReasonCertificate Reason = "certificate"
 	// ReasonFormat: the token is of a version that is not known here.
 	ReasonFormat Reason = "format"
 	// ReasonAlgorithm: the algorithm is unknown, uses SHA-1, or does not fit the key.

@@ -125,32 +125,48 @@ func TestT07ClientTakesNothingElse(t *testing.T) {
 	}
 }
 
-// A button that is handed a code it does not know says so, whatever the code is.
+// A button that is handed a code or a reason it does not know says so, whatever it is.
 func TestButtonOfOtherCodes(t *testing.T) {
 	t.Parallel()
 	url := "http://localhost:" + page(t)
 	bridge := portaltest.NewBridge(t)
 	bridge.Serve(func(c *portaltest.Conn) { c.Hello() })
 	ctx := portaltest.Browser{Ports: [3]string{bridge.Addr}}.Start(t)
-	for _, code := range []string{"__proto__", "constructor", "button", "of_the_portal", ""} {
-		var says string
-		err := chromedp.Run(ctx, chromedp.Navigate(url), chromedp.Evaluate(`(async () => {
-			await import("/crs/crs-login.js");
-			const button = document.createElement("crs-login");
-			document.documentElement.lang = "en";
-			document.body.append(button);
-			button.portal = { challenge: () => Promise.reject({ code: "`+code+`" }) };
-			const failed = new Promise((resolve) => button.addEventListener("crs-error", resolve));
-			button.shadowRoot.querySelector("button").click();
-			await failed;
-			return button.shadowRoot.querySelector(".error").textContent;
-		})()`, &says, awaitPromise))
-		if err != nil {
-			t.Fatalf("%q: %v", code, err)
-		}
-		if !strings.HasPrefix(says, "Something went wrong") {
-			t.Errorf("%q is told as %q", code, says)
-		}
+	const unknown, refused = "Something went wrong", "The portal did not accept the card"
+	for _, tt := range []struct{ failure, want string }{
+		{`{ code: "__proto__" }`, unknown},
+		{`{ code: "constructor" }`, unknown},
+		{`{ code: "button" }`, unknown},
+		{`{ code: "of_the_portal" }`, unknown},
+		{`{ code: "" }`, unknown},
+		{`null`, unknown},
+		{`{ code: "portal" }`, refused},
+		{`{ code: "portal", reason: "of_the_future" }`, refused},
+		{`{ code: "portal", reason: "__proto__" }`, refused},
+		{`{ code: "portal", reason: ["expired"] }`, refused},
+		{`{ code: "portal", reason: "expired" }`, "The card has expired"},
+		{`{ code: "busy", reason: "expired" }`, "The CRS software is busy"},
+	} {
+		t.Run(tt.failure, func(t *testing.T) {
+			var says string
+			err := chromedp.Run(ctx, chromedp.Navigate(url), chromedp.Evaluate(`(async () => {
+				await import("/crs/crs-login.js");
+				const button = document.createElement("crs-login");
+				document.documentElement.lang = "en";
+				document.body.append(button);
+				button.portal = { challenge: () => Promise.reject(`+tt.failure+`) };
+				const failed = new Promise((resolve) => button.addEventListener("crs-error", resolve));
+				button.shadowRoot.querySelector("button").click();
+				await failed;
+				return button.shadowRoot.querySelector(".error").textContent;
+			})()`, &says, awaitPromise))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.HasPrefix(says, tt.want) {
+				t.Errorf("told as %q, want %q", says, tt.want)
+			}
+		})
 	}
 }
 

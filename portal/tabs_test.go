@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,6 +23,8 @@ func TestTabs(t *testing.T) {
 	t.Parallel()
 	ca := portaltest.NewCA(t)
 	card := ca.NewCard(t, portaltest.EC(t, elliptic.P256()), nil)
+	other := portaltest.NewCA(t).NewCard(t, portaltest.EC(t, elliptic.P256()), nil)
+	var foreign atomic.Bool
 	portal := quickstart(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.Certificate.Raw}))
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/button" {
@@ -57,7 +60,11 @@ func TestTabs(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		token := card.Token(t, portaltest.Origin(t, c.Origin), challenge)
+		signing := card
+		if foreign.Load() {
+			signing = other
+		}
+		token := signing.Token(t, portaltest.Origin(t, c.Origin), challenge)
 		c.Write(portaltest.Message{ID: m.ID, Result: map[string]any{"token": json.RawMessage(token)}})
 		<-login.gone
 	})
@@ -128,6 +135,17 @@ func TestTabs(t *testing.T) {
 		loggedIn(first)
 		again.pin <- true
 		loggedIn(second)
+	})
+
+	// What the portal's server says of the card, the button tells.
+	t.Run("refused", func(t *testing.T) {
+		foreign.Store(true)
+		defer foreign.Store(false)
+		tab := open()
+		run(tab, chromedp.Evaluate(`document.addEventListener("crs-error", ({ detail }) => { window.failed = detail; })`, nil))
+		begin(tab).pin <- true
+		run(tab, chromedp.Poll(`window.failed?.code === "portal" && window.failed.reason === "issuer" &&
+			document.querySelector("crs-login").shadowRoot.textContent.includes("The portal does not know this card")`, nil))
 	})
 
 	// The browser keeps such a page as it was, script and all.

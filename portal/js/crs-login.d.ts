@@ -4,7 +4,7 @@ import type { Code, LoginResult, Progress } from "./crs.js";
 export interface Portal {
   /** Asks the server for a new challenge, see `LoginOptions`. */
   challenge(): Promise<string>;
-  /** Hands the server what the card signed, and rejects when the server refuses it. A string in the `code` of what it rejects with is the one of `crs-error`. */
+  /** Hands the server what the card signed, and rejects when the server refuses it. Strings in the `code` and `reason` of what it rejects with are those of `crs-error`. */
   login(result: LoginResult): Promise<unknown>;
 }
 
@@ -17,7 +17,7 @@ export interface Portal {
  * @attr personal-data - Ask for the personal data on the card too.
  * @attr lang - `it`, `en` or `de`, here or on an element around it; else the browser's, else Italian.
  * @fires crs-progress - A state began, `detail.state`: one of `Progress`, `start` before them all, or `checking` while the server verifies.
- * @fires crs-error - The login failed, `detail.code`: a `Code`, or `portal` when the server refused.
+ * @fires crs-error - The login failed, `detail.code`: a `Code`, or `portal` when the server refused, and then `detail.reason`: the server's own word for it.
  * @fires crs-login - The citizen is logged in. `preventDefault()` keeps it from going to `href`.
  * @cssprop --crs-button - Of the button and the line beside the text.
  * @cssprop --crs-button-ink - Of what is written on the button.
@@ -38,7 +38,7 @@ declare global {
   }
   interface HTMLElementEventMap {
     "crs-progress": CustomEvent<{ state: Progress | "start" | "checking" }>;
-    "crs-error": CustomEvent<{ code: Code | "portal" }>;
+    "crs-error": CustomEvent<{ code: Code | "portal"; reason?: string }>;
     "crs-login": CustomEvent<null>;
   }
 }

@@ -33,6 +33,15 @@ const TEXTS = {
     pin_blocked: ["Il PIN è bloccato", "Sbloccalo con il codice PUK dal menu del programma CRS, poi premi Accedi."],
     invalid_request: ["Il portale ha un problema", "Non dipende da te. Riprova più tardi, oppure avvisa l’assistenza del portale."],
     portal: ["Il portale non ha accettato la tessera", "Premi Accedi per riprovare. Se succede ancora, chiedi aiuto all’assistenza del portale."],
+    portal_challenge: ["La richiesta di accesso è scaduta", "Premi Accedi per riprovare."],
+    portal_expired: ["La tessera è scaduta", "Controlla la data sulla tessera, e richiedi quella nuova alla tua ASL."],
+    portal_not_yet_valid: ["La tessera non è ancora valida", "Riprova domani. Se succede ancora, chiedi aiuto all’assistenza del portale."],
+    portal_issuer: ["Il portale non conosce questa tessera", "Usa un’altra tessera, oppure chiedi all’assistenza del portale quali tessere accetta."],
+    portal_certificate: ["Il portale non riesce a leggere questa tessera", "La tessera non è guasta. Segnala il problema all’assistenza del portale."],
+    portal_key: ["Il portale non accetta più questo tipo di tessera", "Usa una tessera più recente, oppure chiedi aiuto all’assistenza del portale."],
+    portal_other_person: ["I dati non sono di questa tessera", "Togli la tessera, rimettila e premi Accedi."],
+    portal_internal: ["Il portale ha un problema", "Non dipende da te. Riprova più tardi, oppure avvisa l’assistenza del portale."],
+    portal_unconfigured: ["Il portale ha un problema", "Non dipende da te. Riprova più tardi, oppure avvisa l’assistenza del portale."],
     internal: ["Qualcosa non ha funzionato", "Premi Accedi per riprovare. Se succede ancora, riavvia il programma CRS."],
   },
   en: {
@@ -58,6 +67,15 @@ const TEXTS = {
     pin_blocked: ["The PIN is blocked", "Unblock it with the PUK in the menu of the CRS software, then press Log in."],
     invalid_request: ["The portal has a problem", "It is not your fault. Try again later, or tell the portal’s help desk."],
     portal: ["The portal did not accept the card", "Press Log in to try again. If it happens again, ask the portal’s help desk."],
+    portal_challenge: ["The login request has expired", "Press Log in to try again."],
+    portal_expired: ["The card has expired", "Check the date on the card, and ask your local health office for a new one."],
+    portal_not_yet_valid: ["The card is not valid yet", "Try again tomorrow. If it happens again, ask the portal’s help desk."],
+    portal_issuer: ["The portal does not know this card", "Use another card, or ask the portal’s help desk which cards it accepts."],
+    portal_certificate: ["The portal cannot read this card", "Nothing is wrong with the card. Please tell the portal’s help desk."],
+    portal_key: ["The portal no longer accepts this kind of card", "Use a newer card, or ask the portal’s help desk."],
+    portal_other_person: ["The data are not those of this card", "Take the card out, put it back and press Log in."],
+    portal_internal: ["The portal has a problem", "It is not your fault. Try again later, or tell the portal’s help desk."],
+    portal_unconfigured: ["The portal has a problem", "It is not your fault. Try again later, or tell the portal’s help desk."],
     internal: ["Something went wrong", "Press Log in to try again. If it happens again, restart the CRS software."],
   },
   de: {
@@ -83,6 +101,15 @@ const TEXTS = {
     pin_blocked: ["Der PIN ist gesperrt", "Entsperren Sie ihn mit dem PUK im Menü der CRS-Software und drücken Sie „Anmelden“."],
     invalid_request: ["Das Portal hat ein Problem", "Es liegt nicht an Ihnen. Versuchen Sie es später noch einmal oder wenden Sie sich an den Support des Portals."],
     portal: ["Das Portal hat die Karte nicht angenommen", "Drücken Sie „Anmelden“, um es noch einmal zu versuchen. Hilft das nicht, wenden Sie sich an den Support des Portals."],
+    portal_challenge: ["Die Anfrage ist abgelaufen", "Drücken Sie „Anmelden“, um es noch einmal zu versuchen."],
+    portal_expired: ["Die Karte ist abgelaufen", "Prüfen Sie das Datum auf der Karte, und beantragen Sie die neue bei Ihrem Gesundheitsamt."],
+    portal_not_yet_valid: ["Die Karte ist noch nicht gültig", "Versuchen Sie es morgen. Hilft das nicht, wenden Sie sich an die Hilfe des Portals."],
+    portal_issuer: ["Das Portal kennt diese Karte nicht", "Nehmen Sie eine andere Karte, oder fragen Sie die Hilfe des Portals, welche Karten es annimmt."],
+    portal_certificate: ["Das Portal kann diese Karte nicht lesen", "Die Karte ist in Ordnung. Bitte melden Sie es der Hilfe des Portals."],
+    portal_key: ["Das Portal nimmt diese Art von Karte nicht mehr an", "Nehmen Sie eine neuere Karte, oder wenden Sie sich an die Hilfe des Portals."],
+    portal_other_person: ["Die Daten gehören nicht zu dieser Karte", "Nehmen Sie die Karte heraus, stecken Sie sie wieder ein und drücken Sie „Anmelden“."],
+    portal_internal: ["Das Portal hat ein Problem", "Es liegt nicht an Ihnen. Versuchen Sie es später, oder verständigen Sie die Hilfe des Portals."],
+    portal_unconfigured: ["Das Portal hat ein Problem", "Es liegt nicht an Ihnen. Versuchen Sie es später, oder verständigen Sie die Hilfe des Portals."],
     internal: ["Etwas hat nicht funktioniert", "Drücken Sie „Anmelden“, um es noch einmal zu versuchen. Hilft das nicht, starten Sie die CRS-Software neu."],
   },
 };
@@ -165,8 +192,9 @@ class CRSLogin extends (globalThis.HTMLElement ?? Object) {
       if (this.#tell("crs-login", null, true) && href) location.assign(href);
     } catch (error) {
       const code = typeof error?.code === "string" ? error.code : "internal";
-      this.#say(code, "error");
-      this.#tell("crs-error", { code });
+      const reason = code === "portal" && typeof error.reason === "string" ? error.reason : undefined;
+      this.#say(Object.hasOwn(this.#texts, `portal_${reason}`) ? `portal_${reason}` : code, "error");
+      this.#tell("crs-error", { code, reason });
     } finally {
       this.#attempt = null;
       this.#button.removeAttribute("aria-disabled");
@@ -203,7 +231,10 @@ const mounted = {
 async function post(path, body) {
   const headers = { "Content-Type": "application/json" };
   const reply = await fetch(new URL(path, import.meta.url), { method: "POST", headers, body: JSON.stringify(body) });
-  if (!reply.ok) throw Object.assign(new Error("The portal refused."), { code: "portal" });
+  if (!reply.ok) {
+    const reason = (await reply.json().catch(() => null))?.error; // a Reason of package portal
+    throw Object.assign(new Error("The portal refused."), { code: "portal", reason });
+  }
   return reply.status === 204 ? null : reply.json();
 }
 

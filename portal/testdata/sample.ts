@@ -47,7 +47,7 @@ if (element) {
   const button: CRSLoginElement = element;
   button.portal = portal;
   button.addEventListener("crs-progress", ({ detail }) => detail.state === "checking" ? "" : detail.state);
-  button.addEventListener("crs-error", ({ detail }) => detail.code === "portal" ? "" : reasons[detail.code]);
+  button.addEventListener("crs-error", ({ detail }) => detail.code === "portal" ? detail.reason ?? "" : reasons[detail.code]);
   button.addEventListener("crs-login", (event) => event.preventDefault());
 }
 

@@ -7,6 +7,7 @@ import (
 	_ "embed"
 	"fmt"
 	"log"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -34,7 +35,7 @@ type reference struct {
 	root         string
 	declarations []declaration
 	shown        []string            // which of them the page has shown
-	texts        map[string][]string // by state or code: what the button says in English
+	Texts        map[string][]string // by state, code or portal_reason: what the button says in English
 	defaults     map[string]string   // by custom property
 }
 
@@ -47,7 +48,7 @@ var (
 
 // write returns the page. Root is the directory of the repository.
 func write(root string) ([]byte, error) {
-	r := &reference{root: root, texts: map[string][]string{}, defaults: map[string]string{}}
+	r := &reference{root: root, Texts: map[string][]string{}, defaults: map[string]string{}}
 	for _, name := range []string{"crs.d.ts", "crs-login.d.ts"} {
 		source, err := r.File("portal/js/" + name)
 		if err != nil {
@@ -66,7 +67,7 @@ func write(root string) ([]byte, error) {
 	_, english, _ := strings.Cut(button, "\n  en: {\n")
 	english, _, _ = strings.Cut(english, "\n  },\n")
 	for _, m := range buttonText.FindAllStringSubmatch(english, -1) {
-		r.texts[m[1]] = m[2:]
+		r.Texts[m[1]] = m[2:]
 	}
 	for _, m := range styleDefault.FindAllStringSubmatch(button, -1) {
 		r.defaults[m[1]] = m[2]
@@ -137,7 +138,7 @@ func (r *reference) members(d declaration) (table, error) {
 			t.rows = append(t.rows, []string{code(m.Name), code(m.Type), m.Doc})
 			continue
 		}
-		text := r.texts[m.Name]
+		text := r.Texts[m.Name]
 		if text == nil {
 			return t, fmt.Errorf("the button has no text for %s", m.Name)
 		}
@@ -145,6 +146,19 @@ func (r *reference) members(d declaration) (table, error) {
 		t.rows = append(t.rows, []string{code(m.Name), m.Doc, "**" + text[0] + ".** " + text[1]})
 	}
 	return t, nil
+}
+
+// Reasons describes what the button says for a portal's reason to refuse.
+func (r *reference) Reasons() string {
+	t := table{head: []string{"Reason", "What `<crs-login>` says"}}
+	for _, key := range slices.Sorted(maps.Keys(r.Texts)) {
+		if reason, ok := strings.CutPrefix(key, "portal_"); ok {
+			t.rows = append(t.rows, []string{code(reason), "**" + r.Texts[key][0] + ".** " + r.Texts[key][1]})
+		}
+	}
+	var b strings.Builder
+	t.write(&b)
+	return strings.TrimPrefix(b.String(), "\n")
 }
 
 func (r *reference) tags(d declaration, kind string) (rows [][]string) {
