@@ -29,8 +29,8 @@ type Card interface {
 	// Info says what the card is. It does no I/O.
 	Info() Info
 
-	// Certificate returns the authentication certificate, or ErrPINFirst from cards that show
-	// it only after the PIN. It holds personal data: nothing of it may leave before consent.
+	// Certificate returns the authentication certificate as ParseCertificate reads it, or ErrPINFirst
+	// from cards that show it only after the PIN. It holds personal data: nothing of it may leave before consent.
 	Certificate(ctx context.Context) (*x509.Certificate, error)
 
 	// PINStatus returns what is known of the retry counter without asking the card for a

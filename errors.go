@@ -61,6 +61,12 @@ var (
 	ErrCardMute = detail(ErrCardUnusable, "mute", "the reader finds no chip: the card is the wrong way round, or has none")
 	// ErrNoCNS: the card is not a CNS, or not one that can be used to log in.
 	ErrNoCNS = detail(ErrCardUnusable, "not_cns", "this card is not a CNS that can be used to log in")
+	// ErrCertificate: there is a certificate where the card has its own, and it cannot be read.
+	ErrCertificate = detail(ErrCardUnusable, "certificate", "the certificate on the card cannot be read")
+	// ErrUnknownModel: the card says that it is a health card, and has nothing where this software looks.
+	ErrUnknownModel = detail(ErrCardUnusable, "unknown_model", "this software does not know this model of health card yet")
+	// ErrModelCannotSign: the model is known, and not yet how to have it sign. See ModelError.
+	ErrModelCannotSign = detail(ErrCardUnusable, "model_cannot_sign", "this software cannot have this model of health card sign yet")
 	// ErrPINUnusable: the card has no PIN where its layout says, or says it cannot be used (6984).
 	ErrPINUnusable = detail(ErrCardUnusable, "pin_unusable", "the PIN of this card cannot be used")
 	// ErrPINUnsupported: this software does not know how this model changes or unblocks its PIN.

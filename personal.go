@@ -165,16 +165,21 @@ const unassigned = 0x81 // in Windows-1252
 func decodeText(b []byte) string {
 	var s strings.Builder
 	for _, c := range bytes.TrimRight(b, " \x00") {
-		r := rune(c)
-		if 0x80 <= c && c <= 0x9f {
-			r = windows1252[c-0x80]
-		}
-		if _, ok := encodeRune(r); !ok || r == ' ' && c != ' ' {
-			r = utf8.RuneError
-		}
-		s.WriteRune(r)
+		s.WriteRune(decodeByte(c))
 	}
 	return s.String()
+}
+
+// decodeByte reads one character, U+FFFD for what is none.
+func decodeByte(c byte) rune {
+	r := rune(c)
+	if 0x80 <= c && c <= 0x9f {
+		r = windows1252[c-0x80]
+	}
+	if _, ok := encodeRune(r); !ok || r == ' ' && c != ' ' {
+		return utf8.RuneError
+	}
+	return r
 }
 
 // encodeRune returns the byte that decodeText reads as r.

@@ -3,7 +3,6 @@ package pcsc
 import (
 	"context"
 	"crypto/rsa"
-	"crypto/x509"
 	"errors"
 	"fmt"
 
@@ -34,7 +33,7 @@ func identifyCNS(s *session, source Reader) (card, error) {
 		}
 		var status sw
 		switch {
-		case errors.Is(err, crs.ErrNoCNS):
+		case errors.Is(err, crs.ErrNoCNS), errors.Is(err, crs.ErrCertificate):
 			why = err
 		case !errors.As(err, &status): // not an answer of the card: the reader failed
 			return nil, err
@@ -56,9 +55,9 @@ func notCNS(err error) error {
 // from a path of the layout table, of the CNS profile, its common name holding the card id
 // (docs/card-safety.md, rule 2).
 func (c *cns) prove(der []byte, cardID string) error {
-	cert, err := x509.ParseCertificate(der)
+	cert, err := crs.ParseCertificate(der)
 	if err != nil {
-		return fmt.Errorf("%w: its certificate cannot be parsed", crs.ErrNoCNS)
+		return err
 	}
 	key, ok := cert.PublicKey.(*rsa.PublicKey)
 	if !ok || key.Size() < 128 || key.Size() > 512 {
@@ -174,6 +173,11 @@ func derLength(b []byte, at int) (int, error) {
 		n = 3 + int(b[at+2])
 	case 0x82:
 		n = 4 + int(b[at+2])<<8 + int(b[at+3])
+	case 0x83:
+		if at+5 > len(b) {
+			return 0, bad
+		}
+		n = 5 + int(b[at+2])<<16 + int(b[at+3])<<8 + int(b[at+4])
 	default:
 		return 0, bad
 	}

@@ -35,11 +35,15 @@ var ciePolicy = asn1.ObjectIdentifier{1, 3, 76, 47, 4}
 func choose(t token, keyless func(certificate) bool, now time.Time) (chosen, error) {
 	var best chosen
 	var rank [4]int64
+	why := fmt.Errorf("%w: the token holds no certificate for it", crs.ErrNoCNS)
 	for _, c := range t.Certificates {
 		if len(c.ID) == 0 || keyless(c) {
 			continue
 		}
-		candidate, ok := forLogin(c, t.Algorithms)
+		candidate, ok, err := forLogin(c, t.Algorithms)
+		if err != nil {
+			why = err
+		}
 		if !ok {
 			continue
 		}
@@ -54,7 +58,7 @@ func choose(t token, keyless func(certificate) bool, now time.Time) (chosen, err
 		}
 	}
 	if best.parsed == nil {
-		return chosen{}, fmt.Errorf("%w: the token holds no certificate for it", crs.ErrNoCNS)
+		return chosen{}, why
 	}
 	return best, nil
 }
@@ -73,17 +77,21 @@ const (
 	kindToken = "token"
 )
 
-// forLogin reports whether a certificate is one to log in with.
-func forLogin(c certificate, algorithms []crs.Algorithm) (chosen, bool) {
-	cert, err := x509.ParseCertificate(c.DER)
-	if err != nil || cert.IsCA ||
+// forLogin reports whether a certificate is one to log in with. The error is that of one that cannot be
+// read.
+func forLogin(c certificate, algorithms []crs.Algorithm) (chosen, bool, error) {
+	cert, err := crs.ParseCertificate(c.DER)
+	if err != nil {
+		return chosen{}, false, err
+	}
+	if cert.IsCA ||
 		cert.KeyUsage&x509.KeyUsageDigitalSignature == 0 || cert.KeyUsage&x509.KeyUsageContentCommitment != 0 ||
 		!slices.Contains(cert.ExtKeyUsage, x509.ExtKeyUsageClientAuth) {
-		return chosen{}, false
+		return chosen{}, false, nil
 	}
 	algorithm := algorithmFor(cert, algorithms)
 	if algorithm == "" {
-		return chosen{}, false
+		return chosen{}, false, nil
 	}
 	kind := kindToken
 	switch {
@@ -92,7 +100,7 @@ func forLogin(c certificate, algorithms []crs.Algorithm) (chosen, bool) {
 	case slices.ContainsFunc(cert.PolicyIdentifiers, ciePolicy.Equal):
 		kind = kindCIE
 	}
-	return chosen{c, cert, algorithm, kind, holder(cert), identity(cert)}, true
+	return chosen{c, cert, algorithm, kind, holder(cert), identity(cert)}, true, nil
 }
 
 // algorithmFor returns how the key of a certificate signs, "" if it cannot be used: PSS only for a

@@ -1,6 +1,7 @@
 package pkcs11
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -192,8 +193,17 @@ func TestChooseAmongOddities(t *testing.T) {
 	good := issue(t, rsaKey(2048), nil)
 	odd := token{Certificates: []certificate{{nil, good.Raw}, {[]byte{}, good.Raw}, {[]byte{1}, []byte("no certificate")}, {[]byte{2}, nil}}}
 	never := func(certificate) bool { return false }
-	if _, err := choose(odd, never, time.Now()); !errors.Is(err, crs.ErrNoCNS) {
+	if _, err := choose(odd, never, time.Now()); !errors.Is(err, crs.ErrCertificate) {
 		t.Error(err)
+	}
+	// One that crypto/x509 refuses, for its serial number below zero, is as good as any.
+	refused := bytes.Clone(good.Raw)
+	refused[bytes.Index(refused, good.SerialNumber.Bytes())] |= 0x80
+	if _, err := x509.ParseCertificate(refused); err == nil {
+		t.Error("crypto/x509 reads it")
+	}
+	if got, err := choose(token{Certificates: []certificate{{[]byte{1}, refused}}}, never, time.Now()); err != nil || !bytes.Equal(got.parsed.Raw, refused) {
+		t.Errorf("%v", err)
 	}
 	odd.Certificates = append(odd.Certificates, certificate{[]byte{3}, good.Raw})
 	if got, err := choose(odd, never, time.Now()); err != nil || !slices.Equal(got.ID, []byte{3}) {

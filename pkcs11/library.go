@@ -79,7 +79,6 @@ import "C"
 import (
 	"bytes"
 	"crypto/rsa"
-	"crypto/x509"
 	"errors"
 	"path/filepath"
 	"runtime"
@@ -292,7 +291,7 @@ func (m *library) keyOf(s pkcs11.SessionHandle, c certificate) (pkcs11.ObjectHan
 		return keys[0], nil
 	}
 	var modulus []byte
-	if cert, err := x509.ParseCertificate(c.DER); err == nil {
+	if cert, err := crs.ParseCertificate(c.DER); err == nil {
 		if public, ok := cert.PublicKey.(*rsa.PublicKey); ok {
 			modulus = public.N.Bytes()
 		}

@@ -121,6 +121,9 @@ func (v *Verifier) read(tokenJSON []byte) (crs.Signature, error) {
 	}
 	cert, err := x509.ParseCertificate(token.UnverifiedCertificate)
 	if err != nil {
+		if c, err := crs.ParseCertificate(token.UnverifiedCertificate); err == nil && len(c.Raw) == len(token.UnverifiedCertificate) {
+			return crs.Signature{}, refuse(ReasonCertificate, "crypto/x509 refuses the form of the certificate")
+		}
 		return crs.Signature{}, refuse(ReasonMalformed, "the certificate cannot be read")
 	}
 

@@ -50,6 +50,15 @@ func newLogin(t *testing.T) *login {
 	}
 }
 
+// oddCertificate is that of the login's card with a serial number below zero.
+func oddCertificate(l *login) []byte {
+	der := bytes.Clone(l.card.Certificate.Raw)
+	serial := l.card.Certificate.SerialNumber.Bytes()
+	at := bytes.Index(der, serial)
+	der[at] |= 0x80
+	return der
+}
+
 // reissue gives the login another card.
 func (l *login) reissue(edit func(*x509.Certificate)) {
 	l.card = l.ca.NewCard(l.t, l.card.Key, edit)
@@ -166,6 +175,10 @@ func TestVerify(t *testing.T) {
 		{"bytes after the certificate", func(l *login) {
 			set("unverifiedCertificate", append(bytes.Clone(l.card.Certificate.Raw), 0))(l)
 		}, ReasonMalformed},
+
+		// Somebody's genuine card, perhaps: it is told apart from a page's mistake.
+		{"certificate that crypto/x509 refuses", func(l *login) { set("unverifiedCertificate", oddCertificate(l))(l) }, ReasonCertificate},
+		{"such a certificate and a byte", func(l *login) { set("unverifiedCertificate", append(oddCertificate(l), 0))(l) }, ReasonMalformed},
 
 		{"format 2", set("format", "web-eid:2.0"), ReasonFormat},
 		{"format 10", set("format", "web-eid:10.0"), ReasonFormat},
@@ -328,7 +341,7 @@ func TestVerify(t *testing.T) {
 
 // verifierReasons are those that Verify can give.
 var verifierReasons = []Reason{
-	ReasonUnconfigured, ReasonMalformed, ReasonFormat, ReasonAlgorithm, ReasonKey, ReasonSignature,
+	ReasonUnconfigured, ReasonMalformed, ReasonCertificate, ReasonFormat, ReasonAlgorithm, ReasonKey, ReasonSignature,
 	ReasonNotYetValid, ReasonExpired, ReasonProfile, ReasonCriticalExtension, ReasonIssuer, ReasonSubject,
 }
 

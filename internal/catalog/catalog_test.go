@@ -248,7 +248,7 @@ var stuckAtPIN = &crs.PINError{Retries: -1, Uncertain: true, Err: fmt.Errorf("VE
 var padFailed = &crs.PINError{Retries: -1, Uncertain: true, SW: 0x6982, Err: crs.ErrPINPad}
 
 var problems = []error{
-	crs.ErrNoCNS, crs.ErrCardMute, crs.ErrCardStuck, crs.ErrCardInUse, crs.ErrCardRemoved, crs.ErrCardReset,
+	crs.ErrNoCNS, crs.ErrCertificate, crs.ErrUnknownModel, crs.ErrModelCannotSign, crs.ErrCardMute, crs.ErrCardStuck, crs.ErrCardInUse, crs.ErrCardRemoved, crs.ErrCardReset,
 	crs.ErrCard, crs.ErrCardUnusable, crs.ErrPINBlocked, crs.ErrTimeout, crs.ErrBusy, crs.ErrInternal,
 	crs.ErrPINFormat, errEmpty, errShort, errLong, errDigits,
 	&crs.PINError{Retries: 2, SW: 0x63c2}, &crs.PINError{Retries: 1}, &crs.PINError{Retries: 0}, &crs.PINError{Retries: -1, SW: 0x6300},
@@ -512,6 +512,9 @@ func TestWhatNext(t *testing.T) {
 		{stuckAtPIN, "forse è stato contato e forse no.\n\nIl lettore non risponde. Stacchi il lettore", true},
 		{crs.ErrCardMute, "la giri", true},
 		{crs.ErrNoCNS, "La tolga", true},
+		{crs.ErrCertificate, "pulisca il chip", true},
+		{crs.ErrUnknownModel, "non ha alcun difetto", true},
+		{crs.ErrModelCannotSign, "installi il programma del produttore", true},
 		{crs.ErrCardRemoved, "La inserisca", true},
 		{crs.ErrCardReset, "Chiuda gli altri programmi", true},
 		{fmt.Errorf("%w: SW 6F00", crs.ErrCard), "panno asciutto", true},

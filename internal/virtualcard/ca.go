@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/crs-bridge/crs"
 )
 
 // CA is a throw-away certification authority. Its key lives in memory and nowhere else.
@@ -69,8 +71,8 @@ func (ca *CA) issue(id Identity, cn string) (*x509.Certificate, error) {
 			OrganizationalUnit: []string{id.Issuer + " - carta inventata"},
 			CommonName:         cn,
 			ExtraNames: []pkix.AttributeTypeAndValue{
-				{Type: asn1.ObjectIdentifier{2, 5, 4, 42}, Value: id.GivenName},
-				{Type: asn1.ObjectIdentifier{2, 5, 4, 4}, Value: id.Surname},
+				{Type: asn1.ObjectIdentifier{2, 5, 4, 42}, Value: id.name(id.GivenName)},
+				{Type: asn1.ObjectIdentifier{2, 5, 4, 4}, Value: id.name(id.Surname)},
 			},
 		},
 		NotBefore:             id.NotBefore,
@@ -86,7 +88,18 @@ func (ca *CA) issue(id Identity, cn string) (*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
+	if id.EncodeName != nil {
+		return crs.ParseCertificate(der)
+	}
 	return x509.ParseCertificate(der)
+}
+
+// name returns a name as the certificate has it.
+func (id Identity) name(s string) any {
+	if id.EncodeName == nil {
+		return s
+	}
+	return id.EncodeName(s)
 }
 
 // policyExtension returns certificatePolicies (RFC 5280, section 4.2.1.4) with a notice for

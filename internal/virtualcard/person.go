@@ -5,6 +5,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha1"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/base64"
 	"fmt"
 	"math/big"
@@ -28,7 +29,11 @@ type Person struct {
 // Identity says whom a certificate is issued to, and how. The zero value is a regular CNS of
 // Ada Esempio, with a new key.
 type Identity struct {
-	GivenName, Surname string // "" is ADA ESEMPIO; upper-case ASCII
+	GivenName, Surname string // "" is ADA ESEMPIO; upper case, Latin-1
+
+	// EncodeName, if not nil, writes the two into the certificate, in a form that crypto/x509 may
+	// refuse, as some issuers do.
+	EncodeName func(string) asn1.RawValue
 
 	CA   *CA             // nil: the CA that all share
 	Key  *rsa.PrivateKey // nil: a new one of Bits
