@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/crs-bridge/crs/internal/test/ns"
 )
 
@@ -19,23 +17,7 @@ func TestMain(m *testing.M) {
 		childDial(call)
 		os.Exit(0)
 	}
-	if os.Getuid() != 0 {
-		os.Exit(ns.AsRoot()) // TestT08OtherUser needs a second user
-	}
-	os.Exit(ns.World{Tests: withoutLeaks{m}, WithoutPcscd: true}.Run())
-}
-
-// withoutLeaks fails when a goroutine outlives the tests.
-type withoutLeaks struct{ tests *testing.M }
-
-func (w withoutLeaks) Run() int {
-	before := goleak.IgnoreCurrent()
-	code := w.tests.Run()
-	if err := goleak.Find(before); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return code
+	os.Exit(ns.World{Tests: ns.WithoutLeaks{Tests: m}, WithoutPcscd: true, Users: true}.Run())
 }
 
 // childVariable makes the test binary a client in a process of its own: it connects to the

@@ -11,9 +11,12 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/crs-bridge/crs/internal/test/ns"
 )
 
 func TestT08OtherUser(t *testing.T) {
+	ns.NeedUsers(t)
 	w := newWorld(t)
 	dialAs := func(uid uint32) string {
 		child := exec.Command("/proc/self/exe")
@@ -38,6 +41,7 @@ func TestT08OtherUser(t *testing.T) {
 }
 
 func TestT09LoopbackOnly(t *testing.T) {
+	ns.Need(t)
 	const second = "192.0.2.1"
 	addAddress(t, second)
 	l, err := Listen("")

@@ -5,12 +5,13 @@ import (
 	"os/exec"
 	"testing"
 
+	"github.com/crs-bridge/crs/internal/test/ns"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
 
 // Rule 6: a program that is killed within CHANGE or RESET RETRY COUNTER leaves one of the two
 // PINs, and sends nothing more; the user finds out which by typing.
-func TestRule6SIGKILL(t *testing.T) {
+func TestPcscd6SIGKILL(t *testing.T) {
 	for _, c := range []care{change, unblock} {
 		for _, after := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%02X, after %v", c.ins, after), func(t *testing.T) {
@@ -32,6 +33,7 @@ func TestRule6SIGKILL(t *testing.T) {
 
 // OpenSC accepts the PIN that this software made valid, and no other.
 func TestOpenSCAfterPINCare(t *testing.T) {
+	ns.NeedProgram(t, "pkcs15-tool")
 	v := newVirtual(virtualcard.Config{})
 	pull := insert(t, v.Card)
 	card := openInPCSCD(t, v.driver)

@@ -7,7 +7,7 @@ import (
 	"github.com/crs-bridge/crs/internal/test/ns"
 )
 
-// The tests of this package have a pcscd of their own; the victim of TestRule8SIGKILL shares it.
+// The tests of this package have a pcscd of their own; the victim of TestPcscd8SIGKILL shares it.
 func TestMain(m *testing.M) {
 	if os.Getenv(victimVariable) != "" {
 		os.Exit(m.Run())

@@ -41,6 +41,7 @@ func (l *logBuffer) String() string {
 // say nothing of whose card it is (T24).
 func startMonitor(t *testing.T) *Monitor {
 	t.Helper()
+	ns.NeedPcscd(t)
 	var log logBuffer
 	m := &Monitor{Driver: &Driver{Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -171,6 +172,7 @@ func TestMonitorOutlivesPCSCD(t *testing.T) {
 
 // A wait that is cancelled before it began ends too: pcscd forgets a Cancel that comes early.
 func TestWaitThatIsCancelledAtOnce(t *testing.T) {
+	ns.NeedPcscd(t)
 	pcsc, err := scard.EstablishContext()
 	if err != nil {
 		t.Fatal(err)
@@ -198,6 +200,7 @@ func TestWaitThatIsCancelledAtOnce(t *testing.T) {
 }
 
 func TestMonitorWithoutPCSCDAtStart(t *testing.T) {
+	ns.NeedPcscd(t)
 	if err := ns.Pcscd.Stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -238,6 +241,7 @@ func TestMonitorOutlivesAFullPCSCD(t *testing.T) {
 
 // A pcscd that does not answer keeps neither a monitor nor a program that wants to end.
 func TestStuckPCSCD(t *testing.T) {
+	ns.NeedPcscd(t)
 	m := &Monitor{Driver: &Driver{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/crs-bridge/crs/internal/test/ns"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 	"github.com/miekg/pkcs11"
 )
@@ -15,7 +16,7 @@ import (
 // that logged in before the PIN was changed keeps the old PIN. Our reset ends its login; when it
 // signs the next time, it sends that PIN again by itself, which costs a try, and says no more than
 // that nobody is logged in. It does so once; with use_pin_caching = false it does not.
-func TestRule6OpenSCSendsTheOldPINAgain(t *testing.T) {
+func TestPcscd6OpenSCSendsTheOldPINAgain(t *testing.T) {
 	for caching, sent := range map[string]int{"true": 1, "false": 0} {
 		t.Run("use_pin_caching="+caching, func(t *testing.T) {
 			for _, c := range []care{change, unblock} {
@@ -54,6 +55,7 @@ type openSC struct {
 
 func openOpenSC(t *testing.T, caching string) *openSC {
 	t.Helper()
+	ns.NeedProgram(t, "pkcs11-tool") // from the same packages as the module
 	// The sizes: else OpenSC believes that vpcd takes no extended command.
 	conf := `app default {
 		reader_driver pcsc { max_send_size = 65535; max_recv_size = 65536; }

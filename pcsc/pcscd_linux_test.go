@@ -31,6 +31,7 @@ func insert(t testing.TB, card *virtualcard.Card) (pull func()) {
 
 func insertInto(t testing.TB, card *virtualcard.Card, slot string) (pull func()) {
 	t.Helper()
+	ns.NeedPcscd(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- card.ServeVPCD(ctx, slot) }()
@@ -111,7 +112,7 @@ func TestBudgetInPCSCD(t *testing.T) {
 }
 
 // A second program on the same card, through pcscd.
-func TestRule8NoStateIsLeftInPCSCD(t *testing.T) {
+func TestPcscd8NoStateIsLeft(t *testing.T) {
 	v := newVirtual(virtualcard.Config{})
 	insert(t, v.Card)
 	card := openInPCSCD(t, v.driver)
@@ -148,7 +149,7 @@ func TestRule8NoStateIsLeftInPCSCD(t *testing.T) {
 
 // What a connection leaves behind: Close gives the card back as it is, and within a transaction
 // resets it; to hear of a reset resets nothing.
-func TestRule8CloseInPCSCD(t *testing.T) {
+func TestPcscd8Close(t *testing.T) {
 	v := newVirtual(virtualcard.Config{})
 	insert(t, v.Card)
 	openInPCSCD(t, v.driver)
@@ -267,7 +268,7 @@ func startVictim(t *testing.T, v *virtual, ins byte) *exec.Cmd {
 
 // A login that is killed within VERIFY or between VERIFY and PSO leaves no PIN state: a second
 // program gets 6982, and the next login works.
-func TestRule8SIGKILL(t *testing.T) {
+func TestPcscd8SIGKILL(t *testing.T) {
 	for _, ins := range []byte{insVerify, insPSO} {
 		t.Run(fmt.Sprintf("%02X", ins), func(t *testing.T) {
 			v := newVirtual(virtualcard.Config{})

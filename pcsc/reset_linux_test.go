@@ -11,7 +11,7 @@ import (
 )
 
 // Rule 8: what another program left open is closed, by the name of the reader and without one.
-func TestRule8Reset(t *testing.T) {
+func TestPcscd8Reset(t *testing.T) {
 	v := newVirtual(virtualcard.Config{})
 	insert(t, v.Card)
 	openInPCSCD(t, v.driver)

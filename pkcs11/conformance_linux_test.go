@@ -3,7 +3,6 @@ package pkcs11
 import (
 	"context"
 	"errors"
-	"os"
 	"testing"
 
 	"github.com/crs-bridge/crs"
@@ -36,9 +35,7 @@ const openscPath = "/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so"
 
 // OpenSC's module on the virtual card in pcscd.
 func TestConformanceOpenSC(t *testing.T) {
-	if _, err := os.Stat(openscPath); err != nil {
-		t.Fatal(err)
-	}
+	ns.NeedProgram(t, openscPath)
 	cardtest.Run(t, func(t *testing.T) cardtest.Subject {
 		v := insert(t, virtualcard.Config{Profile: "v1", PIN: rightPIN})
 		c := theCard(t, tokensOf(t, Module{Name: "OpenSC", Path: openscPath, readers: true, falseLocked: true}))
@@ -54,6 +51,7 @@ func TestConformanceOpenSC(t *testing.T) {
 // insert puts a card into the first slot of pcscd until the test ends.
 func insert(t testing.TB, config virtualcard.Config) *virtualcard.Card {
 	t.Helper()
+	ns.NeedPcscd(t)
 	card := virtualcard.New(config)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -8,9 +8,4 @@ import (
 )
 
 // runTests: the tests of this package have a pcscd of their own.
-func runTests(m *testing.M) {
-	if os.Getuid() != 0 {
-		os.Exit(ns.AsRoot()) // TestT18OnlyAdministratorsModules needs a second user
-	}
-	ns.Main(m)
-}
+func runTests(m *testing.M) { os.Exit(ns.World{Tests: m, Users: true}.Run()) }

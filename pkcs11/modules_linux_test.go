@@ -14,6 +14,7 @@ import (
 // where a link leads.
 func lay(t *testing.T, files map[string]string) (dir string) {
 	t.Helper()
+	ns.Need(t)
 	dir, err := os.MkdirTemp(ns.Modules, "places")
 	if err != nil {
 		t.Fatal(err)

@@ -15,11 +15,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/crs-bridge/crs/internal/test/await"
+	"github.com/crs-bridge/crs/internal/test/ns"
 	tokentest "github.com/crs-bridge/crs/internal/test/tokens"
 )
 
 // TestT18OnlyAdministratorsModules: what others can change is refused, and told which.
 func TestT18OnlyAdministratorsModules(t *testing.T) {
+	ns.NeedUsers(t)
 	f := tokentest.NewFake(t, "")
 	home := t.TempDir()
 	atHome := filepath.Join(home, "fake.so")

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/crs-bridge/crs/internal/test/ns"
 	tokentest "github.com/crs-bridge/crs/internal/test/tokens"
 )
 
@@ -18,6 +19,7 @@ import (
 func TestWindows(t *testing.T) {
 	dir := t.TempDir()
 	const compiler = "x86_64-w64-mingw32-gcc"
+	ns.NeedProgram(t, compiler, "wine")
 	run := func(cmd *exec.Cmd) {
 		t.Helper()
 		if out, err := cmd.CombinedOutput(); err != nil {

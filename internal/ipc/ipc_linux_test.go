@@ -23,6 +23,7 @@ import (
 	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/state"
 	"github.com/crs-bridge/crs/internal/test/await"
+	"github.com/crs-bridge/crs/internal/test/ns"
 )
 
 // Without a service there is one answer, and a program that asks gets what it asks for.
@@ -432,7 +433,9 @@ func openToAll(t *testing.T, path string) {
 }
 
 // asUser returns what the socket answers to a program of this user.
-func asUser(uid uint32, path string) ([]byte, error) {
+func asUser(t *testing.T, uid uint32, path string) ([]byte, error) {
+	t.Helper()
+	ns.NeedUsers(t)
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), "CRS_TEST_CLIENT=another user", "CRS_TEST_SOCKET="+path)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
@@ -448,7 +451,7 @@ func TestT08OwnerSocket(t *testing.T) {
 	}
 	openToAll(t, path)
 	for uid, want := range map[uint32]string{uint32(os.Getuid()): `"id":1`, 1234: ""} {
-		out, err := asUser(uid, path)
+		out, err := asUser(t, uid, path)
 		if err != nil || !strings.Contains(string(out), want) || want == "" && len(out) != 0 {
 			t.Errorf("user %d: %q, %v", uid, out, err)
 		}

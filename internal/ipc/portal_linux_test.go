@@ -73,7 +73,7 @@ func TestT08PortalSocket(t *testing.T) {
 	p := newPortal(t)
 	openToAll(t, p.path)
 	for uid, want := range map[uint32]string{uint32(os.Getuid()): "served", 1234: ""} {
-		if out, err := asUser(uid, p.path); err != nil || string(out) != want {
+		if out, err := asUser(t, uid, p.path); err != nil || string(out) != want {
 			t.Errorf("user %d: %q, %v", uid, out, err)
 		}
 	}

@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/changes"
@@ -60,10 +58,7 @@ func TestMain(m *testing.M) {
 		fmt.Print(askRaw(os.Getenv("CRS_TEST_SOCKET")))
 		os.Exit(0)
 	}
-	if os.Getuid() != 0 {
-		os.Exit(ns.AsRoot()) // TestT08OwnerSocket and TestT08PortalSocket need a second user
-	}
-	goleak.VerifyTestMain(m)
+	os.Exit(ns.World{Tests: ns.WithoutLeaks{Tests: m}, WithoutPcscd: true, Users: true}.Run())
 }
 
 // askRaw asks for the status on a socket, and returns the beginning of the answer.

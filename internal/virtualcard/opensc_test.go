@@ -81,6 +81,8 @@ type opensc struct {
 }
 
 func insert(t *testing.T, c *Card) *opensc {
+	t.Helper()
+	ns.NeedPcscd(t)
 	ctx, pull := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- c.ServeVPCD(ctx, ns.FirstSlot) }()
@@ -130,6 +132,7 @@ func (o *opensc) path(name string) string { return filepath.Join(o.dir, name) }
 
 func (o *opensc) try(program string, args ...string) (out []byte, ok bool) {
 	o.t.Helper()
+	ns.NeedProgram(o.t, program)
 	ctx, cancel := context.WithTimeout(o.t.Context(), await.Limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)

@@ -34,6 +34,7 @@ func TestServeVPCDOutlivesPcscd(t *testing.T) {
 }
 
 func TestServeVPCDPullsTheCard(t *testing.T) {
+	ns.NeedPcscd(t)
 	c := New(Config{})
 	ctx, pull := context.WithCancel(t.Context())
 	served := make(chan error, 1)

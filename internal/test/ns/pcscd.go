@@ -48,6 +48,9 @@ type Daemon struct {
 func (d *Daemon) Start() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if noWorld != nil {
+		return noWorld // it would take the readers of the machine
+	}
 	if d.process != nil {
 		return errors.New("pcscd runs already")
 	}

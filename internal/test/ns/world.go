@@ -5,6 +5,7 @@ package ns
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -15,21 +16,32 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/crs-bridge/crs/internal/scard"
 )
 
 // Main runs the tests of a package in a World with pcscd, and exits.
 func Main(m *testing.M) { os.Exit(World{Tests: m}.Run()) }
 
-// World runs tests in a private world. It fits where a *testing.M is asked for, as in
-// testscript.Main.
+// World runs tests in a private world. Where none can be made, or not all of it, they run all the
+// same, and those that asked for what is missing fail: see Need. World fits where a *testing.M is
+// asked for, as in testscript.Main.
 type World struct {
 	Tests interface{ Run() int }
 	// WithoutPcscd starts none; a test may still do so with Pcscd.Start.
 	WithoutPcscd bool
+	// Users are needed besides root: see NeedUsers.
+	Users bool
 }
 
 // marker tells the re-executed test binary that it is the inner one.
 const marker = "CRS_TESTNS_INNER"
+
+// What there is of the world. A nil error means that it is there.
+var (
+	noWorld = errors.New("TestMain made none")
+	noPcscd = errors.New("TestMain started none")
+)
 
 // Run returns the exit code of the tests, or 1 and says why when they cannot run.
 func (w World) Run() int {
@@ -41,19 +53,40 @@ func (w World) Run() int {
 	}
 	code, err := w.run()
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "ns: the tests cannot run here: %v\n"+
-			"ns: `scripts/bootstrap test` installs what they need\n", err)
+		fmt.Fprintf(os.Stderr, "ns: the tests cannot run: %v\n", err)
 		return 1
 	}
 	return code
 }
 
 func (w World) run() (int, error) {
-	if os.Getenv(marker) == "" {
-		return reexec()
+	if os.Getenv(marker) != "" {
+		return w.inside()
 	}
+	if w.Users && os.Getuid() != 0 && mapsUsers() {
+		return asRoot()
+	}
+	code, err := reexec()
+	var none *noWorldError
+	if !errors.As(err, &none) {
+		return code, err
+	}
+	noWorld = none
+	// The tests run in the machine itself. No card of its user may be within their reach.
+	os.Setenv("PCSCLITE_CSOCK_NAME", "/nonexistent/pcscd.comm")
+	return w.Tests.Run(), nil
+}
+
+// noWorldError says why there cannot be a private world on this machine.
+type noWorldError struct{ why string }
+
+func (e *noWorldError) Error() string { return e.why }
+
+// inside is run in the new namespaces. What keeps it from making a world of them is told to the
+// outer process, which then runs the tests.
+func (w World) inside() (int, error) {
 	os.Unsetenv(marker) // a test binary that a test starts makes a world of its own
-	// Whoever set the variable, the mounts of the machine itself are not to be touched: a
+	// If the variable was set by hand, the mounts of the machine itself must not be touched: a
 	// network that was just made has its loopback interface down.
 	lo, err := net.InterfaceByName("lo")
 	if err != nil {
@@ -62,19 +95,33 @@ func (w World) run() (int, error) {
 	if lo.Flags&net.FlagUp != 0 {
 		return 0, fmt.Errorf("%s is set, but this is not a private world", marker)
 	}
+	outer := os.NewFile(3, "outer process")
 	if err := furnish(); err != nil {
-		return 0, err
+		fmt.Fprint(outer, err)
+		return 1, nil
 	}
+	outer.Close()
+	noWorld = nil
 	if !w.WithoutPcscd {
-		if err := Pcscd.Start(); err != nil {
-			return 0, err
-		}
+		noPcscd = startPcscd()
 	}
 	code := w.Tests.Run()
 	if err := Pcscd.Stop(); err != nil {
 		return 0, err
 	}
 	return code, nil
+}
+
+// startPcscd fails, too, where this test binary has no way to pcscd: without cgo.
+func startPcscd() error {
+	if err := Pcscd.Start(); err != nil {
+		return err
+	}
+	pcsc, err := scard.EstablishContext()
+	if err != nil {
+		return err
+	}
+	return pcsc.Release()
 }
 
 // reexec runs this test binary once more, in new namespaces. Namespaces are entered by a new
@@ -84,10 +131,17 @@ func reexec() (int, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 
+	obstacle, outer, err := os.Pipe()
+	if err != nil {
+		return 0, err
+	}
+	defer obstacle.Close()
+	defer outer.Close()
 	inner := exec.Command("/proc/self/exe", os.Args[1:]...)
 	inner.Args[0] = os.Args[0]
 	inner.Env = append(os.Environ(), marker+"=1")
 	inner.Stdin, inner.Stdout, inner.Stderr = os.Stdin, os.Stdout, os.Stderr
+	inner.ExtraFiles = []*os.File{outer}
 	inner.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET,
 		Pdeathsig:  syscall.SIGKILL,
@@ -104,17 +158,25 @@ func reexec() (int, error) {
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGHUP)
 	defer signal.Stop(signals)
 	if err := inner.Start(); err != nil {
-		return 0, fmt.Errorf("no private namespaces: %w; the kernel must allow user namespaces, or run the tests as root", err)
+		return 0, &noWorldError{err.Error()}
 	}
 	go func() {
 		for s := range signals {
 			inner.Process.Signal(s)
 		}
 	}()
-	err := inner.Wait()
+	outer.Close()
+	why, err := io.ReadAll(obstacle)
+	if err != nil {
+		return 0, err
+	}
+	err = inner.Wait()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		return 0, err
+	}
+	if len(why) != 0 {
+		return 0, &noWorldError{string(why)}
 	}
 	if status := inner.ProcessState.Sys().(syscall.WaitStatus); status.Signaled() {
 		return 0, fmt.Errorf("the test process was ended by %v", status.Signal())
@@ -128,8 +190,6 @@ const (
 
 	// Registrations is where p11-kit's modules are registered: none is, but by a test.
 	Registrations = "/usr/share/p11-kit/modules"
-	// Modules is a directory that only root can change, for the modules of tests.
-	Modules = "/mnt"
 )
 
 // browserDirs are where browsers look for the policies and the native-messaging manifests of the

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/crs-bridge/crs/internal/test/ns"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
 
@@ -93,7 +94,8 @@ func privateDir(t testing.TB) string {
 	t.Helper()
 	parent := ""
 	if runtime.GOOS == "linux" {
-		parent = "/mnt"
+		ns.Need(t)
+		parent = ns.Modules
 	}
 	dir, err := os.MkdirTemp(parent, "modules")
 	if err != nil {
@@ -109,6 +111,7 @@ func privateDir(t testing.TB) string {
 // Compile compiles the fake module.
 func Compile(t testing.TB, to, compiler string, args ...string) {
 	t.Helper()
+	ns.NeedProgram(t, compiler)
 	root := moduleRoot(t)
 	args = append(args, "-shared", "-O2", "-o", to, filepath.Join(root, "internal/test/tokens/testdata/fake.c"))
 	if out, err := exec.Command(compiler, args...).CombinedOutput(); err != nil {

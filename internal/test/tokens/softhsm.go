@@ -21,6 +21,7 @@ const (
 // NewSoftHSM makes tokens of SoftHSM in the home directory of a user. SoftHSM finds them by HOME.
 func NewSoftHSM(t testing.TB, home string, tokens ...Token) {
 	t.Helper()
+	ns.NeedProgram(t, "softhsm2-util", "pkcs11-tool", SoftHSMModule)
 	store := filepath.Join(home, "softhsm")
 	config := filepath.Join(home, ".config", "softhsm2")
 	for _, dir := range []string{store, config} {

@@ -1,0 +1,41 @@
+package ns
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// Need fails the test where it has no network and no mounts of its own.
+func Need(t testing.TB) {
+	t.Helper()
+	if noWorld != nil {
+		t.Fatalf("this test needs a private namespace: %v; the kernel must allow user namespaces, or run it as root", noWorld)
+	}
+}
+
+// NeedPcscd fails the test where no pcscd runs in a World.
+func NeedPcscd(t testing.TB) {
+	t.Helper()
+	Need(t)
+	if noPcscd != nil {
+		t.Fatalf("this test needs pcscd in a private namespace: %v; %s", noPcscd, advice)
+	}
+}
+
+// NeedUsers fails the test where it cannot become another user. Its World must say Users.
+func NeedUsers(t testing.TB) {
+	t.Helper()
+	if os.Getuid() == 0 && otherUsers() {
+		return
+	}
+	t.Fatalf("this test needs root, or a user namespace with other users (newuidmap and a range in /etc/subuid); %s", advice)
+}
+
+// otherUsers reports whether this user namespace knows more than one user: each line of its map
+// holds the first user here, the first outside, and the number of them.
+func otherUsers() bool {
+	b, _ := os.ReadFile("/proc/self/uid_map")
+	fields := strings.Fields(string(b))
+	return len(fields) > 3 || len(fields) == 3 && fields[2] != "1"
+}
