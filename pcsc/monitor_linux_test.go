@@ -266,6 +266,7 @@ func TestStuckPCSCD(t *testing.T) {
 // A reader's name is what its driver says, in whatever encoding. It is text from here on, and the
 // service is still asked for what it said.
 func TestReaderNameThatIsNoUTF8(t *testing.T) {
+	ns.NeedPcscd(t)
 	if err := ns.Pcscd.Stop(); err != nil {
 		t.Fatal(err)
 	}

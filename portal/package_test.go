@@ -11,11 +11,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/crs-bridge/crs/internal/test/ns"
 )
 
 // The package as npm packs it: its files, what it exports to JavaScript and what to TypeScript.
 func TestPackage(t *testing.T) {
 	t.Parallel()
+	ns.NeedProgram(t, "npm", "node", "tsc")
 	dir := t.TempDir()
 	run := func(name string, args ...string) []byte {
 		t.Helper()

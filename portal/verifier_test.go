@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/test/ns"
 	portaltest "github.com/crs-bridge/crs/internal/test/portal"
 )
 
@@ -377,6 +378,7 @@ func TestSignedBytesByOpenSSL(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ns.NeedProgram(t, "openssl")
 	dir := t.TempDir()
 	file := func(name string, b []byte) string {
 		path := filepath.Join(dir, name)

@@ -34,6 +34,7 @@ import (
 //	pcscd start|stop|bare   bare: without a reader
 //	take ADDRESS…           somebody else listens there
 func TestScripts(t *testing.T) {
+	ns.NeedPcscd(t)
 	testscript.RunT(oneByOne{t}, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,

@@ -16,6 +16,8 @@ import (
 // TestAdminOnly: each row changes one thing on the way to dir/lib/file, which only administrators
 // can change before.
 func TestAdminOnly(t *testing.T) {
+	ns.Need(t)
+	ns.NeedUsers(t)
 	own := func(uid, gid int, mode os.FileMode) func(string) error {
 		return func(path string) error { return errors.Join(os.Chown(path, uid, gid), os.Chmod(path, mode)) }
 	}

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/crs-bridge/crs/internal/test/ns"
 )
 
 // TestSameUser: by whatever way a client reaches a port or a socket, its user is found.
@@ -62,6 +64,7 @@ func TestSameUser(t *testing.T) {
 // TestT08AnotherUser: another user is told apart on a port and on a local socket, and so is a
 // connection of which nothing can be told.
 func TestT08AnotherUser(t *testing.T) {
+	ns.NeedUsers(t)
 	program := "/proc/self/exe"
 	dir, err := os.MkdirTemp("/tmp", "")
 	if err != nil {

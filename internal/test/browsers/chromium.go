@@ -14,6 +14,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/crs-bridge/crs/internal/test/await"
+	"github.com/crs-bridge/crs/internal/test/ns"
 )
 
 // Chromium is a tab of a Chromium.
@@ -25,6 +26,7 @@ type Chromium struct {
 // StartChromium starts a Chromium that ends with the test.
 func StartChromium(t testing.TB, o Options) *Chromium {
 	t.Helper()
+	ns.NeedProgram(t, "chromium")
 	var hosts, public []string
 	for _, host := range o.Hosts {
 		hosts = append(hosts, "MAP "+host+" 127.0.0.1")

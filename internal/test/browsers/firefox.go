@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs/internal/test/await"
+	"github.com/crs-bridge/crs/internal/test/ns"
 )
 
 // Firefox is a tab of a Firefox.
@@ -30,6 +31,7 @@ type Firefox struct {
 // StartFirefox starts a Firefox that ends with the test.
 func StartFirefox(t testing.TB, o Options) *Firefox {
 	t.Helper()
+	ns.NeedProgram(t, "firefox-esr")
 	profile := t.TempDir()
 	user := fmt.Sprintf(`user_pref("marionette.port", 0);
 user_pref("network.dns.localDomains", %q);

@@ -67,6 +67,7 @@ func Insert(t testing.TB, config virtualcard.Config) Card {
 
 func InsertAgain(t testing.TB, card *virtualcard.Card) Card {
 	t.Helper()
+	ns.NeedPcscd(t)
 	in, err := InsertCard("1", card)
 	t.Cleanup(func() {
 		if err := in.Pull(); err != nil {
@@ -98,6 +99,7 @@ type Home string
 
 func NewHome(t testing.TB) Home {
 	t.Helper()
+	ns.Need(t) // the program listens on its own ports
 	sources()
 	h := Home(t.TempDir())
 	if err := os.Mkdir(filepath.Join(string(h), "run"), 0o700); err != nil {

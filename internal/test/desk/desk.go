@@ -18,12 +18,14 @@ import (
 	"github.com/godbus/dbus/v5"
 
 	"github.com/crs-bridge/crs/internal/test/await"
+	"github.com/crs-bridge/crs/internal/test/ns"
 )
 
 // Display starts an X server with a window manager and makes it the display of this
 // process. It returns the server's process.
 func Display(t *testing.T) *os.Process {
 	t.Helper()
+	ns.NeedProgram(t, "Xvfb", "openbox", "xdotool", "xprop", "import")
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -52,8 +54,9 @@ func Display(t *testing.T) *os.Process {
 // Start runs a program until the test ends.
 func Start(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
+	ns.NeedProgram(t, cmd.Args[0])
 	if err := cmd.Start(); err != nil {
-		t.Fatalf("%v; scripts/bootstrap test installs what the tests need", err)
+		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		cmd.Process.Kill()

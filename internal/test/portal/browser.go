@@ -54,7 +54,7 @@ func (b Browser) Start(t testing.TB) context.Context {
 		cancel()
 	})
 	if err := chromedp.Run(ctx); err != nil {
-		t.Fatal(err)
+		t.Fatalf("Chromium: %v; `scripts/bootstrap test` installs it", err)
 	}
 	limited, cancelLimited := context.WithTimeout(ctx, 5*time.Minute)
 	t.Cleanup(cancelLimited)
