@@ -54,9 +54,11 @@ func TestCodiceFiscale(t *testing.T) {
 		"MRTMTT25D09F205Y": false, "": false, "bncdvs96b69z999x": false, "BNCDVS96B69Z999": false,
 		"1NCDVS96B69Z999X": false, "BNCDVSA6B69Z999X": false, "12345678901": false,
 	} {
-		if err := CheckCodiceFiscale(s); (err == nil) != ok {
-			t.Errorf("%s: %v", s, err)
-		}
+		t.Run(s, func(t *testing.T) {
+			if err := CheckCodiceFiscale(s); (err == nil) != ok {
+				t.Errorf("%v", err)
+			}
+		})
 	}
 	// Of the 26 check characters one is right, and it differs when a digit is replaced.
 	var right, replaced []string
@@ -106,11 +108,13 @@ func TestCNSProfile(t *testing.T) {
 		"a policy beside":     func(c *x509.Certificate) { c.PolicyIdentifiers[1] = asn1.ObjectIdentifier{1, 3, 76, 16, 2, 2} },
 		"a policy below":      func(c *x509.Certificate) { c.PolicyIdentifiers[1] = asn1.ObjectIdentifier{1, 3, 76, 16, 2, 1, 1} },
 	} {
-		cert := good()
-		spoil(cert)
-		if CheckCNSProfile(cert) == nil {
-			t.Errorf("%s was accepted", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			cert := good()
+			spoil(cert)
+			if CheckCNSProfile(cert) == nil {
+				t.Errorf("%s was accepted", name)
+			}
+		})
 	}
 }
 
@@ -121,9 +125,11 @@ func TestIssuedInTwoParts(t *testing.T) {
 		"issuer":         {Issuer: pkix.Name{Organization: []string{"x", "lombardia"}}},
 		"issuer's unit":  {Issuer: pkix.Name{OrganizationalUnit: []string{"Lombardia"}}},
 	} {
-		if !IssuedInTwoParts(cert) {
-			t.Errorf("%s: in one", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			if !IssuedInTwoParts(cert) {
+				t.Error("in one")
+			}
+		})
 	}
 	if IssuedInTwoParts(&x509.Certificate{Subject: pkix.Name{CommonName: "LOMBARDIA"}, Issuer: pkix.Name{CommonName: "Regione Esempio"}}) {
 		t.Error("another issuer's in two")

@@ -132,9 +132,11 @@ func TestPINFormat(t *testing.T) {
 		"12345": true, "12345678": true, "": false, "1234": false, "123456789": false,
 		"1234a": false, "12 45": false, "１２３４５": false, "1234\n": false,
 	} {
-		if err := NewPIN([]byte(pin)).Check(cns); (err == nil) != ok {
-			t.Errorf("%q: %v", pin, err)
-		}
+		t.Run(fmt.Sprintf("%q", pin), func(t *testing.T) {
+			if err := NewPIN([]byte(pin)).Check(cns); (err == nil) != ok {
+				t.Errorf("%v", err)
+			}
+		})
 	}
 	if NewPIN(nil).Check(PINFormat{}) == nil || new(PIN).Check(PINFormat{}) == nil {
 		t.Error("an empty PIN was accepted")
@@ -199,12 +201,14 @@ func TestCodeOf(t *testing.T) {
 		{fmt.Errorf("%w: %w", ErrCardUnusable, &PINError{Blocked: true}), ErrPINBlocked},
 		{errors.New("anything else"), ErrInternal},
 	} {
-		if got := CodeOf(test.err); got != test.want {
-			t.Errorf("%v: %q, want %q", test.err, got, test.want)
-		}
-		if test.err != nil && CodeOf(wrapped(test.err)) != test.want {
-			t.Errorf("%v: lost when wrapped", test.err)
-		}
+		t.Run(fmt.Sprint(test.err), func(t *testing.T) {
+			if got := CodeOf(test.err); got != test.want {
+				t.Errorf("%q, want %q", got, test.want)
+			}
+			if test.err != nil && CodeOf(wrapped(test.err)) != test.want {
+				t.Error("lost when wrapped")
+			}
+		})
 	}
 	if len(precedence) != len(sentences) {
 		t.Error("precedence does not list every code")
@@ -226,12 +230,14 @@ func TestPINErrorText(t *testing.T) {
 		"no clear answer to the PIN, the try is perhaps counted (SW 6F00)": {Retries: -1, Uncertain: true, SW: 0x6F00},
 		"no clear answer to the PIN, the try is perhaps counted: cable":    {Retries: -1, Uncertain: true, Err: cause},
 	} {
-		if e.Error() != want {
-			t.Errorf("%q, want %q", e, want)
-		}
-		if errors.Is(e, cause) != (e.Err != nil) {
-			t.Errorf("%v: its cause is lost", e)
-		}
+		t.Run(want, func(t *testing.T) {
+			if e.Error() != want {
+				t.Errorf("%q, want %q", e, want)
+			}
+			if errors.Is(e, cause) != (e.Err != nil) {
+				t.Error("its cause is lost")
+			}
+		})
 	}
 	if Code("<script>").Error() != ErrInternal.Error() {
 		t.Error("a code that is none has a sentence of its own")
@@ -254,10 +260,12 @@ func TestOrigin(t *testing.T) {
 		"https://" + strings.Repeat("a", 63) + ".example",
 		"https://" + strings.Repeat("a.", 120) + "example", // 255 bytes
 	} {
-		o, err := ParseOrigin(s)
-		if err != nil || o.String() != s || o.IsZero() {
-			t.Errorf("%s: %v", s, err)
-		}
+		t.Run(fmt.Sprintf("%.40q", s), func(t *testing.T) {
+			o, err := ParseOrigin(s)
+			if err != nil || o.String() != s || o.IsZero() {
+				t.Errorf("%v", err)
+			}
+		})
 	}
 	for _, s := range []string{
 		"", "null", "https://", "https:///", "https://portale.example/", "https://portale.example/x",
@@ -274,9 +282,11 @@ func TestOrigin(t *testing.T) {
 		"https://[192.0.2.1]", "https://0x7f", "https://192.0.2.0x7", "https://:8443",
 		"https://" + strings.Repeat("a", 1000),
 	} {
-		if o, err := ParseOrigin(s); err == nil || !o.IsZero() || len(err.Error()) > 300 {
-			t.Errorf("%q was accepted, or its error is long", s)
-		}
+		t.Run(fmt.Sprintf("refuses %.40q", s), func(t *testing.T) {
+			if o, err := ParseOrigin(s); err == nil || !o.IsZero() || len(err.Error()) > 300 {
+				t.Errorf("%q was accepted, or its error is long", s)
+			}
+		})
 	}
 }
 
@@ -286,9 +296,11 @@ func TestDeveloperOrigin(t *testing.T) {
 		"http://localhost:27781": false, "http://localhost": false, "http://[::1]:27780": false,
 		"http://localhost:027780": false, "http://portale.example:27780": false, "http://LOCALHOST:27780": false,
 	} {
-		if _, err := ParseDeveloperOrigin(s, 27780); (err == nil) != ok {
-			t.Errorf("%s: %v", s, err)
-		}
+		t.Run(s, func(t *testing.T) {
+			if _, err := ParseDeveloperOrigin(s, 27780); (err == nil) != ok {
+				t.Errorf("%v", err)
+			}
+		})
 	}
 	for _, port := range []int{0, -1, 80, 65536} {
 		if _, err := ParseDeveloperOrigin(fmt.Sprintf("http://localhost:%d", port), port); err == nil {
@@ -305,10 +317,12 @@ func TestOriginHost(t *testing.T) {
 		"https://[2001:db8::1]":        {"[2001:db8::1]", "2001:db8::1"},
 		"https://xn--caff-8oa.example": {"xn--caff-8oa.example", "xn--caff-8oa.example"},
 	} {
-		o, err := ParseOrigin(s)
-		if err != nil || o.Host() != want[0] || o.Hostname() != want[1] {
-			t.Errorf("%s: %q %q %v", s, o.Host(), o.Hostname(), err)
-		}
+		t.Run(s, func(t *testing.T) {
+			o, err := ParseOrigin(s)
+			if err != nil || o.Host() != want[0] || o.Hostname() != want[1] {
+				t.Errorf("%q %q %v", o.Host(), o.Hostname(), err)
+			}
+		})
 	}
 }
 
@@ -341,10 +355,12 @@ func TestChallenge(t *testing.T) {
 		good[:43]: false, good[:43] + "-": false, good[:43] + "\n": false, good[:42] + "==": false,
 		strings.Repeat("A", 42) + "B=": false, good + "A": false, good + "\n": false, strings.Repeat("A", 42) + "==": false,
 	} {
-		c, err := ParseChallenge(s)
-		if (err == nil) != ok || ok && c.String() != s || !ok && c != (Challenge{}) {
-			t.Errorf("%q: %v", s, err)
-		}
+		t.Run(fmt.Sprintf("%q", s), func(t *testing.T) {
+			c, err := ParseChallenge(s)
+			if (err == nil) != ok || ok && c.String() != s || !ok && c != (Challenge{}) {
+				t.Errorf("%v", err)
+			}
+		})
 	}
 }
 

@@ -41,9 +41,11 @@ func TestDigestGolden(t *testing.T) {
 		RS256: sha256, PS256: sha256, ES256: sha256,
 		ES384: "b715186c24262edde444625b5c14d46ce055cef9ec2d9d060002fff7a49e62291165766f93b7054d666bc9a5eb35674c",
 	} {
-		if got, err := s.Digest(algorithm); err != nil || hex.EncodeToString(got) != want {
-			t.Errorf("%s: %x, %v", algorithm, got, err)
-		}
+		t.Run(string(algorithm), func(t *testing.T) {
+			if got, err := s.Digest(algorithm); err != nil || hex.EncodeToString(got) != want {
+				t.Errorf("%x, %v", got, err)
+			}
+		})
 	}
 }
 
@@ -123,13 +125,15 @@ func TestSignatureVerify(t *testing.T) {
 		"RS256 without signature":     {RS256, &rsaKey.PublicKey, nil, false},
 		"a key that no card here has": {ES256, edKey, es256, false},
 	} {
-		sig := Signature{test.algorithm, &x509.Certificate{PublicKey: test.key}, test.signature}
-		if err := sig.Verify(s); (err == nil) != test.ok {
-			t.Errorf("%s: %v", name, err)
-		}
-		if sig.Verify(other) == nil {
-			t.Errorf("%s: fits another statement", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			sig := Signature{test.algorithm, &x509.Certificate{PublicKey: test.key}, test.signature}
+			if err := sig.Verify(s); (err == nil) != test.ok {
+				t.Errorf("%v", err)
+			}
+			if sig.Verify(other) == nil {
+				t.Error("fits another statement")
+			}
+		})
 	}
 }
 
@@ -160,9 +164,11 @@ func TestParseToken(t *testing.T) {
 		"too short":      []byte(`{"unverifiedCertificate":"AA==","algorithm":"RS256","signature":"AA==","format":"web-eid:1.0"}`),
 		"wrong type":     append(bytes.Repeat([]byte(" "), 100), `{"unverifiedCertificate":"AAAA","algorithm":1}`...),
 	} {
-		token, err := ParseToken(b)
-		if err == nil || token.UnverifiedCertificate != nil || token.Signature != nil || token.Algorithm+Algorithm(token.Format) != "" {
-			t.Errorf("%s: %+v, %v", name, token, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			token, err := ParseToken(b)
+			if err == nil || token.UnverifiedCertificate != nil || token.Signature != nil || token.Algorithm+Algorithm(token.Format) != "" {
+				t.Errorf("%+v, %v", token, err)
+			}
+		})
 	}
 }

@@ -180,15 +180,19 @@ func TestClient(t *testing.T) {
 	})
 
 	t.Run("errors", func(t *testing.T) {
-		for _, code := range programCodes(t) {
-			serve(answer(func(c *portaltest.Conn, m portaltest.Message) { c.Refuse(m.ID, code) }), succeed, nil)
-			expect(t, try(t, ctx, url, "", ""), code)
-			if asked := serve(nil, nil, nil); asked != [3]int{1, 0, 0} {
-				t.Errorf("connections %v: an answer is an answer", asked)
-			}
+		for _, code := range append(programCodes(t), "of_the_future") {
+			t.Run(code, func(t *testing.T) {
+				want := code
+				if code == "of_the_future" {
+					want = "internal"
+				}
+				serve(answer(func(c *portaltest.Conn, m portaltest.Message) { c.Refuse(m.ID, code) }), succeed, nil)
+				expect(t, try(t, ctx, url, "", ""), want)
+				if asked := serve(nil, nil, nil); asked != [3]int{1, 0, 0} {
+					t.Errorf("connections %v: an answer is an answer", asked)
+				}
+			})
 		}
-		serve(answer(func(c *portaltest.Conn, m portaltest.Message) { c.Refuse(m.ID, "of_the_future") }), nil, nil)
-		expect(t, try(t, ctx, url, "", ""), "internal")
 	})
 
 	// Ports: whatever is not a bridge that answers is passed by.
@@ -284,23 +288,25 @@ func TestClient(t *testing.T) {
 	})
 
 	t.Run("wrong answers", func(t *testing.T) {
-		for _, wrong := range []func(*portaltest.Conn, portaltest.Message){
-			func(c *portaltest.Conn, m portaltest.Message) { c.Write(portaltest.Message{ID: m.ID}) },
-			func(c *portaltest.Conn, m portaltest.Message) {
+		for name, wrong := range map[string]func(*portaltest.Conn, portaltest.Message){
+			"no result": func(c *portaltest.Conn, m portaltest.Message) { c.Write(portaltest.Message{ID: m.ID}) },
+			"token is text": func(c *portaltest.Conn, m portaltest.Message) {
 				c.Write(portaltest.Message{ID: m.ID, Result: map[string]any{"token": "x"}})
 			},
-			func(c *portaltest.Conn, m portaltest.Message) {
+			"other id": func(c *portaltest.Conn, m portaltest.Message) {
 				c.Write(portaltest.Message{ID: m.ID + 1, Result: map[string]any{"token": token}})
 			},
-			func(c *portaltest.Conn, m portaltest.Message) { c.WriteText(`{"id":2,"result":{"token":{}}}`) },
-			func(c *portaltest.Conn, m portaltest.Message) { c.WriteText("[]") },
-			func(c *portaltest.Conn, m portaltest.Message) {
+			"no version": func(c *portaltest.Conn, m portaltest.Message) { c.WriteText(`{"id":2,"result":{"token":{}}}`) },
+			"a batch":    func(c *portaltest.Conn, m portaltest.Message) { c.WriteText("[]") },
+			"progress of another login": func(c *portaltest.Conn, m portaltest.Message) {
 				c.Progress(m.ID+1, "pin")
 				c.Refuse(m.ID, "busy")
 			},
 		} {
-			serve(answer(wrong), nil, nil)
-			expect(t, try(t, ctx, url, "", ""), "internal")
+			t.Run(name, func(t *testing.T) {
+				serve(answer(wrong), nil, nil)
+				expect(t, try(t, ctx, url, "", ""), "internal")
+			})
 		}
 	})
 

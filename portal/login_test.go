@@ -233,12 +233,14 @@ func TestT22Replay(t *testing.T) {
 			after time.Duration
 			want  Reason
 		}{{ChallengeLifetime - time.Second, accepted}, {ChallengeLifetime, ReasonChallenge}} {
-			s := newSite(t)
-			now := time.Now()
-			s.handler.Challenges = &Challenges{now: func() time.Time { return now }}
-			body := s.ask()
-			now = now.Add(tt.after)
-			s.expect(s.post("login", body, nil), tt.want)
+			t.Run(tt.after.String(), func(t *testing.T) {
+				s := newSite(t)
+				now := time.Now()
+				s.handler.Challenges = &Challenges{now: func() time.Time { return now }}
+				body := s.ask()
+				now = now.Add(tt.after)
+				s.expect(s.post("login", body, nil), tt.want)
+			})
 		}
 	})
 }
@@ -258,16 +260,15 @@ func TestLoginOfAnotherSite(t *testing.T) {
 		"two origins":  func(r *http.Request) { r.Header.Add("Origin", "https://evil.example") },
 		"host of evil": func(r *http.Request) { r.Host = "evil.example"; r.Header.Set("Origin", "https://evil.example") },
 	} {
-		s := newSite(t)
-		s.expect(s.post("challenge", nil, edit), ReasonCrossSite)
-		if len(s.set) != 0 {
-			t.Errorf("%s: a cookie was set", name)
-		}
-		body := s.ask()
-		s.expect(s.post("login", body, edit), ReasonCrossSite)
-		if t.Failed() {
-			t.Fatal(name)
-		}
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			s.expect(s.post("challenge", nil, edit), ReasonCrossSite)
+			if len(s.set) != 0 {
+				t.Error("a cookie was set")
+			}
+			body := s.ask()
+			s.expect(s.post("login", body, edit), ReasonCrossSite)
+		})
 	}
 }
 
@@ -352,19 +353,20 @@ func TestLoginBadRequests(t *testing.T) {
 		"plain text": func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") },
 		"no type":    func(r *http.Request) { r.Header.Del("Content-Type") },
 	} {
-		s := newSite(t)
-		body := s.ask()
-		s.expect(s.post("login", body, edit), ReasonMalformed)
-		// The request was not one; the challenge still waits.
-		s.expect(s.post("login", body, nil), accepted)
-		if t.Failed() {
-			t.Fatal(name)
-		}
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			body := s.ask()
+			s.expect(s.post("login", body, edit), ReasonMalformed)
+			// The request was not one; the challenge still waits.
+			s.expect(s.post("login", body, nil), accepted)
+		})
 	}
 	for _, token := range []string{`{"token":null}`, `{}`, `{"token":"x"}`} {
-		s := newSite(t)
-		s.ask()
-		s.expect(s.post("login", nil, raw(token)), ReasonMalformed)
+		t.Run(token, func(t *testing.T) {
+			s := newSite(t)
+			s.ask()
+			s.expect(s.post("login", nil, raw(token)), ReasonMalformed)
+		})
 	}
 }
 
@@ -379,29 +381,33 @@ func TestLoginMethodsAndPaths(t *testing.T) {
 		{"GET", "challenge", 405}, {"GET", "login", 405}, {"PUT", "login", 405}, {"OPTIONS", "login", 405},
 		{"GET", "", 404}, {"POST", "other", 404},
 	} {
-		w := httptest.NewRecorder()
-		s.handler.ServeHTTP(w, s.request(tt.path, nil, func(r *http.Request) { r.Method = tt.method }))
-		if w.Code != tt.want {
-			t.Errorf("%s %s: %d, want %d", tt.method, tt.path, w.Code, tt.want)
-		}
-		for name := range w.Header() {
-			if strings.HasPrefix(name, "Access-Control-") {
-				t.Errorf("%s %s: header %s", tt.method, tt.path, name)
+		t.Run(tt.method+" "+tt.path, func(t *testing.T) {
+			w := httptest.NewRecorder()
+			s.handler.ServeHTTP(w, s.request(tt.path, nil, func(r *http.Request) { r.Method = tt.method }))
+			if w.Code != tt.want {
+				t.Errorf("answer %d, want %d", w.Code, tt.want)
 			}
-		}
+			for name := range w.Header() {
+				if strings.HasPrefix(name, "Access-Control-") {
+					t.Errorf("header %s", name)
+				}
+			}
+		})
 	}
 }
 
 func TestLoginUnconfigured(t *testing.T) {
 	t.Parallel()
-	for _, spoil := range []func(*site){
-		func(s *site) { s.handler.Verifier = nil },
-		func(s *site) { s.handler.Verifier = &Verifier{} },
-		func(s *site) { s.handler.OnLogin = nil },
+	for name, spoil := range map[string]func(*site){
+		"no verifier": func(s *site) { s.handler.Verifier = nil },
+		"no origin":   func(s *site) { s.handler.Verifier = &Verifier{} },
+		"no OnLogin":  func(s *site) { s.handler.OnLogin = nil },
 	} {
-		s := newSite(t)
-		spoil(s)
-		s.expect(s.post("challenge", nil, nil), ReasonUnconfigured)
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			spoil(s)
+			s.expect(s.post("challenge", nil, nil), ReasonUnconfigured)
+		})
 	}
 }
 

@@ -61,10 +61,12 @@ func TestT07ClientTakesNothingElse(t *testing.T) {
 			`{"message":{"toString":1},"data":{"code":"busy"}}`:                        "busy",
 			`{"code":-32000,"message":"x","data":{"code":"busy"},"__proto__":{"a":1}}`: "busy",
 		} {
-			says(`{"jsonrpc":"2.0","id":2,"error":` + text + `}`)
-			if got := try(t, ctx, url, "", ""); got.Code != want {
-				t.Errorf("%s: code %q, want %q", text, got.Code, want)
-			}
+			t.Run(text, func(t *testing.T) {
+				says(`{"jsonrpc":"2.0","id":2,"error":` + text + `}`)
+				if got := try(t, ctx, url, "", ""); got.Code != want {
+					t.Errorf("code %q, want %q", got.Code, want)
+				}
+			})
 		}
 	})
 

@@ -78,18 +78,20 @@ func TestQuickstart(t *testing.T) {
 		Hosts: map[string]string{"portale.example:443": server.Listener.Addr().String()},
 	}.Start(t)
 	for _, path := range []string{"", "example.html"} {
-		var page string
-		err := chromedp.Run(ctx,
-			chromedp.Navigate("https://portale.example/"+path),
-			chromedp.Click("button", chromedp.ByQuery),
-			chromedp.WaitVisible("pre", chromedp.ByQuery), // how Chromium shows plain text
-			chromedp.Text("body", &page, chromedp.ByQuery))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if want := "Buongiorno, ADA ESEMPIO " + portaltest.CodiceFiscale; strings.TrimSpace(page) != want {
-			t.Errorf("after /%s the page says %q, want %q", path, page, want)
-		}
+		t.Run("/"+path, func(t *testing.T) {
+			var page string
+			err := chromedp.Run(ctx,
+				chromedp.Navigate("https://portale.example/"+path),
+				chromedp.Click("button", chromedp.ByQuery),
+				chromedp.WaitVisible("pre", chromedp.ByQuery), // how Chromium shows plain text
+				chromedp.Text("body", &page, chromedp.ByQuery))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := "Buongiorno, ADA ESEMPIO " + portaltest.CodiceFiscale; strings.TrimSpace(page) != want {
+				t.Errorf("the page says %q, want %q", page, want)
+			}
+		})
 	}
 
 	// The example says what helps when nobody answers.
@@ -110,12 +112,14 @@ func TestREADMEShowsTheQuickstart(t *testing.T) {
 	server, _, _ = strings.Cut(server, "\t// README: end")
 	server = strings.ReplaceAll("\n"+server, "\n\t", "\n")[1:]
 	for name, snippet := range map[string]string{"page": page, "server": server} {
-		if lines := strings.Count(snippet, "\n"); lines < 5 || lines > 17 {
-			t.Errorf("the %s has %d lines", name, lines)
-		}
-		if !strings.Contains(readme, "\n"+snippet+"```") {
-			t.Errorf("README.md does not show the %s as it is", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			if lines := strings.Count(snippet, "\n"); lines < 5 || lines > 17 {
+				t.Errorf("it has %d lines", lines)
+			}
+			if !strings.Contains(readme, "\n"+snippet+"```") {
+				t.Error("README.md does not show it as it is")
+			}
+		})
 	}
 }
 

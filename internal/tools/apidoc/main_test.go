@@ -32,9 +32,11 @@ func TestParseRefuses(t *testing.T) {
 		"export type Code =\n  | 7;",
 		"function hidden(): void;",
 	} {
-		if all, err := parse(source); err == nil {
-			t.Errorf("%q was read as %+v", source, all)
-		}
+		t.Run(source, func(t *testing.T) {
+			if all, err := parse(source); err == nil {
+				t.Errorf("read as %+v", all)
+			}
+		})
 	}
 }
 
