@@ -19,6 +19,7 @@ import (
 	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/dialog"
 	"github.com/crs-bridge/crs/internal/ipc"
+	"github.com/crs-bridge/crs/internal/state"
 	"github.com/crs-bridge/crs/internal/test/await"
 	"github.com/crs-bridge/crs/internal/test/desk"
 )
@@ -97,7 +98,7 @@ func (s *scripted) UnblockPIN(_ context.Context, reader string) error {
 	return nil
 }
 
-func (s *scripted) Sites(context.Context) ([]ipc.Site, error) { return s.scene().Sites, nil }
+func (s *scripted) Sites(context.Context) ([]state.Site, error) { return s.scene().Sites, nil }
 
 func (s *scripted) SetSite(_ context.Context, origin string, state crs.SiteState) error {
 	fmt.Println("site", origin, state)
@@ -109,7 +110,7 @@ func TestMenu(t *testing.T) {
 	openPanel(t)
 	p := startTray(t)
 	ready := scene{OK: true, Status: status(with(bit4id, ada, false)), Lang: "it", Found: "Lettore: Bit4id",
-		Sites: []ipc.Site{{Origin: "https://portale.example", State: crs.SiteAllowed}, {Origin: "https://" + longHost, State: crs.SiteBlocked}}}
+		Sites: []state.Site{{Origin: "https://portale.example", State: crs.SiteAllowed}, {Origin: "https://" + longHost, State: crs.SiteBlocked}}}
 
 	for _, test := range []struct {
 		name   string

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs/internal/ipc"
+	"github.com/crs-bridge/crs/internal/state"
 	"github.com/crs-bridge/crs/internal/test/await"
 	"github.com/crs-bridge/crs/internal/test/desk"
 )
@@ -37,7 +38,7 @@ type scene struct {
 	OK     bool
 	Status ipc.Status
 	Lang   string
-	Sites  []ipc.Site
+	Sites  []state.Site
 	Found  string // by Diagnose
 	Fail   string // error of ChangePIN
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/dialog"
 	"github.com/crs-bridge/crs/internal/ipc"
+	"github.com/crs-bridge/crs/internal/state"
 )
 
 // Why a desktop shows no icon.
@@ -33,7 +34,7 @@ type Service interface {
 	UnblockPIN(ctx context.Context, reader string) error
 
 	// Sites lists what the user decided, and SetSite changes it; crs.SiteUnknown forgets.
-	Sites(ctx context.Context) ([]ipc.Site, error)
+	Sites(ctx context.Context) ([]state.Site, error)
 	SetSite(ctx context.Context, origin string, state crs.SiteState) error
 }
 
@@ -185,16 +186,12 @@ func (t *Tray) sites(ctx context.Context) error {
 		if len(known) == 0 {
 			return t.Screen.Tell(ctx, catalog.NoSites())
 		}
-		list := make([]catalog.Site, len(known))
-		for i, s := range known {
-			list[i] = catalog.Site(s)
-		}
-		text, rows, of := catalog.Sites(list)
+		text, rows, of := catalog.Sites(known)
 		row, err := t.Screen.Choose(ctx, text, rows)
 		if err != nil {
 			return err
 		}
-		site := list[of[row]]
+		site := known[of[row]]
 		text, rows, states := catalog.SiteDecision(site)
 		row, err = t.Screen.Choose(ctx, text, rows)
 		if errors.Is(err, crs.ErrCancelled) && ctx.Err() == nil {

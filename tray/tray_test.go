@@ -15,6 +15,7 @@ import (
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/ipc"
+	"github.com/crs-bridge/crs/internal/state"
 )
 
 // stub is a Service, a dialog.Screen and a place, which note what they are asked.
@@ -24,7 +25,7 @@ type stub struct {
 	changed chan struct{}
 	fail    error         // of all methods of the service
 	hold    chan struct{} // ChangePIN waits for it
-	known   []ipc.Site
+	known   []state.Site
 	answers []int // to Choose; then the list is closed
 
 	asked     []string
@@ -40,7 +41,7 @@ func (s *stub) note(format string, args ...any) error {
 
 func (s *stub) Status() (ipc.Status, bool, <-chan struct{})  { return s.status, s.ok, s.changed }
 func (s *stub) UnblockPIN(_ context.Context, r string) error { return s.note("unblock %s", r) }
-func (s *stub) Sites(context.Context) ([]ipc.Site, error)    { return s.known, s.note("sites") }
+func (s *stub) Sites(context.Context) ([]state.Site, error)  { return s.known, s.note("sites") }
 
 func (s *stub) ChangePIN(ctx context.Context, r string) error {
 	select {
@@ -122,13 +123,13 @@ func running(t *testing.T, s *stub) (choose func(action), ended chan struct{}) {
 // and what the service could not be asked is told here, with the next step.
 func TestChoices(t *testing.T) {
 	gone := errors.New("no service")
-	sites := []ipc.Site{{Origin: "https://a.example", State: crs.SiteAllowed}, {Origin: "https://b.example", State: crs.SiteBlocked}}
+	sites := []state.Site{{Origin: "https://a.example", State: crs.SiteAllowed}, {Origin: "https://b.example", State: crs.SiteBlocked}}
 	list := "Siti autorizzati : consentito: a.example / bloccato: b.example"
 	for _, test := range []struct {
 		name    string
 		choose  action
 		fail    error
-		known   []ipc.Site
+		known   []state.Site
 		answers []int
 		want    []string // beginnings
 	}{

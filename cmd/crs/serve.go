@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/bridge"
 	"github.com/crs-bridge/crs/internal/cards"
 	"github.com/crs-bridge/crs/internal/catalog"
@@ -139,7 +138,7 @@ func newService(o serveOptions, owners *ipc.Server, ui dialog.UI) (*service, err
 		loadLanguage(o.log)
 		s.cards.Announce()
 	}
-	owners.Sites = ownerSites{kept}
+	owners.Sites = kept
 	owners.ChangePIN, owners.UnblockPIN = s.bridge.ChangePIN, s.bridge.UnblockPIN
 	return s, nil
 }
@@ -268,41 +267,6 @@ func whileUsed(serve serveNative, unused func()) serveNative {
 		defer count(-1)
 		serve(ctx, conn, program)
 	}
-}
-
-// ownerSites is the user's list of sites as the tray sees it.
-type ownerSites struct{ kept *state.Sites }
-
-func (s ownerSites) List() ([]ipc.Site, error) {
-	list, err := s.kept.List()
-	sites := make([]ipc.Site, len(list))
-	for i, one := range list {
-		sites[i] = ipc.Site{Origin: one.Origin.String(), State: one.State}
-	}
-	return sites, err
-}
-
-// Set undoes an earlier decision first: a site that was blocked is not allowed by a login, but it
-// is by its owner.
-func (s ownerSites) Set(name string, state crs.SiteState) error {
-	o, err := crs.ParseOrigin(name)
-	if err != nil {
-		if o, err = listedSite(s.kept, name, err); err != nil {
-			return err
-		}
-	}
-	switch state {
-	case crs.SiteUnknown:
-		return s.kept.Forget(o)
-	case crs.SiteBlocked:
-		return s.kept.Block(o)
-	case crs.SiteAllowed:
-		if err := s.kept.Forget(o); err != nil {
-			return err
-		}
-		return s.kept.Allow(o)
-	}
-	return crs.ErrInvalidRequest
 }
 
 var errStuck = errors.New("too many calls to readers never returned")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -31,41 +32,25 @@ func sites(_ context.Context, args []string) error {
 		}
 		return listSites(list, *asJSON)
 	}
-	change := map[string]struct {
-		do   func(crs.Origin) error
-		done string
+	decision := map[string]struct {
+		state crs.SiteState
+		done  string
 	}{
-		"allow":  {func(o crs.Origin) error { list.Forget(o); return list.Allow(o) }, "sites.allowed"},
-		"block":  {list.Block, "sites.blocked"},
-		"forget": {list.Forget, "sites.forgotten"},
+		"allow":  {crs.SiteAllowed, "sites.allowed"},
+		"block":  {crs.SiteBlocked, "sites.blocked"},
+		"forget": {crs.SiteUnknown, "sites.forgotten"},
 	}[rest[0]]
 	if len(rest) != 2 {
 		return usagef("crs sites %s: %s", rest[0], catalog.Say("sites.which"))
 	}
-	origin, err := crs.ParseOrigin(rest[1])
-	if err != nil && rest[0] == "forget" {
-		origin, err = listedSite(list, rest[1], err)
-	}
-	if err != nil {
+	switch err := list.Set(rest[1], decision.state); {
+	case errors.Is(err, state.ErrNoOrigin):
 		return usagef("crs sites %s: %s", rest[0], catalog.Say("sites.noorigin", "site", catalog.Literal(rest[1])))
-	}
-	if err := change.do(origin); err != nil {
+	case err != nil:
 		return told("sites.failed", "detail", err.Error())
 	}
-	fmt.Println(catalog.Say(change.done, "site", origin.String()))
+	fmt.Println(catalog.Say(decision.done, "site", rest[1]))
 	return nil
-}
-
-// listedSite returns the site of the list that has this name, else err. It may be one that the
-// list takes no more.
-func listedSite(list *state.Sites, name string, err error) (crs.Origin, error) {
-	known, _ := list.List() // that it cannot be read is told when it is to be changed
-	for _, s := range known {
-		if s.Origin.String() == name {
-			return s.Origin, nil
-		}
-	}
-	return crs.Origin{}, err
 }
 
 func listSites(list *state.Sites, asJSON bool) error {
@@ -73,25 +58,17 @@ func listSites(list *state.Sites, asJSON bool) error {
 	if err != nil {
 		return told("sites.failed", "detail", err.Error())
 	}
-	type row struct {
-		Origin string        `json:"origin"`
-		State  crs.SiteState `json:"state"`
-	}
-	rows := []row{}
-	for _, s := range known {
-		rows = append(rows, row{s.Origin.String(), s.State})
-	}
 	if asJSON {
-		return printJSON(rows)
+		return printJSON(known)
 	}
 	word := map[crs.SiteState]string{
 		crs.SiteAllowed: catalog.Say("sites.state.allowed"),
 		crs.SiteBlocked: catalog.Say("sites.state.blocked"),
 	}
-	for _, r := range rows {
+	for _, r := range known {
 		fmt.Printf("%-10s  %s\n", word[r.State], r.Origin)
 	}
-	if len(rows) == 0 {
+	if len(known) == 0 {
 		fmt.Println(catalog.Say("sites.none"))
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/state"
 )
 
 // CardTitle is how a menu calls a card.
@@ -17,15 +18,9 @@ func CardTitle(holder, kind string, blocked bool) string {
 	return t.say(key, "holder", t.holder(crs.Info{Holder: holder}), "kind", literal(kind, maxReader))
 }
 
-// Site is a row of the list of sites.
-type Site struct {
-	Origin string
-	State  crs.SiteState
-}
-
 // Sites asks which of the sites to decide about anew. A host that is too long for a row goes on in
 // the next ones; of says which site each row is about.
-func Sites(sites []Site) (d Text, rows []string, of []int) {
+func Sites(sites []state.Site) (d Text, rows []string, of []int) {
 	t := in("")
 	d = t.dialog(KindSites, Prompt{}, "tray.sites.title", "", "")
 	d.After = t.say("tray.sites.choose")
@@ -51,7 +46,7 @@ func NoSites() Text {
 }
 
 // SiteDecision asks what is to become of a site; each row stands for the state at its index.
-func SiteDecision(s Site) (d Text, rows []string, states []crs.SiteState) {
+func SiteDecision(s state.Site) (d Text, rows []string, states []crs.SiteState) {
 	t := in("")
 	d = t.dialog(KindSite, Prompt{}, "tray.site.title", "", "")
 	d.Site = host(s.Origin)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
+	"github.com/crs-bridge/crs/internal/state"
 	"github.com/crs-bridge/crs/internal/test/await"
 	"github.com/crs-bridge/crs/internal/test/desk"
 )
@@ -456,10 +457,10 @@ func everyDialog(t *testing.T, lang string) (all []shownDialog) {
 	list := func(name string, text catalog.Text, rows []string) {
 		add(name, text, func(ctx context.Context, text catalog.Text) error { _, err := w.Choose(ctx, text, rows); return err })
 	}
-	sites := []catalog.Site{{Origin: site.Origin.String(), State: crs.SiteAllowed}, {Origin: long.Origin.String(), State: crs.SiteBlocked}}
+	sites := []state.Site{{Origin: site.Origin.String(), State: crs.SiteAllowed}, {Origin: long.Origin.String(), State: crs.SiteBlocked}}
 	text, rows, _ := catalog.Sites(sites)
 	list("tray-sites", text, rows)
-	for name, s := range map[string]catalog.Site{"": sites[0], "-long": sites[1]} {
+	for name, s := range map[string]state.Site{"": sites[0], "-long": sites[1]} {
 		text, rows, _ := catalog.SiteDecision(s)
 		list("tray-site"+name, text, rows)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/dialog"
+	"github.com/crs-bridge/crs/internal/state"
 	"github.com/crs-bridge/crs/internal/trust"
 )
 
@@ -94,15 +95,15 @@ func (c *Client) Status(ctx context.Context) (s Status, err error) {
 func (c *Client) Refresh(ctx context.Context) error { return c.ask(ctx, "refresh", nil, nil) }
 
 // Sites returns the sites that the user decided about.
-func (c *Client) Sites(ctx context.Context) ([]Site, error) {
+func (c *Client) Sites(ctx context.Context) ([]state.Site, error) {
 	var r sitesResult
 	err := c.ask(ctx, "sites", nil, &r)
 	return r.Sites, err
 }
 
 // SetSite makes a site allowed, blocked or, for crs.SiteUnknown, forgotten.
-func (c *Client) SetSite(ctx context.Context, origin string, state crs.SiteState) error {
-	return c.ask(ctx, "site.set", Site{origin, state}, nil)
+func (c *Client) SetSite(ctx context.Context, origin string, now crs.SiteState) error {
+	return c.ask(ctx, "site.set", state.Site{Origin: origin, State: now}, nil)
 }
 
 // attach makes this program the tray of the service, which shows its dialogs on screen from now

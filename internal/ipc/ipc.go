@@ -77,12 +77,6 @@ func Readers(ctx context.Context, readers []crs.Reader) []Reader {
 	return all
 }
 
-// Site is one site that the user decided about.
-type Site struct {
-	Origin string        `json:"origin"`
-	State  crs.SiteState `json:"state"`
-}
-
 // Problem returns the word for why the card in a reader cannot be used, "" for no error: see crs.Word.
 func Problem(err error) string {
 	switch code := crs.CodeOf(err); code {

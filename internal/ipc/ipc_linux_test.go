@@ -55,7 +55,7 @@ func TestClient(t *testing.T) {
 		t.Error(err)
 	}
 	sites, err := c.Sites(t.Context())
-	if err != nil || !slices.Equal(sites, []Site{{"https://portale.example", crs.SiteBlocked}}) {
+	if err != nil || !slices.Equal(sites, []state.Site{{Origin: "https://portale.example", State: crs.SiteBlocked}}) {
 		t.Errorf("%v, %v", sites, err)
 	}
 	// A socket that a killed service left behind is nobody's.
@@ -272,7 +272,7 @@ func TestOwnerMethods(t *testing.T) {
 			t.Errorf("%s: %v, want %s", method, err, want)
 		}
 	}
-	if err := c.ask(t.Context(), "status", Site{Origin: "x"}, nil); crs.CodeOf(err) != crs.ErrInvalidRequest {
+	if err := c.ask(t.Context(), "status", state.Site{Origin: "x"}, nil); crs.CodeOf(err) != crs.ErrInvalidRequest {
 		t.Errorf("unknown parameters: %v", err)
 	}
 	if s.notes() != "" {

@@ -10,6 +10,7 @@ import (
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/changes"
 	"github.com/crs-bridge/crs/internal/dialog"
+	"github.com/crs-bridge/crs/internal/state"
 )
 
 // Link is the tray's end: it stays attached to a service that comes and goes.
@@ -132,7 +133,7 @@ func (l *Link) care(ctx context.Context, method, reader string) error {
 }
 
 // Sites returns the sites that the user decided about.
-func (l *Link) Sites(ctx context.Context) ([]Site, error) {
+func (l *Link) Sites(ctx context.Context) ([]state.Site, error) {
 	c, err := l.service()
 	if err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/changes"
 	"github.com/crs-bridge/crs/internal/dialog"
+	"github.com/crs-bridge/crs/internal/state"
 	"github.com/crs-bridge/crs/internal/trust"
 )
 
@@ -38,7 +39,7 @@ type Server struct {
 
 // Sites are the user's decisions about sites.
 type Sites interface {
-	List() ([]Site, error)
+	List() ([]state.Site, error)
 	// Set makes a site allowed, blocked, or, for crs.SiteUnknown, forgotten.
 	Set(origin string, state crs.SiteState) error
 }
@@ -70,7 +71,7 @@ func (s *Server) serve(ctx context.Context, conn net.Conn) {
 
 // answer is the one switch of the protocol.
 func (c *client) answer(ctx context.Context, method string, params jsontext.Value) (any, error) {
-	var site Site
+	var site state.Site
 	var card cardParams
 	var attach attachParams
 	var to any = &struct{}{}
@@ -93,7 +94,8 @@ func (c *client) answer(ctx context.Context, method string, params jsontext.Valu
 		c.Refresh()
 		return struct{}{}, nil
 	case "sites":
-		return c.sites()
+		list, err := c.Sites.List()
+		return sitesResult{list}, err
 	case "site.set":
 		return struct{}{}, c.Sites.Set(site.Origin, site.State)
 	case "ui.attach":
@@ -123,12 +125,7 @@ type attachParams struct {
 }
 
 type sitesResult struct {
-	Sites []Site `json:"sites"`
-}
-
-func (c *client) sites() (sitesResult, error) {
-	list, err := c.Sites.List()
-	return sitesResult{list}, err
+	Sites []state.Site `json:"sites"`
 }
 
 // attach makes a client the tray: one at a time, and only this very program. That keeps honest

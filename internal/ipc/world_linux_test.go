@@ -17,6 +17,7 @@ import (
 	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/changes"
 	"github.com/crs-bridge/crs/internal/dialog"
+	"github.com/crs-bridge/crs/internal/state"
 	"github.com/crs-bridge/crs/internal/test/await"
 	"github.com/crs-bridge/crs/internal/test/ns"
 )
@@ -191,11 +192,11 @@ func (s *service) cared(ctx context.Context, what string) error {
 	return nil
 }
 
-func (s *service) List() (list []Site, err error) {
+func (s *service) List() (list []state.Site, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for origin, state := range s.sites {
-		list = append(list, Site{origin, state})
+	for origin, now := range s.sites {
+		list = append(list, state.Site{Origin: origin, State: now})
 	}
 	return list, nil
 }

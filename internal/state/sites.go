@@ -30,8 +30,8 @@ type Sites struct {
 
 // Site is one entry of the list.
 type Site struct {
-	Origin crs.Origin
-	State  crs.SiteState
+	Origin string        `json:"origin"`
+	State  crs.SiteState `json:"state"`
 }
 
 const maxSites = 10_000
@@ -61,21 +61,43 @@ func (s *Sites) List() ([]Site, error) {
 	}
 	list := make([]Site, 0, len(s.list))
 	for o, state := range s.list {
-		list = append(list, Site{o, state})
+		list = append(list, Site{o.String(), state})
 	}
-	slices.SortFunc(list, func(a, b Site) int { return strings.Compare(a.Origin.String(), b.Origin.String()) })
+	slices.SortFunc(list, func(a, b Site) int { return strings.Compare(a.Origin, b.Origin) })
 	return list, nil
 }
 
-// Allow records that a site may ask. It is an error if the user blocked it: a login that was
-// under way then does not undo that, only Forget does.
-func (s *Sites) Allow(o crs.Origin) error { return s.set(o, crs.SiteAllowed) }
+// Allow records that a site may ask, because the user said so to a question of its own. It is an
+// error if the user blocked it meanwhile: a login does not undo that, only Set does.
+func (s *Sites) Allow(o crs.Origin) error {
+	return s.change(o, crs.SiteAllowed, func(was crs.SiteState) error {
+		if was == crs.SiteBlocked {
+			return fmt.Errorf("%s is blocked: `crs sites forget %s` undoes that", o, o)
+		}
+		return nil
+	})
+}
 
-// Block records that a site may not connect.
-func (s *Sites) Block(o crs.Origin) error { return s.set(o, crs.SiteBlocked) }
+// ErrNoOrigin is the error of Set for what is not the origin of a site.
+var ErrNoOrigin = errors.New("not the origin of a site")
 
-// Forget makes a site unknown again.
-func (s *Sites) Forget(o crs.Origin) error { return s.set(o, crs.SiteUnknown) }
+// Set makes a site allowed, blocked, or, for crs.SiteUnknown, forgotten, whatever the user decided
+// before. A site of the list that could not be added any more can still be blocked and forgotten.
+func (s *Sites) Set(name string, now crs.SiteState) error {
+	if now != crs.SiteUnknown && now != crs.SiteAllowed && now != crs.SiteBlocked {
+		return crs.ErrInvalidRequest
+	}
+	o, err := crs.ParseOrigin(name)
+	if err != nil {
+		if now == crs.SiteAllowed {
+			return ErrNoOrigin
+		}
+		if o, err = s.listed(name); err != nil {
+			return err
+		}
+	}
+	return s.change(o, now, func(crs.SiteState) error { return nil })
+}
 
 func (s *Sites) file() file { return file{s.Dir, "sites.json"} }
 
@@ -108,7 +130,23 @@ func (s *Sites) read() error {
 	return nil
 }
 
-func (s *Sites) set(o crs.Origin, now crs.SiteState) error {
+// listed returns the site of the list that has a name.
+func (s *Sites) listed(name string) (crs.Origin, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.refresh(); err != nil {
+		return crs.Origin{}, err
+	}
+	for o := range s.list {
+		if o.String() == name {
+			return o, nil
+		}
+	}
+	return crs.Origin{}, ErrNoOrigin
+}
+
+// change writes one entry anew, if the one of before lets it.
+func (s *Sites) change(o crs.Origin, now crs.SiteState, lets func(was crs.SiteState) error) error {
 	if o.IsZero() {
 		return errors.New("no site")
 	}
@@ -119,11 +157,12 @@ func (s *Sites) set(o crs.Origin, now crs.SiteState) error {
 			return err
 		}
 		was := s.list[o]
+		if err := lets(was); err != nil {
+			return err
+		}
 		switch {
 		case now == was:
 			return nil
-		case now == crs.SiteAllowed && was == crs.SiteBlocked:
-			return fmt.Errorf("%s is blocked: `crs sites forget %s` undoes that", o, o)
 		case now == crs.SiteUnknown:
 			delete(s.list, o)
 		case len(s.list) >= maxSites && was == crs.SiteUnknown:

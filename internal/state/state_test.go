@@ -87,7 +87,7 @@ func states(t *testing.T, s *Sites) string {
 	}
 	var all []string
 	for _, site := range list {
-		all = append(all, site.Origin.String()+"="+string(site.State))
+		all = append(all, site.Origin+"="+string(site.State))
 	}
 	return strings.Join(all, " ")
 }
@@ -113,11 +113,11 @@ func TestSites(t *testing.T) {
 	}{
 		{func() error { return s.Allow(b) }, "https://b.example:8443=allowed"},
 		{func() error { return other.Allow(a) }, "https://a.example=allowed https://b.example:8443=allowed"},
-		{func() error { return s.Block(a) }, "https://a.example=blocked https://b.example:8443=allowed"},
-		{func() error { return other.Forget(b) }, "https://a.example=blocked"},
-		{func() error { return other.Forget(b) }, "https://a.example=blocked"},
+		{func() error { return s.Set(a.String(), crs.SiteBlocked) }, "https://a.example=blocked https://b.example:8443=allowed"},
+		{func() error { return other.Set(b.String(), crs.SiteUnknown) }, "https://a.example=blocked"},
+		{func() error { return other.Set(b.String(), crs.SiteUnknown) }, "https://a.example=blocked"},
 		{func() error { return s.Allow(local) }, "http://localhost:3000=allowed https://a.example=blocked"},
-		{func() error { return s.Forget(local) }, "https://a.example=blocked"},
+		{func() error { return s.Set(local.String(), crs.SiteUnknown) }, "https://a.example=blocked"},
 	} {
 		if err := step.do(); err != nil {
 			t.Fatalf("step %d: %v", i, err)
@@ -141,6 +141,51 @@ func TestSites(t *testing.T) {
 		t.Error("writes without a directory")
 	}
 	private(t, filepath.Dir(dir))
+}
+
+// TestSetSites: the user's own decision counts whatever was decided before. What is no origin
+// can only be blocked or forgotten, and only if it stands in the list.
+func TestSetSites(t *testing.T) {
+	t.Parallel()
+	const site, local = "https://a.example", "http://localhost:3000"
+	all := []crs.SiteState{crs.SiteUnknown, crs.SiteAllowed, crs.SiteBlocked}
+	for _, name := range []string{site, local} {
+		for _, before := range all {
+			for _, now := range all {
+				t.Run(fmt.Sprintf("%s %q then %q", name, before, now), func(t *testing.T) {
+					s := &Sites{Dir: t.TempDir()}
+					o, err := parseOrigin(name)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if err := s.change(o, before, func(crs.SiteState) error { return nil }); err != nil {
+						t.Fatal(err)
+					}
+					err = s.Set(name, now)
+					if name == local && (before == crs.SiteUnknown || now == crs.SiteAllowed) {
+						now = before
+						if !errors.Is(err, ErrNoOrigin) {
+							t.Errorf("a developer's page that is not in the list, or is to be allowed: %v", err)
+						}
+					} else if err != nil {
+						t.Error(err)
+					}
+					if got, err := s.State(o); got != now || err != nil {
+						t.Errorf("%q %v", got, err)
+					}
+				})
+			}
+		}
+	}
+	s := &Sites{Dir: t.TempDir()}
+	for _, name := range []string{"", "a.example", "http://a.example", "https://A.example", "https://a.example/", "http://localhost:80"} {
+		if err := s.Set(name, crs.SiteBlocked); !errors.Is(err, ErrNoOrigin) {
+			t.Errorf("Set(%q) = %v", name, err)
+		}
+	}
+	if err := s.Set(site, "perhaps"); crs.CodeOf(err) != crs.ErrInvalidRequest {
+		t.Errorf("an unknown state: %v", err)
+	}
 }
 
 // private checks that nobody else can read anything in a directory.
@@ -180,7 +225,7 @@ func TestDamagedSites(t *testing.T) {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "sites.json")
 		s := &Sites{Dir: dir}
-		if err := s.Block(a); err != nil { // read well, before
+		if err := s.Set(a.String(), crs.SiteBlocked); err != nil { // read well, before
 			t.Fatal(err)
 		}
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
@@ -190,7 +235,7 @@ func TestDamagedSites(t *testing.T) {
 		if err == nil || state == crs.SiteAllowed || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %q, %v", name, state, err)
 		}
-		if s.Allow(a) == nil || s.Block(a) == nil || s.Forget(a) == nil {
+		if s.Allow(a) == nil || s.Set(a.String(), crs.SiteBlocked) == nil || s.Set(a.String(), crs.SiteUnknown) == nil {
 			t.Errorf("%s: was changed", name)
 		}
 		if now, _ := os.ReadFile(path); string(now) != content {
@@ -245,7 +290,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	s := &Sites{Dir: t.TempDir()}
 	a, b := origin("https://a.example"), origin("https://b.example")
-	if err := s.Block(a); err != nil {
+	if err := s.Set(a.String(), crs.SiteBlocked); err != nil {
 		t.Fatal(err)
 	}
 	before := states(t, s)
@@ -254,7 +299,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	for name, change := range map[string]func() error{
 		"allow":  func() error { return s.Allow(b) },
-		"forget": func() error { return s.Forget(a) },
+		"forget": func() error { return s.Set(a.String(), crs.SiteUnknown) },
 	} {
 		if change() == nil {
 			t.Errorf("%s: no error", name)
@@ -272,7 +317,7 @@ func TestLeftBehind(t *testing.T) {
 	if err := os.WriteFile(s.file().path()+".new", make([]byte, 5000), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Block(origin("https://a.example")); err != nil {
+	if err := s.Set(origin("https://a.example").String(), crs.SiteBlocked); err != nil {
 		t.Fatal(err)
 	}
 	if now := states(t, s); now != "https://a.example=blocked" {
@@ -291,7 +336,7 @@ func TestSitesConcurrently(t *testing.T) {
 			for range 10 {
 				_, stateErr := s.State(o)
 				_, listErr := s.List()
-				if err := errors.Join(stateErr, listErr, s.Allow(o), s.Forget(o)); err != nil {
+				if err := errors.Join(stateErr, listErr, s.Allow(o), s.Set(o.String(), crs.SiteUnknown)); err != nil {
 					t.Error(err)
 				}
 			}
@@ -352,7 +397,7 @@ func TestSitesAreBounded(t *testing.T) {
 	if s.Allow(origin("https://one.more.example")) == nil {
 		t.Error("one more is allowed")
 	}
-	if err := s.Block(origin("https://s5.example")); err != nil {
+	if err := s.Set(origin("https://s5.example").String(), crs.SiteBlocked); err != nil {
 		t.Errorf("a known one: %v", err)
 	}
 	full[origin("https://one.more.example")] = crs.SiteAllowed
@@ -409,7 +454,7 @@ func TestCrashBeforeRename(t *testing.T) {
 		dir := t.TempDir()
 		s, tries := &Sites{Dir: dir}, &Tries{Dir: dir}
 		old := crs.PINStatus{Retries: 2}
-		if err := errors.Join(s.Block(origin("https://old.example")), tries.Store("old", old)); err != nil {
+		if err := errors.Join(s.Set(origin("https://old.example").String(), crs.SiteBlocked), tries.Store("old", old)); err != nil {
 			t.Fatal(err)
 		}
 		if err := start(t, fmt.Sprint("crash ", before+1), dir).Wait(); err == nil {
@@ -424,7 +469,7 @@ func TestCrashBeforeRename(t *testing.T) {
 		if got, err := tries.Load("old"); got != old || err != nil {
 			t.Errorf("%s: %v, %v", name, got, err)
 		}
-		if err := errors.Join(s.Block(origin("https://x.example")), tries.Store("x", old)); err != nil {
+		if err := errors.Join(s.Set(origin("https://x.example").String(), crs.SiteBlocked), tries.Store("x", old)); err != nil {
 			t.Errorf("%s: afterwards: %v", name, err)
 		}
 	}
@@ -471,7 +516,7 @@ func TestSameLengthAndTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(other.Block(a), os.Chtimes(path, before.ModTime(), before.ModTime())); err != nil {
+	if err := errors.Join(other.Set(a.String(), crs.SiteBlocked), os.Chtimes(path, before.ModTime(), before.ModTime())); err != nil {
 		t.Fatal(err)
 	}
 	if state, err := s.State(a); state != crs.SiteBlocked || err != nil {
