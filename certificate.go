@@ -14,8 +14,8 @@ import (
 type Subject struct {
 	CodiceFiscale string
 	CardID        string // 16 characters, equal to EF_IDCarta
-	GivenName     string // "" on cards that do not tell
-	Surname       string // "" on cards that do not tell
+	GivenName     string // "" if the certificate has none
+	Surname       string // "" if the certificate has none
 
 	// PersonalDataHash is 20 bytes, SHA-1 of EF.DatiPersonali.
 	PersonalDataHash []byte

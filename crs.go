@@ -43,7 +43,7 @@ type Card interface {
 	Sign(ctx context.Context, pin *PIN, s Statement) (Signature, error)
 }
 
-// PINManager is implemented by cards whose PIN this software can care for. Each method spends the
+// PINManager is implemented by cards whose PIN this software can change or unblock. Each method spends the
 // PINs and the PUK that it is given, sends one command with them, and leaves the card reset. What
 // the card refused is a *PINError; ErrPINUnsupported and ErrContactless mean that nothing was
 // compared. Where Info.PINPad is set a nil PIN means: typed on the reader; a PUK never is.
@@ -52,8 +52,8 @@ type PINManager interface {
 	VerifyPIN(ctx context.Context, pin *PIN) error
 
 	// ChangePIN replaces a PIN that the user knows. After an uncertain *PINError either may hold.
-	// That it succeeded with two PINs that were typed on the reader is the word of the reader
-	// alone; VerifyPIN proves it.
+	// If both PINs were typed on the reader, success is only the reader's claim; VerifyPIN
+	// proves it.
 	ChangePIN(ctx context.Context, old, fresh *PIN) error
 
 	// UnblockPIN replaces a PIN with the help of the PUK, and gives it all its tries back. A PUK

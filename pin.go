@@ -50,7 +50,7 @@ func (p *PIN) Trim(f PINFormat) {
 	p.digits = p.digits[:n]
 }
 
-// Check returns ErrPINFormat when no card of format f could hold this PIN. It is to be called
+// Check returns ErrPINFormat when no card of format f could hold this PIN. Call it
 // before anything is sent: a PIN of the wrong form must not cost a try.
 func (p *PIN) Check(f PINFormat) error {
 	p.mu.Lock()
@@ -92,7 +92,7 @@ func (p *PIN) Spend() ([]byte, error) {
 	return p.digits, nil
 }
 
-// Refund allows one more Spend. It is to be called only when the card said that it compared
+// Refund allows one more Spend. Call it only when the card said that it compared
 // nothing, because it has no PIN under the reference that was asked (6A88, 6A86, 6B00).
 func (p *PIN) Refund() {
 	p.mu.Lock()

@@ -16,7 +16,7 @@ import (
 // out of the store.
 type attempt struct {
 	cookie    string // its name
-	key       string // in the store; nobody but the browser knows it
+	key       string // in the store; only the browser knows it
 	challenge crs.Challenge
 }
 
@@ -24,11 +24,11 @@ type attempt struct {
 const attemptCookie = "__Host-crs-challenge-"
 
 // attemptMemory is how long a browser keeps the cookie, used or not. It is longer than the challenge
-// lives: a token that comes twice or too late is told from one that was never asked for.
+// lives, so that a token that comes twice or too late differs from one that was never asked for.
 const attemptMemory = time.Hour
 
-// maxAttempts bounds the cookies that a browser sends with every request, to 1 KB. More clicks than
-// that overtake the first of them.
+// maxAttempts keeps the cookies that go with every request to the portal below 1 KB. Further clicks
+// push out the oldest attempt.
 const maxAttempts = 8
 
 func newAttempt() attempt {
@@ -66,7 +66,7 @@ func (l *Login) attemptOf(open []attempt, token []byte) (attempt, error) {
 	if len(open) == 0 {
 		return attempt{}, refuse(ReasonChallenge, "no challenge waits for this browser")
 	}
-	open = open[max(0, len(open)-maxAttempts):] // a request costs no more signatures than that
+	open = open[max(0, len(open)-maxAttempts):] // the signatures that one request may cost
 	newest := open[len(open)-1]
 	if len(open) == 1 {
 		return newest, nil

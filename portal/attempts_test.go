@@ -24,7 +24,7 @@ import (
 func TestT22Attempts(t *testing.T) {
 	t.Parallel()
 
-	// begin asks for so many challenges, and returns the token of each.
+	// begin asks for n challenges, and returns the token of each.
 	begin := func(s *site, n int) (bodies []map[string]any) {
 		for range n {
 			bodies = append(bodies, s.ask())

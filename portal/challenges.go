@@ -21,9 +21,9 @@ type ChallengeStore interface {
 }
 
 // ChallengeLifetime is how long a citizen has from pressing the button to the token's arrival. The
-// bridge ends a login after 20 minutes, in which the citizen may have looked for the card, found
-// the PIN blocked and unblocked it; the minute more is the network's. A token that comes later was
-// signed in time, and would be refused after the PIN.
+// bridge may take 20 minutes for a login: the citizen looks for the card, or finds the PIN blocked
+// and unblocks it. The extra minute is for the network. A shorter lifetime would refuse, after the
+// right PIN, a token that was signed in time.
 const ChallengeLifetime = 21 * time.Minute
 
 // Challenges is a ChallengeStore in the memory of one process. The zero value is ready.

@@ -195,7 +195,7 @@ func TestClient(t *testing.T) {
 		}
 	})
 
-	// Ports: whatever is not a bridge that answers is passed by.
+	// Ports: anything but a bridge that answers is skipped.
 	hello := func(reply func(*portaltest.Conn, portaltest.Message)) func(*portaltest.Conn) {
 		return func(c *portaltest.Conn) {
 			if m, ok := c.Read(); ok {
@@ -252,8 +252,8 @@ func TestClient(t *testing.T) {
 		expect(t, try(t, ctx, url, "", ""), "unsupported_version")
 	})
 
-	// A challenge is asked for when the bridge is there to take it: it does not age while the browser
-	// asks the citizen, and is not made for nobody.
+	// A challenge is asked for once the bridge is there to take it. It does not age while the browser
+	// asks the citizen, and none is made where nobody listens.
 	t.Run("challenge comes last", func(t *testing.T) {
 		const options = `challenge: () => { seen.States.push("challenge"); return "Y2hhbGxlbmdl"; }`
 		refused := hello(func(c *portaltest.Conn, m portaltest.Message) { c.Refuse(m.ID, "unsupported_version") })
@@ -440,8 +440,8 @@ func decide(t *testing.T, ctx context.Context, to browser.PermissionSetting) {
 	}
 }
 
-// A public page needs the citizen's permission. Headless Chromium answers no when nobody said
-// yes, as a citizen who presses Block does.
+// A public page needs the citizen's permission. Headless Chromium answers no unless it was told yes,
+// like a citizen who presses Block.
 func TestClientPermission(t *testing.T) {
 	t.Parallel()
 	port := page(t)

@@ -63,7 +63,7 @@ func TestButtonTexts(t *testing.T) {
 		portaltest.Words(t, "js/crs.d.ts", "export type Progress", ";\n\n"), []string{"start", "checking"},
 		portaltest.Words(t, "js/crs.d.ts", "export type Code", ";\n\n"), []string{"portal"})
 	for _, reason := range portaltest.Words(t, "errors.go", "// The closed list.\nconst (", "\n)\n") {
-		// What only a page or a program does wrong is told as "portal".
+		// Mistakes of a page or a program are told as "portal".
 		if !slices.Contains([]string{"cross_site", "malformed", "format", "algorithm", "signature", "profile", "critical_extension", "subject", "personal_data"}, reason) {
 			want = append(want, "portal_"+reason)
 		}

@@ -23,8 +23,8 @@ import (
 //	POST login          {"token":{…},"personalData":"…"?}; 204 when the citizen is logged in
 //
 // A refusal is {"error":"…"} with a Reason. The page's Content-Security-Policy needs
-// ConnectSrc, and should have frame-ancestors 'none': in a frame the citizen does not see
-// whose button it is.
+// ConnectSrc, and should have frame-ancestors 'none': in a frame the citizen cannot see whose
+// button it is.
 type Login struct {
 	Verifier *Verifier
 
@@ -101,8 +101,8 @@ func (l *Login) serveLogin(w http.ResponseWriter, r *http.Request) error {
 		return refuse(ReasonMalformed, "the request is not the JSON of a login")
 	}
 
-	// The challenge is out of the store before anything is believed: whatever comes next, it
-	// cannot be tried again. What the cookie said of it only found it.
+	// The challenge is taken out of the store before anything is believed, so it cannot be tried
+	// again, whatever comes next. The cookie's copy only served to find it.
 	a, err := l.attemptOf(attempts(r), body.Token)
 	if err != nil {
 		return err
@@ -127,8 +127,8 @@ func (l *Login) serveLogin(w http.ResponseWriter, r *http.Request) error {
 		case err == nil:
 			citizen.PersonalData = &data
 		case errors.As(err, &refusal) && refusal.Reason == ReasonPersonalData:
-			// The card shows who its holder is; that its data file is odd is no reason to
-			// turn the citizen away.
+			// The certificate says who the holder is: an odd data file is no reason to turn the
+			// citizen away.
 			l.log().Warn("login without personal data", "reason", refusal.Reason)
 		default:
 			return err
@@ -169,7 +169,7 @@ func (l *Login) log() *slog.Logger {
 	return slog.Default()
 }
 
-// refuse tells the log what went wrong and the page its reason.
+// refuse logs what went wrong and sends the page the reason.
 func (l *Login) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	reason, status := ReasonInternal, http.StatusInternalServerError
 	var refusal *Error
@@ -191,7 +191,7 @@ func (l *Login) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	reply(w, status, map[string]Reason{"error": reason})
 }
 
-// readJSON reads one JSON value of bounded size. The media type is asked for because a form of
+// readJSON reads one JSON value of bounded size. It insists on the media type because a form of
 // another site cannot send it.
 func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {

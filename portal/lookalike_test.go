@@ -127,7 +127,7 @@ func TestT07ClientTakesNothingElse(t *testing.T) {
 	}
 }
 
-// A button that is handed a code or a reason it does not know says so, whatever it is.
+// A button that is handed an unknown code or reason still says something sensible.
 func TestButtonOfOtherCodes(t *testing.T) {
 	t.Parallel()
 	url := "http://localhost:" + page(t)
@@ -172,8 +172,8 @@ func TestButtonOfOtherCodes(t *testing.T) {
 	}
 }
 
-// A question of the browser that is closed with its X leaves the permission as it was, as a port
-// where nobody listens does. The citizen took their time, though.
+// A browser's question that is closed with its X leaves the permission as it was, and so does a port
+// where nobody listens. But closing it took the citizen some time.
 func TestClientQuestionClosed(t *testing.T) {
 	t.Parallel()
 	url := "http://localhost:" + page(t)

@@ -85,9 +85,9 @@ func randomText(encoding *base64.Encoding) string {
 	return encoding.EncodeToString(b[:])
 }
 
-// setCookie sets a cookie that only this very host can have set (__Host-), that no script
-// reads and that travels over https alone. Browsers count localhost as https here. A lifetime of
-// 0 is the browser's session. The empty value deletes it.
+// setCookie sets a cookie that only this very host can have set (__Host-), that scripts cannot read
+// and that travels over https alone; browsers count localhost as https here. A lifetime of 0 means
+// the browser's session. The empty value deletes the cookie.
 func setCookie(w http.ResponseWriter, name, value string, sameSite http.SameSite, lifetime time.Duration) {
 	c := &http.Cookie{Name: name, Value: value, Path: "/", Secure: true, HttpOnly: true, SameSite: sameSite}
 	if c.MaxAge = int(lifetime / time.Second); value == "" {

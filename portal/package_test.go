@@ -24,7 +24,7 @@ func TestPackage(t *testing.T) {
 		t.Helper()
 		cmd := exec.Command(name, args...)
 		cmd.Dir = dir
-		// Nothing is fetched, and nothing is kept in the home of who runs this.
+		// Nothing is fetched, and nothing is left in the user's home.
 		cmd.Env = append(os.Environ(), "npm_config_offline=true", "npm_config_cache="+filepath.Join(dir, "cache"), "npm_config_update_notifier=false")
 		var stderr strings.Builder
 		cmd.Stderr = &stderr

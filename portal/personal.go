@@ -31,11 +31,11 @@ const (
 
 // CheckPersonalData reads EF.DatiPersonali as it came from the browser. The data are not
 // under the login's signature, so anybody between card and portal may have changed them: only
-// the hash in the certificate vouches for them. A hash that does not match is reported, no
-// error, because no public document says what exactly it covers; data of another person are.
+// the hash in the certificate vouches for them. A hash that does not match is reported but is no
+// error, because no public document says exactly what it covers. Data of another person are one.
 //
 // The hash is SHA-1, by the specification of the CNS. Nobody can make other data with the same
-// hash; two files of one hash could be made only by whoever also issues the certificate.
+// hash; only the issuer of the certificate itself could make two files with one hash.
 func CheckPersonalData(id Identity, raw []byte) (PersonalData, error) {
 	data, err := crs.ParsePersonalData(raw)
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Citizen is who is in front of the portal.
+// Citizen is the person who logged in.
 type Citizen struct {
 	Identity
 

@@ -17,8 +17,8 @@ import (
 	portaltest "github.com/crs-bridge/crs/internal/test/portal"
 )
 
-// The portal stands open in several tabs of one browser, and a login is begun in each before the
-// card has signed for the first. The right PIN logs in, in whatever order the cards answer.
+// The portal is open in several tabs of one browser, and a login begins in each before the card has
+// signed for the first. The right PIN logs in, in whatever order the answers come.
 func TestTabs(t *testing.T) {
 	t.Parallel()
 	ca := portaltest.NewCA(t)
@@ -36,7 +36,7 @@ func TestTabs(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 
-	// Each login that reaches the bridge waits until the test types its PIN, or until its page is gone.
+	// Each login that reaches the bridge waits until the test types its PIN or its page is gone.
 	logins := make(chan *waiting)
 	bridge := portaltest.NewBridge(t)
 	bridge.Serve(func(c *portaltest.Conn) {

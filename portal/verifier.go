@@ -45,16 +45,16 @@ type Verifier struct {
 	Now func() time.Time
 }
 
-// Identity is who logged in. All of it comes from the verified certificate; given name and
-// surname are "" on cards that do not tell.
+// Identity is the person who logged in. All of it comes from the verified certificate; given name
+// and surname are "" on cards whose certificate has none.
 type Identity struct {
 	crs.Subject
 	Certificate *x509.Certificate
 }
 
-// Verify returns who signed the challenge for the verifier's origin. The challenge is the one
-// that was handed to this browser, and it must be out of its store already: Verify cannot know
-// whether it was used before.
+// Verify returns the person whose card signed the challenge for the verifier's origin. The challenge
+// must be the one that was handed to this browser, and must have left its store already: Verify
+// cannot know whether it was used before.
 //
 // A refusal is an *Error, whose reason is the first of the checks below that failed. Whether the
 // issuer revoked the certificate is not checked.
@@ -109,7 +109,7 @@ func (v *Verifier) Verify(tokenJSON []byte, challenge crs.Challenge) (Identity, 
 	return Identity{Subject: subject, Certificate: cert}, nil
 }
 
-// read returns the signature of a token, which nothing vouches for yet.
+// read returns the signature of a token. Nothing vouches for it yet.
 func (v *Verifier) read(tokenJSON []byte) (crs.Signature, error) {
 	// 1. The token is one, in a version that is known here.
 	token, err := crs.ParseToken(tokenJSON)
@@ -164,9 +164,9 @@ func (v *Verifier) checkKey(a crs.Algorithm, cert *x509.Certificate) error {
 	return nil
 }
 
-// clockLeeway is by how much the clock of this computer may be behind that of a CA, which just issued
-// a card, or was just issued its own certificate. There is none for the end: a CA plans it years
-// ahead, and from then on it no longer says whether it revoked the certificate.
+// clockLeeway is how far this computer's clock may lag behind that of a CA that has just issued a
+// card, or whose own certificate is new. The end of a validity has none: a CA sets it years ahead,
+// and no longer says afterwards whether it revoked the certificate.
 const clockLeeway = time.Minute
 
 func (v *Verifier) checkChain(cert *x509.Certificate, now time.Time) error {
@@ -180,7 +180,7 @@ func (v *Verifier) checkChain(cert *x509.Certificate, now time.Time) error {
 	}
 	err := at(now)
 	if err != nil && at(now.Add(clockLeeway)) == nil {
-		return nil // what was not valid yet; what is over does not come back
+		return nil // a later time mends only what was not valid yet
 	}
 	// The texts of crypto/x509 may name a subject: they are not passed on.
 	var invalid x509.CertificateInvalidError

@@ -107,7 +107,7 @@ func (l *login) at() time.Time {
 	return now
 }
 
-// clocks reissues card and CA, whose validity begins so much later than now.
+// clocks reissues card and CA with a validity that begins that much later than now.
 func clocks(card, ca time.Duration) func(*login) {
 	return func(l *login) {
 		now := l.at()
@@ -177,7 +177,7 @@ func TestVerify(t *testing.T) {
 			set("unverifiedCertificate", append(bytes.Clone(l.card.Certificate.Raw), 0))(l)
 		}, ReasonMalformed},
 
-		// Somebody's genuine card, perhaps: it is told apart from a page's mistake.
+		// It may be a genuine card, so its reason differs from that for a page's mistake.
 		{"certificate that crypto/x509 refuses", func(l *login) { set("unverifiedCertificate", oddCertificate(l))(l) }, ReasonCertificate},
 		{"such a certificate and a byte", func(l *login) { set("unverifiedCertificate", append(oddCertificate(l), 0))(l) }, ReasonMalformed},
 

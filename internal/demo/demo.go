@@ -151,7 +151,7 @@ func rows(all ...row) []row {
 	return told
 }
 
-// date writes a date of EF.DatiPersonali as people do; what is no date stays as it is.
+// date writes a date of EF.DatiPersonali as people do. Anything else stays as it is.
 func date(t *text, ddmmyyyy string) string {
 	d, err := time.Parse("02012006", ddmmyyyy)
 	if err != nil {

@@ -9,23 +9,23 @@ export interface Portal {
 }
 
 /**
- * `<crs-login>`: a button that logs in. It shows what the citizen is to do, and what helps when
+ * `<crs-login>`: a button that logs in. It shows what the citizen has to do, and what helps when
  * something fails, in Italian, English and German. It needs no style and no script of the page, and
- * works under a Content-Security-Policy that forbids both inside of pages.
+ * works under a Content-Security-Policy that forbids inline ones.
  *
- * @attr href - Where to go after the login. Without it the page stays, and `crs-login` tells.
+ * @attr href - Where to go after the login. Without it the page stays; listen to `crs-login`.
  * @attr personal-data - Ask for the personal data on the card too.
  * @attr lang - `it`, `en` or `de`, here or on an element around it; else the browser's, else Italian.
  * @fires crs-progress - A state began, `detail.state`: one of `Progress`, `start` before them all, or `checking` while the server verifies.
  * @fires crs-error - The login failed, `detail.code`: a `Code`, or `portal` when the server refused, and then `detail.reason`: the server's own word for it.
  * @fires crs-login - The citizen is logged in. `preventDefault()` keeps it from going to `href`.
- * @cssprop --crs-button - Of the button and the line beside the text.
- * @cssprop --crs-button-ink - Of what is written on the button.
- * @cssprop --crs-ink - Of the text below it.
- * @cssprop --crs-error - Of the line beside an error.
- * @cssprop --crs-focus - Of the frame around a button that has the focus.
- * @cssprop --crs-radius - Of the button's corners.
- * @cssprop --crs-font - The family of all of it.
+ * @cssprop --crs-button - Color of the button and of the line beside the text.
+ * @cssprop --crs-button-ink - Color of the writing on the button.
+ * @cssprop --crs-ink - Color of the text below it.
+ * @cssprop --crs-error - Color of the line beside an error.
+ * @cssprop --crs-focus - Color of the outline of the focused button.
+ * @cssprop --crs-radius - Radius of the button's corners.
+ * @cssprop --crs-font - Font family of all of it.
  */
 export interface CRSLoginElement extends HTMLElement {
   /** The portal's server; without it, what package portal serves beside this file. */

@@ -3,8 +3,8 @@
 //   <script type="module" src="/crs/crs-login.js"></script>
 //   <crs-login href="/account"></crs-login>
 //
-// It needs no style and no script of the page, and works under a policy that forbids both inside of
-// pages. Types, events and properties of style are in crs-login.d.ts.
+// It needs no style and no script of the page, and works under a policy that forbids inline ones.
+// Types, events and CSS properties are in crs-login.d.ts.
 
 import { login } from "./crs.js";
 
@@ -141,7 +141,7 @@ class CRSLogin extends (globalThis.HTMLElement ?? Object) {
 
   constructor() {
     super();
-    const style = new CSSStyleSheet(); // which no policy of a page forbids
+    const style = new CSSStyleSheet(); // no page's policy forbids it
     style.replaceSync(STYLE);
     const root = this.attachShadow({ mode: "open", delegatesFocus: true });
     root.adoptedStyleSheets = [style];
@@ -244,7 +244,7 @@ function element(name, className) {
   return e;
 }
 
-// drawing is a card with its chip. It is not made from text: some pages forbid that.
+// drawing is a card with its chip. It is not parsed from text: some pages forbid that.
 function drawing() {
   const make = (name, attributes) => {
     const e = document.createElementNS("http://www.w3.org/2000/svg", name);

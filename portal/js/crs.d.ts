@@ -58,9 +58,9 @@ export class CRSError extends Error {
 export interface LoginOptions {
   /**
    * What the card is to sign, made by the portal's server: at least 32 random bytes, new for each
-   * login and tied to this browser's session, in base64 (44 to 128 characters). Better a function: it
-   * is called once the CRS software was reached, so that no challenge grows old while the browser asks
-   * the citizen for a permission, or is made in vain where nobody answers.
+   * login and tied to this browser's session, in base64 (44 to 128 characters). Prefer a
+   * function: it is called once the CRS software has been reached, so that no challenge grows old while
+   * the browser asks the citizen for a permission, and none is made where nobody answers.
    */
   challenge: string | (() => string | Promise<string>);
   /** Language of the CRS software's windows; without it, that of the citizen's computer. */
@@ -73,7 +73,7 @@ export interface LoginOptions {
   onProgress?: (state: Progress) => void;
 }
 
-/** What `login` resolves with: to be sent to the portal's server as it is. Nothing in it is verified before the server did that. */
+/** What `login` resolves with. Send it to the portal's server as it is: nothing in it can be trusted before the server has verified it. */
 export interface LoginResult {
   /** A Web eID authentication token: the certificate that names the holder of the card, and the signature. */
   token: object;
@@ -83,7 +83,7 @@ export interface LoginResult {
 
 /**
  * Has the challenge signed by the citizen's card. Call it from the handler of a click: extension and
- * browser answer nobody else. It tries nothing twice by itself. It rejects with a CRSError, or with
+ * browser answer nothing else. It never retries by itself. It rejects with a CRSError, or with
  * what `challenge()` rejected with.
  */
 export function login(options: LoginOptions): Promise<LoginResult>;

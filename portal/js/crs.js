@@ -7,8 +7,8 @@
 const PORTS = [27770, 27771, 27772];
 const PROTOCOL = 1;
 
-// How long the extension has to answer, a port to say hello, and a browser that asks the citizen
-// whether this site may reach programs of this computer: as long as the citizen takes.
+// How long the extension may take to answer, a port to say hello, and the citizen to answer the
+// browser's question whether this site may reach programs of this computer.
 const FIND_MS = 300;
 const HELLO_MS = 5_000;
 const PERMISSION_MS = 600_000;
@@ -46,7 +46,7 @@ export async function login({ challenge, lang, personalData, signal, onProgress 
     if (typeof challenge === "function") challenge = await challenge();
     const result = await bridge.call("authenticate", { challenge, lang, personalData }, { onProgress });
     if (typeof result?.token !== "object" || result.token === null) throw wrongAnswer();
-    // Nothing else that the other end may have put there.
+    // And nothing else that the other end may have put there.
     const { token, personalData: data } = result;
     return personalData && typeof data === "string" ? { token, personalData: data } : { token };
   } finally {
@@ -82,7 +82,7 @@ async function connect(signal, onProgress) {
       return await greet(new Bridge(joinExtension(channel), signal), HELLO_MS);
     } catch (error) {
       if (framed && error.code === "origin_denied") throw inFrame();
-      // What the program said itself it would say by the other way too.
+      // The program itself would say the same by the other way.
       if (framed || error.code !== "bridge_unavailable") throw error;
     }
   }
@@ -117,8 +117,8 @@ async function connectSocket(signal, onProgress) {
     permission = await permissionState();
     if (permission === "denied") throw permissionDenied();
   }
-  // The browser asks only where somebody listens, and would ask again: one port took the citizen's
-  // time, at the others nobody was. Only the time tells this from nobody at all.
+  // The browser asks only where somebody listens, and would ask again. So one port took a person's
+  // time and at the others nobody was there; time alone tells this from nobody at all.
   const asked = asks && permission === "prompt" && Math.max(...took) - Math.min(...took) > PERSON_MS;
   if (asked && failure.code === "bridge_unavailable") {
     failure = new CRSError("permission_dismissed", "The browser's question was closed without an answer.");
@@ -288,8 +288,8 @@ class Bridge {
     this.#take()?.reject(this.#failure);
   }
 
-  // Whatever is at the other end, it cannot answer what was not asked, nor twice, nor make the page
-  // say or do something else than its own code does.
+  // Whatever is at the other end can neither answer what was not asked, nor answer twice, nor make
+  // the page say or do anything but what its own code does.
   #receive(data) {
     let message;
     try {
@@ -329,7 +329,7 @@ function permissionDenied() {
   return new CRSError("permission_denied", "The browser does not let this site reach programs of this computer.");
 }
 
-// It is the page around that keeps this one from asking: by itself it may.
+// The page around keeps this one from asking. In a tab of its own it may.
 function inFrame() {
   return new CRSError("insecure_context", "The page runs in a frame.");
 }

@@ -77,8 +77,7 @@ type Card struct {
 	Key         crypto.Signer
 }
 
-// NewCard makes the card of the invented person, after edit changed what is signed; edit may
-// be nil.
+// NewCard makes a card of the invented person. An edit that is not nil changes what is signed.
 func (ca *CA) NewCard(t testing.TB, key crypto.Signer, edit func(*x509.Certificate)) *Card {
 	t.Helper()
 	template := &x509.Certificate{
@@ -154,7 +153,7 @@ func (c *Card) Token(t testing.TB, o crs.Origin, challenge crs.Challenge) []byte
 	return token
 }
 
-// RSA makes a key of so many bits.
+// RSA makes a key of the given size.
 func RSA(t testing.TB, bits int) crypto.Signer {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, bits)

@@ -31,8 +31,8 @@ var (
 	tagged   = regexp.MustCompile(`^@(\w+) (\S+) - (.*)$`)
 )
 
-// parse reads the part of TypeScript that our declarations use, and nothing else: what it does not
-// know is an error, so that no declaration is left out of the reference.
+// parse reads the part of TypeScript that our declarations use and nothing else. Anything unknown is
+// an error, so that no declaration is left out of the reference.
 func parse(source string) ([]declaration, error) {
 	var all []declaration
 	var current *declaration // whose members come now
@@ -102,7 +102,7 @@ func readMember(line string) (member, error) {
 	return member{}, fmt.Errorf("no member that is known here: %s", line)
 }
 
-// readComment parts a comment into its text and its tags.
+// readComment splits a comment into its text and its tags.
 func readComment(lines []string) (doc string, tags []tag) {
 	for _, line := range lines {
 		if m := tagged.FindStringSubmatch(line); m != nil {
