@@ -90,6 +90,10 @@ type Info struct {
 	// PINPad is set when the reader has keys of its own to type the PIN on.
 	PINPad bool
 
+	// Contactless is set when the card lies on a reader without contacts: its PIN is neither changed
+	// nor unblocked there.
+	Contactless bool
+
 	// TwoPartPIN is set when the issuer is known to hand the PIN out in two parts: two digits
 	// on paper and three in a message; the PUK two and six.
 	TwoPartPIN bool

@@ -16,8 +16,8 @@ import (
 )
 
 // types returns a user who types these PINs one after the other, and then closes the dialog.
-func types(pins ...string) func(context.Context, catalog.PINPrompt) (*crs.PIN, error) {
-	return func(context.Context, catalog.PINPrompt) (*crs.PIN, error) {
+func types(pins ...string) func(context.Context, catalog.Text) (*crs.PIN, error) {
+	return func(context.Context, catalog.Text) (*crs.PIN, error) {
 		if len(pins) == 0 {
 			return nil, crs.ErrCancelled
 		}
@@ -30,64 +30,68 @@ func types(pins ...string) func(context.Context, catalog.PINPrompt) (*crs.PIN, e
 // What became of each typing, and what the user and the page saw of it.
 func TestPINs(t *testing.T) {
 	t.Parallel()
-	const wrong = "wrong PIN, tries left: 2 (SW 63C2)"
+	wrong := &crs.PINError{Retries: 2, SW: 0x63C2}
 	blocked := &crs.PINError{Blocked: true, SW: 0x6983}
 	uncertain := &crs.PINError{Uncertain: true, Retries: -1, SW: 0x6f00}
 	stuck := &crs.PINError{Uncertain: true, Retries: -1, Err: fmt.Errorf("VERIFY: %w", crs.ErrCardStuck)}
 	torn := &crs.PINError{Uncertain: true, Retries: -1, Err: crs.ErrCardRemoved}
+	formErrors := ""
+	for _, typed := range []string{"1234", "123456789", "1234a", ""} {
+		formErrors += " " + pinAfter(catalog.CheckPIN(crs.NewPIN([]byte(typed)), newCard().info.PINFormat))
+	}
 	for name, test := range map[string]struct {
 		change func(*offlineWorld)
 		code   crs.Code // "" is a login
 		signs  int
 		asked  string
 	}{
-		"wrong, then right": {func(w *offlineWorld) { w.ui.pin = types("00000", testPIN) }, "", 2,
-			"pin:<nil> pin:" + wrong},
-		"wrong, then closed": {func(w *offlineWorld) { w.ui.pin = types("00000") }, crs.ErrCancelled, 1,
-			"pin:<nil> pin:" + wrong},
-		"of the wrong form": {func(w *offlineWorld) { w.ui.pin = types("1234", "123456789", "1234a", "", testPIN) }, "", 1,
-			"pin:<nil>" + strings.Repeat(" pin:"+crs.ErrPINFormat.Error(), 4)},
+		"wrong, then right": {func(w *offlineWorld) { w.ui.OnPIN(catalog.KindPIN, types("00000", testPIN)) }, "", 2,
+			"pin " + pinAfter(wrong)},
+		"wrong, then closed": {func(w *offlineWorld) { w.ui.OnPIN(catalog.KindPIN, types("00000")) }, crs.ErrCancelled, 1,
+			"pin " + pinAfter(wrong)},
+		"of the wrong form": {func(w *offlineWorld) { w.ui.OnPIN(catalog.KindPIN, types("1234", "123456789", "1234a", "", testPIN)) }, "", 1,
+			"pin" + formErrors},
 		"blocked": {func(w *offlineWorld) { w.card.failures = []error{blocked} }, crs.ErrPINBlocked, 1,
-			"pin:<nil> report:the PIN is blocked (SW 6983)"},
+			"pin " + report(blocked)},
 		"uncertain, then right": {func(w *offlineWorld) { w.card.failures = []error{uncertain} }, "", 2,
-			"pin:<nil> pin:no clear answer to the PIN, the try is perhaps counted (SW 6F00)"},
+			"pin " + pinAfter(uncertain)},
 		"torn out in the middle": {func(w *offlineWorld) { w.card.failures = []error{torn} }, "", 2,
-			"pin:<nil> report:no clear answer to the PIN, the try is perhaps counted: the card was removed pin:<nil>"},
+			"pin " + report(torn) + " pin"},
 		"removed before": {func(w *offlineWorld) { w.card.failures = []error{crs.ErrCardRemoved} }, "", 2,
-			"pin:<nil> pin:<nil>"},
+			"pin pin"},
 		"reset before": {func(w *offlineWorld) { w.card.failures = []error{crs.ErrCardReset} }, "", 2,
-			"pin:<nil> pin:<nil>"},
+			"pin pin"},
 		"in use": {func(w *offlineWorld) { w.card.failures = []error{crs.ErrCardInUse} }, crs.ErrCard, 1,
-			"pin:<nil> report:another program is using the card"},
+			"pin " + report(crs.ErrCardInUse)},
 		"unusable": {func(w *offlineWorld) { w.card.failures = []error{crs.ErrNoCNS} }, crs.ErrCardUnusable, 1,
-			"pin:<nil> report:this card is not a CNS that can be used to log in"},
+			"pin " + report(crs.ErrNoCNS)},
 		// No second PIN into a reader that kept the first.
 		"stuck in the middle": {func(w *offlineWorld) { w.card.failures = []error{stuck} }, crs.ErrCard, 1,
-			"pin:<nil> report:no clear answer to the PIN, the try is perhaps counted: VERIFY: the reader does not answer"},
+			"pin " + report(stuck)},
 		"stuck before": {func(w *offlineWorld) { w.card.failures = []error{crs.ErrCardStuck} }, crs.ErrCard, 1,
-			"pin:<nil> report:the reader does not answer"},
+			"pin " + report(crs.ErrCardStuck)},
 		"unknown failure": {func(w *offlineWorld) { w.card.failures = []error{errors.New("?")} }, crs.ErrInternal, 1,
-			"pin:<nil> report:?"},
+			"pin " + report(errors.New("?"))},
 		"tries not known": {func(w *offlineWorld) { w.card.noStatus = errors.New("not ours") }, crs.ErrInternal, 0,
-			"report:not ours"},
+			report(errors.New("not ours"))},
 		"no PIN from the dialog": {func(w *offlineWorld) {
-			w.ui.pin = func(context.Context, catalog.PINPrompt) (*crs.PIN, error) { return nil, nil }
-		}, crs.ErrInternal, 0, "pin:<nil>"},
-		"last try, yes": {func(w *offlineWorld) { w.card.status.Retries = 1 }, "", 1, "pin:<nil> confirm"},
+			w.ui.OnPIN(catalog.KindPIN, func(context.Context, catalog.Text) (*crs.PIN, error) { return nil, nil })
+		}, crs.ErrInternal, 0, "pin"},
+		"last try, yes": {func(w *offlineWorld) { w.card.status.Retries = 1 }, "", 1, "pin last"},
 		"last try, no": {func(w *offlineWorld) {
 			w.card.status.Retries = 1
-			w.ui.confirm = func(context.Context) (bool, error) { return false, nil }
-		}, crs.ErrCancelled, 0, "pin:<nil> confirm"},
+			w.ui.OnAsk(catalog.KindLastTry, func(context.Context, catalog.Text) (bool, error) { return false, nil })
+		}, crs.ErrCancelled, 0, "pin last"},
 		"last try, closed": {func(w *offlineWorld) {
 			w.card.status.Retries = 1
-			w.ui.confirm = func(context.Context) (bool, error) { return true, crs.ErrCancelled }
-		}, crs.ErrCancelled, 0, "pin:<nil> confirm"},
+			w.ui.OnAsk(catalog.KindLastTry, func(context.Context, catalog.Text) (bool, error) { return true, crs.ErrCancelled })
+		}, crs.ErrCancelled, 0, "pin last"},
 		// It may have been unblocked elsewhere, and a blocked card compares nothing.
 		"was blocked": {func(w *offlineWorld) { w.card.status = crs.PINStatus{Blocked: true} }, "", 1,
-			"pin:<nil> confirm"},
+			"pin last"},
 		"no user": {func(w *offlineWorld) {
-			w.ui.pin = func(context.Context, catalog.PINPrompt) (*crs.PIN, error) { return nil, crs.ErrInternal }
-		}, crs.ErrInternal, 0, "pin:<nil>"},
+			w.ui.OnPIN(catalog.KindPIN, func(context.Context, catalog.Text) (*crs.PIN, error) { return nil, crs.ErrInternal })
+		}, crs.ErrInternal, 0, "pin"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -100,7 +104,7 @@ func TestPINs(t *testing.T) {
 				if (err == nil) != (result.Token.Signature != nil) {
 					t.Error("token and error do not fit")
 				}
-				if asked := w.ui.log(); asked != test.asked {
+				if asked := w.ui.Log(); asked != test.asked {
 					t.Errorf("asked %q\n want %q", asked, test.asked)
 				}
 				if _, signs := w.card.used(); signs != test.signs {
@@ -125,34 +129,30 @@ func TestT11PINIsWiped(t *testing.T) {
 		"status gone": func(w *offlineWorld, _ context.CancelFunc) { w.card.failures = []error{errors.New("?")} },
 		"last try": func(w *offlineWorld, _ context.CancelFunc) {
 			w.card.status.Retries = 1
-			w.ui.confirm = func(context.Context) (bool, error) { return false, nil }
+			w.ui.OnAsk(catalog.KindLastTry, func(context.Context, catalog.Text) (bool, error) { return false, nil })
 		},
 		"page gone": func(w *offlineWorld, gone context.CancelFunc) {
-			inner := w.ui.pin
-			w.ui.pin = func(ctx context.Context, p catalog.PINPrompt) (*crs.PIN, error) {
+			w.ui.OnPIN(catalog.KindPIN, func(context.Context, catalog.Text) (*crs.PIN, error) {
 				gone()
-				return inner(ctx, p)
-			}
+				return crs.NewPIN([]byte(testPIN)), nil
+			})
 		},
 		"with an error": func(w *offlineWorld, _ context.CancelFunc) {
-			inner := w.ui.pin
-			w.ui.pin = func(ctx context.Context, p catalog.PINPrompt) (*crs.PIN, error) {
-				pin, _ := inner(ctx, p)
-				return pin, crs.ErrCancelled
-			}
+			w.ui.OnPIN(catalog.KindPIN, answers(testPIN, crs.ErrCancelled))
+		},
+		"PUK, no": func(w *offlineWorld, _ context.CancelFunc) {
+			w.ui.Types(testPUK)
+			w.ui.OnAsk(catalog.KindPINOrPUK, func(context.Context, catalog.Text) (bool, error) { return false, nil })
+		},
+		"PUK, closed": func(w *offlineWorld, _ context.CancelFunc) {
+			w.ui.Types(testPUK)
+			w.ui.OnAsk(catalog.KindPINOrPUK, func(context.Context, catalog.Text) (bool, error) { return true, crs.ErrCancelled })
 		},
 		"panic": func(w *offlineWorld, _ context.CancelFunc) { w.card.entered = func() { panic("driver") } },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := offline(t)
-			var typed []*crs.PIN
-			w.ui.pin = func(context.Context, catalog.PINPrompt) (*crs.PIN, error) {
-				if len(typed) > 0 {
-					return nil, crs.ErrCancelled
-				}
-				typed = append(typed, crs.NewPIN([]byte(testPIN)))
-				return typed[0], nil
-			}
+			w.ui.Types(testPIN)
 			ctx, cancel := context.WithCancel(w.ctx)
 			defer cancel()
 			w.ctx = ctx
@@ -161,7 +161,7 @@ func TestT11PINIsWiped(t *testing.T) {
 				defer func() { recover() }()
 				w.login(portale)
 			}()
-			if len(typed) != 1 || typed[0].Len() != 0 {
+			if typed := w.ui.Typed(); len(typed) != 1 || typed[0].Len() != 0 {
 				t.Errorf("%d PINs, not wiped", len(typed))
 			}
 		})
@@ -204,22 +204,25 @@ func (f forger) Sign(ctx context.Context, pin *crs.PIN, s crs.Statement) (crs.Si
 // nobody else is left to tell.
 func TestPageClosedDuringVerify(t *testing.T) {
 	t.Parallel()
+	wrong := &crs.PINError{Retries: 1, SW: 0x63c1}
+	blocked := &crs.PINError{Blocked: true, SW: 0x6983}
+	unclear := &crs.PINError{Uncertain: true, Retries: -1, SW: 0x6f00}
 	for name, test := range map[string]struct {
 		failure error
 		asked   string
 	}{
-		"right":   {nil, "pin:<nil>"},
-		"wrong":   {&crs.PINError{Retries: 1, SW: 0x63c1}, "pin:<nil> report:wrong PIN, tries left: 1 (SW 63C1)"},
-		"blocked": {&crs.PINError{Blocked: true, SW: 0x6983}, "pin:<nil> report:the PIN is blocked (SW 6983)"},
-		"unclear": {&crs.PINError{Uncertain: true, Retries: -1, SW: 0x6f00}, "pin:<nil> report:no clear answer to the PIN, the try is perhaps counted (SW 6F00)"},
-		"pulled":  {crs.ErrCardRemoved, "pin:<nil>"},
+		"right":   {nil, "pin"},
+		"wrong":   {wrong, "pin " + report(wrong)},
+		"blocked": {blocked, "pin " + report(blocked)},
+		"unclear": {unclear, "pin " + report(unclear)},
+		"pulled":  {crs.ErrCardRemoved, "pin"},
 	} {
 		w := newWorld(t)
 		inside, answer := make(chan struct{}), make(chan struct{})
 		w.card.entered = func() { close(inside); <-answer }
 		w.card.failures = []error{test.failure}
 		w.sites.states = map[string]crs.SiteState{}
-		w.ui.report = func(ctx context.Context, _ error) error {
+		w.ui.OnShow(catalog.KindReport, func(ctx context.Context, _ catalog.Text) error {
 			if ctx.Err() != nil {
 				t.Errorf("%s: the report closes at once", name)
 			}
@@ -227,7 +230,7 @@ func TestPageClosedDuringVerify(t *testing.T) {
 				t.Errorf("%s: the report may stay open for ever", name)
 			}
 			return nil
-		}
+		})
 		c := w.dial(portale)
 		c.authenticate(1, "")
 		<-inside
@@ -243,7 +246,7 @@ func TestPageClosedDuringVerify(t *testing.T) {
 		}
 		close(answer)
 		await.That(t, "the login ended", func() bool { return strings.Contains(w.logs.String(), "code=gone") })
-		if asked := strings.TrimPrefix(w.ui.log(), "allow:portale.example "); asked != test.asked {
+		if asked := strings.TrimPrefix(w.ui.Log(), "allow:portale.example "); asked != test.asked {
 			t.Errorf("%s: asked %q", name, asked)
 		}
 		if w.sites.states[portale] != crs.SiteUnknown {
@@ -287,16 +290,16 @@ func TestInsertAndPick(t *testing.T) {
 			time.Sleep(time.Second)
 			w.cards.set(readers...)
 		}
-		var picked []crs.Info
-		w.ui.pick = func(ctx context.Context, cards []crs.Info) (int, error) {
-			picked = cards
+		var offered []string
+		w.ui.OnChoose(func(ctx context.Context, _ catalog.Text, rows []string) (int, error) {
+			offered = rows
 			select {
 			case <-time.After(10 * time.Second):
 				return 1, nil
 			case <-ctx.Done():
 				return 0, ctx.Err()
 			}
-		}
+		})
 		step(crs.Reader{Name: "a"}) // an empty reader changes nothing
 		step(crs.Reader{Name: "a", Err: crs.ErrCardMute})
 		step(crs.Reader{Name: "a", Err: crs.ErrCardMute}, crs.Reader{Name: "b"})
@@ -313,13 +316,12 @@ func TestInsertAndPick(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
-		want := "insert:<nil> insert:" + crs.ErrCardMute.Error() +
-			" insert:once: another program is using the card insert:third: The card or its reader failed. insert:<nil> pick:2 pin:<nil>"
-		if asked := w.ui.log(); asked != want {
+		want := strings.Join([]string{"insert", insertAfter(crs.ErrCardMute), insertAfter(crs.ErrCardInUse), insertAfter(crs.ErrCard), "insert pick pin"}, " ")
+		if asked := w.ui.Log(); asked != want {
 			t.Errorf("asked %q\n want %q", asked, want)
 		}
-		if len(picked) != 2 || picked[0].Holder != testHolder || picked[1].Holder != "BICE ESEMPIO" {
-			t.Errorf("offered %v", picked)
+		if len(offered) != 2 || !strings.Contains(offered[0], testHolder) || !strings.Contains(offered[1], "BICE ESEMPIO") {
+			t.Errorf("offered %v", offered)
 		}
 		if _, signs := other.used(); signs != 1 {
 			t.Error("not the picked card signed")
@@ -334,11 +336,11 @@ func TestPickedCardLeaves(t *testing.T) {
 		second := newCard()
 		second.info.ID = "another"
 		w.cards.set(crs.Reader{Card: w.card}, crs.Reader{Card: second})
-		w.ui.pick = func(context.Context, []crs.Info) (int, error) {
+		w.ui.OnChoose(func(context.Context, catalog.Text, []string) (int, error) {
 			w.cards.set(crs.Reader{Card: second})
 			synctest.Wait()
 			return 0, nil // at the same moment
-		}
+		})
 		if _, err := w.login(portale); err != nil {
 			t.Fatal(err)
 		}
@@ -347,7 +349,7 @@ func TestPickedCardLeaves(t *testing.T) {
 		}
 
 		w.cards.set(crs.Reader{Card: w.card}, crs.Reader{Card: second})
-		w.ui.pick = func(context.Context, []crs.Info) (int, error) { return 2, nil }
+		w.ui.OnChoose(func(context.Context, catalog.Text, []string) (int, error) { return 2, nil })
 		if _, err := w.login(portale); crs.CodeOf(err) != crs.ErrInternal {
 			t.Errorf("a card that was not offered: %v", err)
 		}
@@ -365,21 +367,21 @@ func TestFailuresAreHeardOf(t *testing.T) {
 		asked  string
 	}{
 		"no dialog": {func(w *world) {
-			w.ui.pin = func(context.Context, catalog.PINPrompt) (*crs.PIN, error) { return nil, noDisplay }
-		}, "there is no display", "pin:<nil>"},
+			w.ui.OnPIN(catalog.KindPIN, func(context.Context, catalog.Text) (*crs.PIN, error) { return nil, noDisplay })
+		}, "there is no display", "pin"},
 		"no dialog, no card": {func(w *world) {
 			w.cards.set()
-			w.ui.insert = func(context.Context, error) error { return noDisplay }
-		}, "there is no display", "insert:<nil>"},
+			w.ui.OnShow(catalog.KindInsert, func(context.Context, catalog.Text) error { return noDisplay })
+		}, "there is no display", "insert"},
 		"a PIN out of nowhere": {func(w *world) {
-			w.ui.pin = func(context.Context, catalog.PINPrompt) (*crs.PIN, error) { return nil, nil }
-		}, "dialog without a PIN", "pin:<nil>"},
+			w.ui.OnPIN(catalog.KindPIN, func(context.Context, catalog.Text) (*crs.PIN, error) { return nil, nil })
+		}, "dialog without a PIN", "pin"},
 		"no report": {func(w *world) {
 			w.card.failures = []error{crs.ErrCardInUse}
-			w.ui.report = func(context.Context, error) error { return noDisplay }
-		}, "there is no display", "pin:<nil> report:another program is using the card"},
+			w.ui.OnShow(catalog.KindReport, func(context.Context, catalog.Text) error { return noDisplay })
+		}, "there is no display", "pin " + report(crs.ErrCardInUse)},
 		"tries": {func(w *world) { w.card.noStatus = errors.New("tries.json of another") }, "tries.json of another",
-			"report:tries.json of another"},
+			report(errors.New("tries.json of another"))},
 		"sites": {func(w *world) { w.sites.broken = errors.New("sites.json of another") }, "sites.json of another", ""},
 		"sites, in the end": {func(w *world) {
 			w.card.entered = func() {
@@ -387,7 +389,7 @@ func TestFailuresAreHeardOf(t *testing.T) {
 				defer w.sites.mu.Unlock()
 				w.sites.broken = errors.New("sites.json of another")
 			}
-		}, "sites.json of another", "pin:<nil> report:list of sites: sites.json of another"},
+		}, "sites.json of another", "pin " + report(errors.New("list of sites: sites.json of another"))},
 	} {
 		w := newWorld(t)
 		c := w.dial(portale)
@@ -396,7 +398,7 @@ func TestFailuresAreHeardOf(t *testing.T) {
 		if want := crs.ErrInternal; m.code() != want && name != "no report" {
 			t.Errorf("%s: %q, want %q", name, m.code(), want)
 		}
-		if asked := w.ui.log(); asked != test.asked {
+		if asked := w.ui.Log(); asked != test.asked {
 			t.Errorf("%s: asked %q, want %q", name, asked, test.asked)
 		}
 		if !strings.Contains(w.logs.String(), test.logged) {
@@ -411,7 +413,7 @@ func TestGiveUp(t *testing.T) {
 	for want, problem := range map[crs.Code]error{crs.ErrCancelled: nil, crs.ErrCardUnusable: crs.ErrNoCNS} {
 		w := newWorld(t)
 		w.cards.set(crs.Reader{Name: "a", Err: problem})
-		w.ui.insert = func(context.Context, error) error { return crs.ErrCancelled }
+		w.ui.OnShow(catalog.KindInsert, func(context.Context, catalog.Text) error { return crs.ErrCancelled })
 		if m, states := w.dial(portale).login(""); m.code() != want || states != "card" {
 			t.Errorf("%v: %s after %s", problem, m.code(), states)
 		}
@@ -449,7 +451,7 @@ func TestCardPulledAtPIN(t *testing.T) {
 		if got := strings.Join(states, " "); got != "card pin signing" {
 			t.Errorf("the page can tell: %s", got)
 		}
-		if asked := w.ui.log(); asked != "share pin:<nil> insert:<nil> share pin:<nil>" {
+		if asked := w.ui.Log(); asked != "personal pin insert personal pin" {
 			t.Errorf("asked %q", asked)
 		}
 	})
@@ -500,9 +502,9 @@ func TestT24Canaries(t *testing.T) {
 		}
 	}
 	run(`,"personalData":true`)
-	w.ui.pin = types("27182", testPIN)
+	w.ui.OnPIN(catalog.KindPIN, types("27182", testPIN))
 	run("")
-	w.ui.pin = nil
+	w.ui.OnPIN(catalog.KindPIN, nil)
 	for _, err := range []error{
 		&crs.PINError{Blocked: true, SW: 0x6983, Err: errors.New("of " + testHolder)},
 		fmt.Errorf("card %s of %s: %w", testCardID, testHolder, crs.ErrCard),

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/catalog"
 )
 
 // view is what a login sees of the readers.
@@ -15,7 +16,7 @@ type view struct {
 	changed <-chan struct{}
 }
 
-func (l *login) look() view {
+func (l *login) snapshot() view {
 	readers, changed := l.Cards.Readers()
 	v := view{changed: changed}
 	for _, r := range readers {
@@ -50,7 +51,7 @@ func (v view) same(w view) bool {
 func (l *login) chooseCard(ctx context.Context) (crs.Card, <-chan struct{}, error) {
 	l.tell(stateCard)
 	for {
-		now := l.look()
+		now := l.snapshot()
 		var err error
 		switch {
 		case now.reading:
@@ -72,12 +73,15 @@ func (l *login) chooseCard(ctx context.Context) (crs.Card, <-chan struct{}, erro
 }
 
 func (l *login) insertCard(ctx context.Context, now view) error {
-	err := l.askWhile(ctx, now, func(ctx context.Context) error {
-		if err := l.UI.InsertCard(ctx, l.prompt, now.problem); err != nil {
-			return err
-		}
-		<-ctx.Done() // read, but not closed
-		return context.Cause(ctx)
+	text := catalog.InsertCard(l.prompt, now.problem)
+	err := l.whileSame(ctx, now, func(ctx context.Context) error {
+		return l.ask(ctx, func(ctx context.Context) error {
+			if err := l.Screen.Wait(ctx, text); err != nil {
+				return err
+			}
+			<-ctx.Done() // read, but not closed
+			return context.Cause(ctx)
+		})
 	})
 	var by dismissal
 	if errors.As(err, &by) && now.problem != nil {
@@ -91,12 +95,10 @@ func (l *login) pickCard(ctx context.Context, now view) (crs.Card, error) {
 	for i, card := range now.cards {
 		infos[i] = card.Info()
 	}
+	text, rows := catalog.PickCard(l.prompt, infos)
 	var picked int
-	err := l.askWhile(ctx, now, func(ctx context.Context) (err error) {
-		picked, err = l.UI.PickCard(ctx, l.prompt, infos)
-		if err == nil && (picked < 0 || picked >= len(infos)) {
-			err = errors.New("picked a card that was not offered")
-		}
+	err := l.whileSame(ctx, now, func(ctx context.Context) (err error) {
+		picked, err = l.screen().Choose(ctx, text, rows)
 		return err
 	})
 	if err != nil {
@@ -108,14 +110,13 @@ func (l *login) pickCard(ctx context.Context, now view) (crs.Card, error) {
 // errCardsChanged ends a question about cards that no longer fits them.
 var errCardsChanged = errors.New("the cards changed")
 
-// askWhile shows a dialog as long as the cards are as they were, else it returns
-// errCardsChanged.
-func (l *login) askWhile(ctx context.Context, was view, dialog func(context.Context) error) error {
+// whileSame asks as long as the cards are as they were, else it returns errCardsChanged.
+func (l *login) whileSame(ctx context.Context, was view, ask func(context.Context) error) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
-		for now := was; now.same(was); now = l.look() {
+		for now := was; now.same(was); now = l.snapshot() {
 			select {
 			case <-ctx.Done():
 				return
@@ -124,7 +125,7 @@ func (l *login) askWhile(ctx context.Context, was view, dialog func(context.Cont
 		}
 		stop(errCardsChanged)
 	}()
-	err := l.ask(ctx, dialog)
+	err := ask(ctx)
 	stop(nil)
 	<-watched
 	return err

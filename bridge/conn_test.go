@@ -213,11 +213,11 @@ func TestPageClosedWhilePINDialogIsOpen(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	open, closed := make(chan struct{}), make(chan struct{})
-	w.ui.pin = func(ctx context.Context, _ catalog.PINPrompt) (*crs.PIN, error) {
+	w.ui.OnPIN(catalog.KindPIN, func(ctx context.Context, _ catalog.Text) (*crs.PIN, error) {
 		close(open)
 		defer close(closed)
 		return nil, never(ctx)
-	}
+	})
 	c := w.dial(portale)
 	c.authenticate(1, "")
 	for c.read().Params.State != "pin" {
@@ -235,7 +235,7 @@ func TestPageClosedWhilePINDialogIsOpen(t *testing.T) {
 	case <-time.After(await.Limit):
 		t.Fatal("the dialog stays open")
 	}
-	w.ui.pin = nil
+	w.ui.OnPIN(catalog.KindPIN, nil)
 	await.That(t, "the next login works", func() bool { m, _ := w.dial(portale).login(""); return m.code() == "" })
 	if _, signs := w.card.used(); signs != 1 {
 		t.Errorf("%d calls of Sign", signs)
@@ -262,7 +262,7 @@ func TestPageClosedBeforePINDialog(t *testing.T) {
 			}
 		},
 	})
-	if _, signs := w.card.used(); !errors.Is(err, errGone) || signs != 0 || w.ui.log() != "" {
-		t.Errorf("%v, %d calls of Sign, asked %q", err, signs, w.ui.log())
+	if _, signs := w.card.used(); !errors.Is(err, errGone) || signs != 0 || w.ui.Log() != "" {
+		t.Errorf("%v, %d calls of Sign, asked %q", err, signs, w.ui.Log())
 	}
 }

@@ -143,12 +143,7 @@ func (l *login) askConsent(ctx context.Context, turn *turn) error {
 	prompt := l.prompt
 	prompt.Program = l.program()
 	l.tell(stateConsent)
-	var yes bool
-	err := l.ask(ctx, func(ctx context.Context) (err error) {
-		yes, err = l.UI.AllowSite(ctx, prompt)
-		return err
-	})
-	switch {
+	switch yes, err := l.screen().Ask(ctx, catalog.AllowSite(prompt)); {
 	case err != nil:
 		return err
 	case !yes:
@@ -205,11 +200,7 @@ func (l *login) readPersonalData(ctx context.Context, card crs.Card) ([]byte, er
 	if !ok || !l.personalData {
 		return nil, nil
 	}
-	var yes bool
-	err := l.ask(ctx, func(ctx context.Context) (err error) {
-		yes, err = l.UI.SharePersonalData(ctx, l.prompt, card.Info())
-		return err
-	})
+	yes, err := l.screen().Ask(ctx, catalog.SharePersonalData(l.prompt, card.Info()))
 	if err != nil || !yes {
 		return nil, err
 	}
@@ -242,7 +233,7 @@ func (l *login) sign(ctx context.Context, card crs.Card) (crs.Signature, error) 
 		case err == nil:
 			return signature, nil
 		case errors.Is(err, crs.ErrPINPad):
-			return crs.Signature{}, l.offerKeyboard(card.Info(), err)
+			return crs.Signature{}, l.offerKeyboard(card, err)
 		case ctx.Err() != nil, startOver(err), errors.Is(err, crs.ErrCardStuck):
 			return crs.Signature{}, err
 		case errors.As(err, &refused) && refused.Blocked:
@@ -258,73 +249,30 @@ func (l *login) sign(ctx context.Context, card crs.Card) (crs.Signature, error) 
 	}
 }
 
-// signOnce is one typing of the PIN.
-func (l *login) signOnce(ctx context.Context, card crs.Card, last error) (crs.Signature, error) {
-	status, err := card.PINStatus(ctx)
-	if err != nil {
-		if crs.CodeOf(err) == crs.ErrInternal { // not of the card: of what is kept about its PIN
-			l.log().Error("tries not known", "reason", err)
-		}
-		return crs.Signature{}, err
-	}
-	prompt := catalog.PINPrompt{Prompt: l.prompt, Card: card.Info(), Status: status, Last: last}
-	prompt.OnReader = l.typedOnReader(prompt.Card)
-
+// signOnce is one typing of the PIN. The driver heeds ctx up to the first byte of the PIN; from there
+// on the card's answer is waited for, whatever happens to the page.
+func (l *login) signOnce(ctx context.Context, card crs.Card, last error) (signature crs.Signature, err error) {
+	flow := l.pinFlow(card, l.prompt)
+	flow.Screen = l.screen()
 	l.tell(statePIN)
-	// The driver heeds ctx up to the first byte of the PIN; from there on the card's answer is
-	// waited for, whatever happens to the page.
-	var signature crs.Signature
-	if prompt.OnReader {
-		signature, err = l.signOnReader(ctx, card, prompt)
-	} else {
-		signature, err = l.signOnKeyboard(ctx, card, prompt)
-	}
-	if err != nil {
+	err = flow.once(ctx, last, func(pin *crs.PIN) (err error) {
+		if pin != nil {
+			l.tell(stateSigning)
+		}
+		signature, err = card.Sign(ctx, pin, l.statement)
+		return err
+	})
+	switch {
+	case errors.Is(err, crs.ErrCancelled) && ctx.Err() == nil: // a no, or the reader's red key
+		return crs.Signature{}, dismissal{crs.ErrCancelled}
+	case err != nil:
 		return crs.Signature{}, err
 	}
+	l.tell(stateSigning)
 	if err := signature.Verify(l.statement); err != nil {
 		return crs.Signature{}, fmt.Errorf("%w: %w", crs.ErrCard, err)
 	}
 	return signature, context.Cause(ctx)
-}
-
-// signOnKeyboard is the rest of signOnce with a PIN that is typed into a dialog.
-func (l *login) signOnKeyboard(ctx context.Context, card crs.Card, prompt catalog.PINPrompt) (crs.Signature, error) {
-	var pin *crs.PIN
-	defer func() { pin.Wipe() }()
-	err := l.ask(ctx, func(ctx context.Context) (err error) {
-		pin, err = l.UI.AskPIN(ctx, prompt)
-		if err == nil && pin == nil { // to a card, no PIN means: typed on the reader
-			err = errors.New("dialog without a PIN")
-		}
-		return err
-	})
-	if err != nil {
-		return crs.Signature{}, err
-	}
-	if err := pin.Check(prompt.Card.PINFormat); err != nil {
-		return crs.Signature{}, err
-	}
-	if prompt.Status.LastTry() {
-		if err := l.confirm(ctx, prompt, l.UI.ConfirmLastTry); err != nil {
-			return crs.Signature{}, err
-		}
-	}
-	l.tell(stateSigning)
-	return card.Sign(ctx, pin, l.statement)
-}
-
-// confirm asks a question without whose yes the login ends.
-func (l *login) confirm(ctx context.Context, prompt catalog.PINPrompt, question func(context.Context, catalog.PINPrompt) (bool, error)) error {
-	var yes bool
-	err := l.ask(ctx, func(ctx context.Context) (err error) {
-		yes, err = question(ctx, prompt)
-		return err
-	})
-	if err == nil && !yes {
-		err = dismissal{crs.ErrCancelled}
-	}
-	return err
 }
 
 // explain shows the user why the card, or this program, failed. What became of a PIN that was
@@ -345,7 +293,7 @@ func (l *login) explain(ctx context.Context, problem error) {
 	}
 	ctx, cancel := context.WithTimeout(l.service, l.limits().Input)
 	defer cancel()
-	if err := l.UI.Report(ctx, l.prompt, problem); err != nil {
+	if err := l.Screen.Tell(ctx, catalog.Report(l.prompt, problem)); err != nil {
 		l.log().Warn("report not read", "origin", l.origin.String(), "reason", err)
 	}
 }
@@ -368,6 +316,9 @@ func (d dismissal) Is(target error) bool { return target == d.code }
 type unasked struct{ error }
 
 func (u unasked) Unwrap() error { return u.error }
+
+// screen asks the questions of this login, each in its time.
+func (l *login) screen() bounded { return bounded{l.Screen, l.ask} }
 
 // ask shows one dialog, and bounds the time without an answer. When ctx has ended an answer
 // that came all the same is void.

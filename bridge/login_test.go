@@ -15,6 +15,7 @@ import (
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/test/await"
+	"github.com/crs-bridge/crs/internal/test/screen"
 )
 
 func TestLogin(t *testing.T) {
@@ -30,7 +31,7 @@ func TestLogin(t *testing.T) {
 	if states != "card pin signing" {
 		t.Errorf("progress %q", states)
 	}
-	if asked := w.ui.log(); asked != "pin:<nil>" {
+	if asked := w.ui.Log(); asked != "pin" {
 		t.Errorf("asked %q", asked)
 	}
 	if strings.Contains(string(m.Result), "personalData") {
@@ -43,7 +44,7 @@ func TestFirstTime(t *testing.T) {
 	t.Parallel()
 	const site = "https://new.example"
 	w := newWorld(t)
-	w.ui.pin = func(context.Context, catalog.PINPrompt) (*crs.PIN, error) { return nil, crs.ErrCancelled }
+	w.ui.OnPIN(catalog.KindPIN, func(context.Context, catalog.Text) (*crs.PIN, error) { return nil, crs.ErrCancelled })
 	c := w.dial(site)
 	m, states := c.login("")
 	if m.code() != crs.ErrCancelled || states != "consent card pin" {
@@ -53,7 +54,7 @@ func TestFirstTime(t *testing.T) {
 		t.Error("allowed without a login")
 	}
 	// The minute between two questions does not keep out the site that the user said yes to.
-	w.ui.pin = nil
+	w.ui.OnPIN(catalog.KindPIN, nil)
 	m, states = c.login("")
 	if m.code() != "" || states != "consent card pin signing" {
 		t.Errorf("second: %s after %s", m.code(), states)
@@ -68,19 +69,19 @@ func TestFirstTime(t *testing.T) {
 	if m, states := w.dial("https://newer.example").login(""); m.code() != crs.ErrBusy || states != "" {
 		t.Errorf("another site: %s after %s", m.code(), states)
 	}
-	want := "allow:new.example pin:<nil> allow:new.example pin:<nil> pin:<nil>"
-	if asked := w.ui.log(); asked != want {
+	want := "allow:new.example pin allow:new.example pin pin"
+	if asked := w.ui.Log(); asked != want {
 		t.Errorf("asked %q", asked)
 	}
 }
 
 func TestFirstTimeNo(t *testing.T) {
 	t.Parallel()
-	for name, no := range map[string]func(context.Context, catalog.Prompt) (bool, error){
-		"no":     func(context.Context, catalog.Prompt) (bool, error) { return false, nil },
-		"closed": func(context.Context, catalog.Prompt) (bool, error) { return true, crs.ErrCancelled },
+	for name, no := range map[string]func(context.Context, catalog.Text) (bool, error){
+		"no":     func(context.Context, catalog.Text) (bool, error) { return false, nil },
+		"closed": func(context.Context, catalog.Text) (bool, error) { return true, crs.ErrCancelled },
 	} {
-		w := newWorld(t, func(w *world) { w.ui.allow = no })
+		w := newWorld(t, func(w *world) { w.ui.OnAsk(catalog.KindAllow, no) })
 		m, states := w.dial("https://new.example").login("")
 		if m.code() != crs.ErrCancelled || states != "consent" {
 			t.Errorf("%s: %s after %s", name, m.code(), states)
@@ -103,18 +104,18 @@ func TestT15NothingBeforeConsent(t *testing.T) {
 		},
 		"being read": func() *testCards { return &testCards{readers: []crs.Reader{{Name: "reader", Reading: true}}} },
 	}
-	answers := map[string]func(context.Context, catalog.Prompt) (bool, error){
-		"no":       func(context.Context, catalog.Prompt) (bool, error) { return false, nil },
-		"closed":   func(context.Context, catalog.Prompt) (bool, error) { return false, crs.ErrCancelled },
-		"no user":  func(context.Context, catalog.Prompt) (bool, error) { return false, crs.ErrInternal },
-		"no input": func(ctx context.Context, _ catalog.Prompt) (bool, error) { return false, never(ctx) },
+	answers := map[string]func(context.Context, catalog.Text) (bool, error){
+		"no":       func(context.Context, catalog.Text) (bool, error) { return false, nil },
+		"closed":   func(context.Context, catalog.Text) (bool, error) { return false, crs.ErrCancelled },
+		"no user":  func(context.Context, catalog.Text) (bool, error) { return false, crs.ErrInternal },
+		"no input": func(ctx context.Context, _ catalog.Text) (bool, error) { return false, never(ctx) },
 	}
 	for what, answer := range answers {
 		seen := map[string]string{}
 		for which, fill := range cards {
 			w := newWorld(t, func(w *world) {
 				w.cards = fill()
-				w.ui.allow = answer
+				w.ui.OnAsk(catalog.KindAllow, answer)
 				w.Limits.Input = 50 * time.Millisecond
 			})
 			c := w.dial("https://new.example")
@@ -153,14 +154,14 @@ func TestCancel(t *testing.T) {
 	c := w.dial("https://new.example")
 	for name, hang := range map[string]func(){
 		"consent": func() {
-			w.ui.allow = func(ctx context.Context, _ catalog.Prompt) (bool, error) { return true, never(ctx) }
+			w.ui.OnAsk(catalog.KindAllow, func(ctx context.Context, _ catalog.Text) (bool, error) { return true, never(ctx) })
 		},
 		"pin": func() {
-			w.ui.allow = nil
-			w.ui.pin = func(ctx context.Context, _ catalog.PINPrompt) (*crs.PIN, error) {
+			w.ui.OnAsk(catalog.KindAllow, nil)
+			w.ui.OnPIN(catalog.KindPIN, func(ctx context.Context, _ catalog.Text) (*crs.PIN, error) {
 				never(ctx)
 				return crs.NewPIN([]byte(testPIN)), nil // typed at the same moment
-			}
+			})
 		},
 	} {
 		w.questions = questions{}
@@ -217,14 +218,14 @@ func TestTwoLogins(t *testing.T) {
 	w := newWorld(t)
 	w.sites.set(other, crs.SiteAllowed)
 	typed := make(chan struct{})
-	w.ui.pin = func(ctx context.Context, _ catalog.PINPrompt) (*crs.PIN, error) {
+	w.ui.OnPIN(catalog.KindPIN, func(ctx context.Context, _ catalog.Text) (*crs.PIN, error) {
 		select {
 		case <-typed:
 			return crs.NewPIN([]byte(testPIN)), nil
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
-	}
+	})
 	first := w.dial(portale)
 	ch := first.authenticate(1, "")
 	for first.read().Params.State != "pin" {
@@ -250,19 +251,19 @@ func TestAllowedSiteTakesPrecedence(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	var open atomic.Int32
-	w.ui.allow = func(ctx context.Context, _ catalog.Prompt) (bool, error) {
+	w.ui.OnAsk(catalog.KindAllow, func(ctx context.Context, _ catalog.Text) (bool, error) {
 		open.Add(1)
 		defer open.Add(-1)
 		never(ctx)
 		time.Sleep(20 * time.Millisecond) // a window takes its time to close
 		return true, nil                  // answered at the same moment
-	}
-	w.ui.pin = func(context.Context, catalog.PINPrompt) (*crs.PIN, error) {
+	})
+	w.ui.OnPIN(catalog.KindPIN, func(context.Context, catalog.Text) (*crs.PIN, error) {
 		if open.Load() != 0 {
 			t.Error("two dialogs at once")
 		}
 		return crs.NewPIN([]byte(testPIN)), nil
-	}
+	})
 	unknown := w.dial("https://unknown.example")
 	unknown.authenticate(1, "")
 	for unknown.read().Params.State != "consent" {
@@ -280,8 +281,8 @@ func TestAllowedSiteTakesPrecedence(t *testing.T) {
 
 	// Once it was answered with yes, it is a login like any other.
 	w.questions = questions{}
-	w.ui.allow = nil
-	w.ui.pin = func(ctx context.Context, _ catalog.PINPrompt) (*crs.PIN, error) { return nil, never(ctx) }
+	w.ui.OnAsk(catalog.KindAllow, nil)
+	w.ui.OnPIN(catalog.KindPIN, func(ctx context.Context, _ catalog.Text) (*crs.PIN, error) { return nil, never(ctx) })
 	unknown.authenticate(2, "")
 	for unknown.read().Params.State != "pin" {
 	}
@@ -326,7 +327,7 @@ func TestMutedAfterThreeDismissals(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := offline(t)
-		w.ui.allow = func(context.Context, catalog.Prompt) (bool, error) { return false, nil }
+		w.ui.OnAsk(catalog.KindAllow, func(context.Context, catalog.Text) (bool, error) { return false, nil })
 		for i, site := range []string{"https://a.evil.co.uk", "https://b.evil.co.uk:8443", "https://evil.co.uk"} {
 			time.Sleep(time.Minute)
 			if _, err := w.login(site); !errors.Is(err, crs.ErrCancelled) {
@@ -337,7 +338,7 @@ func TestMutedAfterThreeDismissals(t *testing.T) {
 		if _, err := w.login("https://c.evil.co.uk"); !errors.Is(err, crs.ErrOriginDenied) {
 			t.Errorf("muted: %v", err)
 		}
-		if asked := w.ui.log(); strings.Count(asked, "allow") != 3 {
+		if asked := w.ui.Log(); strings.Count(asked, "allow") != 3 {
 			t.Errorf("asked %q", asked)
 		}
 		// Another registrable domain is another site.
@@ -392,7 +393,7 @@ func TestT12Flood(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(w *world) {
 		w.Limits.OriginConnections = 2000
-		w.ui.allow = func(ctx context.Context, _ catalog.Prompt) (bool, error) { return false, never(ctx) }
+		w.ui.OnAsk(catalog.KindAllow, func(ctx context.Context, _ catalog.Text) (bool, error) { return false, never(ctx) })
 	})
 	done := make(chan int)
 	for worker := range 20 {
@@ -438,7 +439,7 @@ func TestT12Flood(t *testing.T) {
 	if calls, signs := w.card.used(); calls != 0 || signs != 0 || w.cards.looked() != 0 {
 		t.Errorf("%d calls of the card, %d of Sign", calls, signs)
 	}
-	if asked := w.ui.log(); asked == "" || strings.Contains(asked, " ") {
+	if asked := w.ui.Log(); asked == "" || strings.Contains(asked, " ") {
 		t.Errorf("the user was asked %q", asked)
 	}
 	if m, _ := w.dial(portale).login(""); m.code() != "" {
@@ -455,42 +456,42 @@ func TestPersonalData(t *testing.T) {
 		code   crs.Code
 		asked  string
 	}{
-		"shared":        {`,"personalData":true`, func(*world) {}, testFile, "", "share pin:<nil>"},
-		"not asked for": {``, func(*world) {}, "", "", "pin:<nil>"},
-		"false":         {`,"personalData":false`, func(*world) {}, "", "", "pin:<nil>"},
+		"personald":     {`,"personalData":true`, func(*world) {}, testFile, "", "personal pin"},
+		"not asked for": {``, func(*world) {}, "", "", "pin"},
+		"false":         {`,"personalData":false`, func(*world) {}, "", "", "pin"},
 		"refused": {`,"personalData":true`, func(w *world) {
-			w.ui.share = func(context.Context) (bool, error) { return false, nil }
-		}, "", "", "share pin:<nil>"},
+			w.ui.OnAsk(catalog.KindPersonal, func(context.Context, catalog.Text) (bool, error) { return false, nil })
+		}, "", "", "personal pin"},
 		"closed": {`,"personalData":true`, func(w *world) {
-			w.ui.share = func(context.Context) (bool, error) { return true, crs.ErrCancelled }
-		}, "", crs.ErrCancelled, "share"},
-		"not on the card": {`,"personalData":true`, func(w *world) { w.card.data = nil }, "", "", "share pin:<nil>"},
+			w.ui.OnAsk(catalog.KindPersonal, func(context.Context, catalog.Text) (bool, error) { return true, crs.ErrCancelled })
+		}, "", crs.ErrCancelled, "personal"},
+		"not on the card": {`,"personalData":true`, func(w *world) { w.card.data = nil }, "", "", "personal pin"},
 		"the card refuses": {`,"personalData":true`, func(w *world) {
 			w.card.noData = fmt.Errorf("%w: SW 6982 of %s", crs.ErrCard, testHolder)
-		}, "", "", "share pin:<nil>"},
+		}, "", "", "personal pin"},
 		"the reader does not answer": {`,"personalData":true`, func(w *world) { w.card.noData = crs.ErrCardStuck },
-			"", crs.ErrCard, "share report:the reader does not answer"},
+			"", crs.ErrCard, "personal " + report(crs.ErrCardStuck)},
 		"in use": {`,"personalData":true`, func(w *world) { w.card.noData = crs.ErrCardInUse },
-			"", crs.ErrCard, "share report:another program is using the card"},
+			"", crs.ErrCard, "personal " + report(crs.ErrCardInUse)},
 		"no service": {`,"personalData":true`, func(w *world) { w.card.noData = crs.ErrNoService },
-			"", crs.ErrCard, "share report:the smart card service is not running"},
+			"", crs.ErrCard, "personal " + report(crs.ErrNoService)},
 		"pulled": {`,"personalData":true`, func(w *world) {
 			w.card.noData = crs.ErrCardRemoved
-			w.ui.share = func(context.Context) (bool, error) { // it is there again the second time
-				if strings.Count(w.ui.log(), "share") == 2 {
+			w.ui.OnAsk(catalog.KindPersonal, func(context.Context, catalog.Text) (bool, error) { // it is there again the second time
+				if strings.Count(w.ui.Log(), "personal") == 2 {
 					w.card.noData = nil
 				}
 				return true, nil
-			}
-		}, testFile, "", "share share pin:<nil>"},
+			})
+		}, testFile, "", "personal personal pin"},
 		"another card": {`,"personalData":true`, func(w *world) {
 			w.cards = holding(struct{ crs.Card }{w.card})
-		}, "", "", "pin:<nil>"},
+		}, "", "", "pin"},
 	} {
 		w := newWorld(t, test.change)
 		m, _ := w.dial(portale).login(test.ask)
-		if m.code() != test.code || w.ui.log() != test.asked {
-			t.Errorf("%s: %q, asked %q", name, m.code(), w.ui.log())
+		if m.code() != test.code || w.ui.Log() != test.asked {
+			t.Errorf("%s: %q, asked %q", name, m.code(), w.ui.Log())
 		}
 		var result struct{ PersonalData []byte }
 		if m.Result != nil {
@@ -513,7 +514,7 @@ func TestPersonalData(t *testing.T) {
 // offlineWorld is a bridge without a socket, so that its clock can be a synthetic one.
 type offlineWorld struct {
 	*Server
-	ui    *testUI
+	ui    *screen.User
 	card  *testCard
 	cards *testCards
 	sites *testSites
@@ -522,8 +523,8 @@ type offlineWorld struct {
 
 func offline(*testing.T) *offlineWorld {
 	card := newCard()
-	w := &offlineWorld{ui: &testUI{}, card: card, cards: holding(card), sites: allowed(portale), ctx: context.Background()}
-	w.Server = &Server{Cards: w.cards, UI: w.ui, Sites: w.sites}
+	w := &offlineWorld{ui: newUser(), card: card, cards: holding(card), sites: allowed(portale), ctx: context.Background()}
+	w.Server = &Server{Cards: w.cards, Screen: w.ui, Sites: w.sites}
 	return w
 }
 
@@ -545,29 +546,29 @@ func TestTimeouts(t *testing.T) {
 	}{
 		"question": {func(w *offlineWorld) {
 			w.sites.states = map[string]crs.SiteState{}
-			w.ui.allow = func(ctx context.Context, _ catalog.Prompt) (bool, error) { return false, never(ctx) }
+			w.ui.OnAsk(catalog.KindAllow, func(ctx context.Context, _ catalog.Text) (bool, error) { return false, never(ctx) })
 		}, 2 * time.Minute},
 		"insert": {func(w *offlineWorld) { w.cards.set() }, 2 * time.Minute},
 		"pick": {func(w *offlineWorld) {
 			w.cards.set(crs.Reader{Card: newCard()}, crs.Reader{Card: newCard()})
-			w.ui.pick = func(ctx context.Context, _ []crs.Info) (int, error) { return 0, never(ctx) }
+			w.ui.OnChoose(func(ctx context.Context, _ catalog.Text, _ []string) (int, error) { return 0, never(ctx) })
 		}, 2 * time.Minute},
 		"pin": {func(w *offlineWorld) {
-			w.ui.pin = func(ctx context.Context, _ catalog.PINPrompt) (*crs.PIN, error) { return nil, never(ctx) }
+			w.ui.OnPIN(catalog.KindPIN, func(ctx context.Context, _ catalog.Text) (*crs.PIN, error) { return nil, never(ctx) })
 		}, 2 * time.Minute},
 		"last try": {func(w *offlineWorld) {
 			w.card.status.Retries = 1
-			w.ui.confirm = func(ctx context.Context) (bool, error) { return true, never(ctx) }
+			w.ui.OnAsk(catalog.KindLastTry, func(ctx context.Context, _ catalog.Text) (bool, error) { return true, never(ctx) })
 		}, 2 * time.Minute},
 		"slow but there": {func(w *offlineWorld) {
-			w.ui.pin = func(ctx context.Context, _ catalog.PINPrompt) (*crs.PIN, error) {
+			w.ui.OnPIN(catalog.KindPIN, func(ctx context.Context, _ catalog.Text) (*crs.PIN, error) {
 				select {
 				case <-time.After(119 * time.Second):
 					return crs.NewPIN([]byte("00000")), nil
 				case <-ctx.Done():
 					return nil, ctx.Err()
 				}
-			}
+			})
 		}, 5 * time.Minute},
 		"a reader that reads for ever": {func(w *offlineWorld) { w.cards.set(crs.Reader{Reading: true}) }, 5 * time.Minute},
 	} {

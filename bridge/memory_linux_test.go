@@ -22,23 +22,22 @@ func TestT11NoPINInMemory(t *testing.T) {
 		masked[i] = mask[i] ^ byte('0'+rand.IntN(10))
 	}
 	w := offline(t)
-	w.ui.pin = func(context.Context, catalog.PINPrompt) (*crs.PIN, error) {
+	secret := func() *crs.PIN {
 		b := make([]byte, len(mask))
 		for i := range b {
 			b[i] = mask[i] ^ masked[i]
 		}
-		return crs.NewPIN(b), nil
+		return crs.NewPIN(b)
 	}
 	for range 100 { // the card finds the PIN wrong: each login asks twice, and is closed
-		n, inner := 0, w.ui.pin
-		w.ui.pin = func(ctx context.Context, p catalog.PINPrompt) (*crs.PIN, error) {
+		n := 0
+		w.ui.OnPIN(catalog.KindPIN, func(context.Context, catalog.Text) (*crs.PIN, error) {
 			if n++; n > 2 {
 				return nil, crs.ErrCancelled
 			}
-			return inner(ctx, p)
-		}
+			return secret(), nil
+		})
 		w.login(portale)
-		w.ui.pin = inner
 		w.mutes = mutes{}
 	}
 	if _, signs := w.card.used(); signs != 200 {
@@ -48,7 +47,7 @@ func TestT11NoPINInMemory(t *testing.T) {
 	if found() {
 		t.Error("the memory holds the PIN")
 	}
-	pin, _ := w.ui.pin(w.ctx, catalog.PINPrompt{})
+	pin := secret()
 	if !found() {
 		t.Error("the search does not find a PIN that is there")
 	}
@@ -72,7 +71,9 @@ func TestT11NoPUKInMemory(t *testing.T) {
 	w := offline(t)
 	for range 100 { // a wrong PUK, then one that the card does not answer
 		card := w.blockedCard(&crs.PINError{PUK: true, Retries: 2}, &crs.PINError{PUK: true, Uncertain: true})
-		w.ui.unblock = func(context.Context, catalog.PUKPrompt) (*crs.PIN, *crs.PIN, error) { return secret(), secret(), nil }
+		for _, kind := range []catalog.Kind{catalog.KindPUK, catalog.KindNewPIN, catalog.KindNewAgain} {
+			w.ui.OnPIN(kind, func(context.Context, catalog.Text) (*crs.PIN, error) { return secret(), nil })
+		}
 		w.login(portale)
 		if len(card.typed) != 4 {
 			t.Fatalf("%d PINs and PUKs", len(card.typed))

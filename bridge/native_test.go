@@ -150,8 +150,8 @@ func TestT05Connect(t *testing.T) {
 				t.Errorf("a second connect: %q", m.code())
 			}
 		}
-		if w.ui.log() != "" || w.cards.looked() != 0 {
-			t.Errorf("%s: asked %q, %d looks at the cards", test.first, w.ui.log(), w.cards.looked())
+		if w.ui.Log() != "" || w.cards.looked() != 0 {
+			t.Errorf("%s: asked %q, %d looks at the cards", test.first, w.ui.Log(), w.cards.looked())
 		}
 	}
 	w := newWorld(t)
@@ -166,11 +166,7 @@ func TestT05Connect(t *testing.T) {
 // a page around that the user blocks meanwhile ends it.
 func TestT05TopAndProgram(t *testing.T) {
 	t.Parallel()
-	var asked catalog.Prompt
-	w := newWorld(t, func(w *world) {
-		w.Limits.Question = time.Nanosecond
-		w.ui.allow = func(_ context.Context, p catalog.Prompt) (bool, error) { asked = p; return true, nil }
-	})
+	w := newWorld(t, func(w *world) { w.Limits.Question = time.Nanosecond })
 	f := w.native("/home/x/y")
 	f.send(connectMessage(`{"origin":"https://unknown.example","topOrigin":"` + portale + `"}`))
 	f.read()
@@ -181,7 +177,9 @@ func TestT05TopAndProgram(t *testing.T) {
 		}
 		return m
 	}
-	if m := login(); m.code() != "" || asked.Top.String() != portale || asked.Program != "/home/x/y" {
+	m := login()
+	asked := w.ui.Texts(catalog.KindAllow)
+	if m.code() != "" || len(asked) != 1 || !strings.Contains(asked[0].Before, site.Origin.Host()) || !strings.Contains(asked[0].After, "/home/x/y") {
 		t.Errorf("%q, asked %+v", m.code(), asked)
 	}
 	w.sites.set(portale, crs.SiteBlocked)
@@ -193,13 +191,10 @@ func TestT05TopAndProgram(t *testing.T) {
 // TestT31OtherProgram: a program that sends a browser's Origin is named.
 func TestT31OtherProgram(t *testing.T) {
 	t.Parallel()
-	var asked catalog.Prompt
-	w := newWorld(t, func(w *world) {
-		w.ui.allow = func(_ context.Context, p catalog.Prompt) (bool, error) { asked = p; return true, nil }
-	})
+	w := newWorld(t)
 	w.dial("https://unknown.example").login("")
-	if !strings.HasSuffix(asked.Program, ".test") {
-		t.Errorf("the program that asks: %q", asked.Program)
+	if asked := w.ui.Texts(catalog.KindAllow); len(asked) != 1 || !strings.Contains(asked[0].After, ".test") {
+		t.Errorf("the program that asks is not named: %+v", asked)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/catalog"
 )
 
 // withKeys is an offline world whose reader has keys, on which the user types the right PIN.
@@ -27,9 +28,9 @@ var padFailed = &crs.PINError{Retries: -1, Uncertain: true, SW: 0x6982, Err: crs
 // the card is.
 func TestRule9TypedOnReader(t *testing.T) {
 	t.Parallel()
-	const once = "reader:<nil> type done"
-	no := func(context.Context) (bool, error) { return false, nil }
-	closed := func(context.Context) (bool, error) { return true, crs.ErrCancelled }
+	const once = "reader type done"
+	no := func(context.Context, catalog.Text) (bool, error) { return false, nil }
+	closed := func(context.Context, catalog.Text) (bool, error) { return true, crs.ErrCancelled }
 	lost := &crs.PINError{Retries: -1, Uncertain: true, Err: crs.ErrCardRemoved}
 	for name, test := range map[string]struct {
 		change    func(*offlineWorld)
@@ -40,33 +41,33 @@ func TestRule9TypedOnReader(t *testing.T) {
 		dismissed bool
 	}{
 		"right":   {code: "", asked: once, signs: 1},
-		"not now": {change: func(w *offlineWorld) { w.ui.start = no }, code: crs.ErrCancelled, asked: "reader:<nil>", dismissed: true},
-		"closed":  {change: func(w *offlineWorld) { w.ui.start = closed }, code: crs.ErrCancelled, asked: "reader:<nil>", dismissed: true},
+		"not now": {change: func(w *offlineWorld) { w.ui.OnAsk(catalog.KindReader, no) }, code: crs.ErrCancelled, asked: "reader", dismissed: true},
+		"closed":  {change: func(w *offlineWorld) { w.ui.OnAsk(catalog.KindReader, closed) }, code: crs.ErrCancelled, asked: "reader", dismissed: true},
 		"nobody can be asked": {change: func(w *offlineWorld) {
-			w.ui.start = func(context.Context) (bool, error) { return true, errors.New("no display") }
-		}, code: crs.ErrInternal, asked: "reader:<nil>"},
-		"last try": {change: func(w *offlineWorld) { w.card.status.Retries = 1 }, asked: "reader:<nil> confirm type done", signs: 1},
+			w.ui.OnAsk(catalog.KindReader, func(context.Context, catalog.Text) (bool, error) { return true, errors.New("no display") })
+		}, code: crs.ErrInternal, asked: "reader"},
+		"last try": {change: func(w *offlineWorld) { w.card.status.Retries = 1 }, asked: "reader last type done", signs: 1},
 		"last try, no": {change: func(w *offlineWorld) {
 			w.card.status.Retries = 1
-			w.ui.confirm = no
-		}, code: crs.ErrCancelled, asked: "reader:<nil> confirm", dismissed: true},
+			w.ui.OnAsk(catalog.KindLastTry, no)
+		}, code: crs.ErrCancelled, asked: "reader last", dismissed: true},
 		"wrong": {failures: []error{&crs.PINError{Retries: 2, SW: 0x63C2}},
-			asked: once + " reader:wrong PIN, tries left: 2 (SW 63C2) type done", signs: 2},
-		"too short":       {failures: []error{crs.ErrPINFormat}, asked: once + " reader:" + crs.ErrPINFormat.Error() + " type done", signs: 2},
-		"other reference": {failures: []error{crs.ErrPINAgain}, asked: once + " reader:" + crs.ErrPINAgain.Error() + " type done", signs: 2},
+			asked: once + " " + readerAfter(&crs.PINError{Retries: 2}) + " type done", signs: 2},
+		"too short":       {failures: []error{crs.ErrPINFormat}, asked: once + " " + readerAfter(crs.ErrPINFormat) + " type done", signs: 2},
+		"other reference": {failures: []error{crs.ErrPINAgain}, asked: once + " " + readerAfter(crs.ErrPINAgain) + " type done", signs: 2},
 		"time is up":      {failures: []error{crs.ErrPadTimeout}, code: crs.ErrTimeout, asked: once, signs: 1},
 		"red key":         {failures: []error{crs.ErrPadCancelled}, code: crs.ErrCancelled, asked: once, signs: 1, dismissed: true},
 		"window closed": {change: func(w *offlineWorld) {
-			w.ui.window = func(context.Context) error { return crs.ErrCancelled }
+			w.ui.OnShow(catalog.KindType, func(context.Context, catalog.Text) error { return crs.ErrCancelled })
 		}, asked: once, signs: 1},
 		"no window": {change: func(w *offlineWorld) {
-			w.ui.window = func(context.Context) error { return errors.New("no display") }
+			w.ui.OnShow(catalog.KindType, func(context.Context, catalog.Text) error { return errors.New("no display") })
 		}, asked: once, signs: 1},
-		"pulled": {failures: []error{lost}, asked: once + " report:" + lost.Error() + " " + once, signs: 2},
+		"pulled": {failures: []error{lost}, asked: once + " " + report(lost) + " " + once, signs: 2},
 		"blocked": {failures: []error{&crs.PINError{Blocked: true, SW: 0x6983}}, code: crs.ErrPINBlocked,
-			asked: once + " report:the PIN is blocked (SW 6983)", signs: 1},
-		"never answers": {failures: []error{crs.ErrCardStuck}, code: crs.ErrCard, asked: once + " report:the reader does not answer", signs: 1},
-		"keys gone":     {failures: []error{crs.ErrPINPad}, code: crs.ErrCard, asked: once + " keyboard:true", signs: 1},
+			asked: once + " " + report(&crs.PINError{Blocked: true}), signs: 1},
+		"never answers": {failures: []error{crs.ErrCardStuck}, code: crs.ErrCard, asked: once + " " + report(crs.ErrCardStuck), signs: 1},
+		"keys gone":     {failures: []error{crs.ErrPINPad}, code: crs.ErrCard, asked: once + " " + keyboardAfter(crs.ErrPINPad), signs: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -79,8 +80,8 @@ func TestRule9TypedOnReader(t *testing.T) {
 				if crs.CodeOf(err) != test.code || (err == nil) != (result.Token.Signature != nil) {
 					t.Errorf("%q: %v", crs.CodeOf(err), err)
 				}
-				if w.ui.log() != test.asked {
-					t.Errorf("asked %q\n want %q", w.ui.log(), test.asked)
+				if w.ui.Log() != test.asked {
+					t.Errorf("asked %q\n want %q", w.ui.Log(), test.asked)
 				}
 				if _, signs := w.card.used(); signs != test.signs || len(w.card.pins) != 0 {
 					t.Errorf("%d calls of Sign, %d PINs", signs, len(w.card.pins))
@@ -97,24 +98,24 @@ func TestRule9TypedOnReader(t *testing.T) {
 // did not choose; the choice is that reader's, from the next login on.
 func TestT20NoSecondVERIFYInALogin(t *testing.T) {
 	t.Parallel()
-	const failed = "reader:<nil> type done keyboard:true"
+	failed := "reader type done " + keyboardAfter(padFailed)
 	for name, test := range map[string]struct {
-		keys func(context.Context) (bool, error)
+		keys func(context.Context, catalog.Text) (bool, error)
 		next string
 	}{
-		"no":     {nil, "reader:<nil> type done"},
-		"closed": {func(context.Context) (bool, error) { return true, crs.ErrCancelled }, "reader:<nil> type done"},
-		"nobody": {func(context.Context) (bool, error) { return true, errors.New("no display") }, "reader:<nil> type done"},
-		"yes":    {yes, "pin:<nil>"},
+		"no":     {nil, "reader type done"},
+		"closed": {func(context.Context, catalog.Text) (bool, error) { return true, crs.ErrCancelled }, "reader type done"},
+		"nobody": {func(context.Context, catalog.Text) (bool, error) { return true, errors.New("no display") }, "reader type done"},
+		"yes":    {yes, "pin"},
 	} {
 		var log bytes.Buffer
 		w := withKeys(t)
 		w.Log = slog.New(slog.NewTextHandler(&log, nil))
-		w.ui.keys = test.keys
+		w.ui.OnAsk(catalog.KindKeyboard, test.keys)
 		w.card.failures = []error{padFailed}
 		result, err := w.login(portale)
-		if crs.CodeOf(err) != crs.ErrCard || result.Token.Signature != nil || w.ui.log() != failed {
-			t.Errorf("%s: %v, asked %q", name, err, w.ui.log())
+		if crs.CodeOf(err) != crs.ErrCard || result.Token.Signature != nil || w.ui.Log() != failed {
+			t.Errorf("%s: %v, asked %q", name, err, w.ui.Log())
 		}
 		if _, signs := w.card.used(); signs != 1 {
 			t.Errorf("%s: %d calls of Sign", name, signs)
@@ -125,14 +126,14 @@ func TestT20NoSecondVERIFYInALogin(t *testing.T) {
 		if !strings.Contains(log.String(), "SW 6982: pin_pad") {
 			t.Errorf("%s: log %s", name, &log)
 		}
-		if _, err := w.login(portale); err != nil || w.ui.log() != failed+" "+test.next {
-			t.Errorf("%s, the next login: %v, asked %q", name, err, w.ui.log())
+		if _, err := w.login(portale); err != nil || w.ui.Log() != failed+" "+test.next {
+			t.Errorf("%s, the next login: %v, asked %q", name, err, w.ui.Log())
 		}
 		other := newCard()
 		other.info.PINPad, other.info.Reader = true, "another reader"
 		w.cards.set(crs.Reader{Card: other})
-		if _, err := w.login(portale); err != nil || !strings.HasSuffix(w.ui.log(), "reader:<nil> type done") {
-			t.Errorf("%s, another reader: %v, asked %q", name, err, w.ui.log())
+		if _, err := w.login(portale); err != nil || !strings.HasSuffix(w.ui.Log(), "reader type done") {
+			t.Errorf("%s, another reader: %v, asked %q", name, err, w.ui.Log())
 		}
 	}
 }
@@ -148,18 +149,18 @@ func TestRule7WindowStaysAsLongAsTheReaderAsks(t *testing.T) {
 			page, leave := context.WithCancelCause(context.Background())
 			w.ctx = page
 			var until time.Duration
-			w.ui.window = func(ctx context.Context) error {
+			w.ui.OnShow(catalog.KindType, func(ctx context.Context, _ catalog.Text) error {
 				began := time.Now()
 				never(ctx)
 				until = time.Since(began)
 				return ctx.Err()
-			}
-			w.ui.keys = func(ctx context.Context) (bool, error) {
+			})
+			w.ui.OnAsk(catalog.KindKeyboard, func(ctx context.Context, _ catalog.Text) (bool, error) {
 				if ctx.Err() != nil {
 					t.Error("the question closes at once")
 				}
 				return false, nil
-			}
+			})
 			w.card.entered = func() {
 				time.Sleep(10 * time.Second)
 				leave(errGone)
@@ -171,12 +172,15 @@ func TestRule7WindowStaysAsLongAsTheReaderAsks(t *testing.T) {
 			if until != 50*time.Second {
 				t.Errorf("the window closed after %v", until)
 			}
-			want := "reader:<nil> type done"
+			want := "reader type done"
 			if failures != nil {
-				want += map[bool]string{true: " keyboard:true", false: " report:wrong PIN, tries left: 1 (SW 0000)"}[errors.Is(failures[0], crs.ErrPINPad)]
+				want += " " + report(failures[0])
 			}
-			if w.ui.log() != want {
-				t.Errorf("asked %q", w.ui.log())
+			if failures != nil && errors.Is(failures[0], crs.ErrPINPad) {
+				want = "reader type done " + keyboardAfter(failures[0])
+			}
+			if w.ui.Log() != want {
+				t.Errorf("asked %q", w.ui.Log())
 			}
 		})
 	}
@@ -187,7 +191,7 @@ func TestReaderWaitsForTheUser(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := withKeys(t)
-		w.ui.start = func(ctx context.Context) (bool, error) { return true, never(ctx) }
+		w.ui.OnAsk(catalog.KindReader, func(ctx context.Context, _ catalog.Text) (bool, error) { return true, never(ctx) })
 		began := time.Now()
 		if _, err := w.login(portale); crs.CodeOf(err) != crs.ErrTimeout || time.Since(began) != 2*time.Minute {
 			t.Errorf("%v after %v", err, time.Since(began))
@@ -204,9 +208,9 @@ func TestStatesWithKeys(t *testing.T) {
 	w := newWorld(t)
 	w.card.info.PINPad = true
 	var before string
-	w.card.entered = func() { before = w.ui.log() }
+	w.card.entered = func() { before = w.ui.Log() }
 	m, states := w.dial(portale).login("")
-	if m.code() != "" || states != "card pin signing" || !strings.HasPrefix(before, "reader:<nil>") {
+	if m.code() != "" || states != "card pin signing" || !strings.HasPrefix(before, "reader") {
 		t.Errorf("%s after %s, asked %q", m.code(), states, before)
 	}
 }
@@ -215,59 +219,64 @@ func TestStatesWithKeys(t *testing.T) {
 // or the proof of what they just typed.
 func TestRule9ChangeOnReader(t *testing.T) {
 	t.Parallel()
-	no := func(context.Context) (bool, error) { return false, nil }
+	no := func(context.Context, catalog.Text) (bool, error) { return false, nil }
 	wrong := &crs.PINError{Retries: 2, SW: 0x63C2}
 	blocked := &crs.PINError{Blocked: true, SW: 0x63C0}
-	const once, prove = "reader:<nil> change done", " prove done"
-	unproved := func(err error) string {
-		return once + prove + " care:false," + crs.ErrPINUnproved.Error() + ": " + err.Error()
-	}
+	const once, prove = "reader change done", " prove done"
+	again := func(err error) string { return once + " " + ownReaderAfter(err) + " change done" }
+	unproved := once + prove + " " + outcome(false, crs.ErrPINUnproved)
 	for name, test := range map[string]struct {
-		change  func(*offlineWorld, *careCard)
+		change  func(*offlineWorld, *pinCard)
 		answers []error
 		asked   string
 	}{
-		"changed": {nil, []error{nil}, once + prove + " care:false,<nil>"},
-		"not now": {func(w *offlineWorld, _ *careCard) { w.ui.start = no }, nil, "reader:<nil>"},
-		"closed": {func(w *offlineWorld, _ *careCard) {
-			w.ui.start = func(context.Context) (bool, error) { return true, crs.ErrCancelled }
-		}, nil, "reader:<nil>"},
-		"last try":      {func(w *offlineWorld, _ *careCard) { w.card.status.Retries = 1 }, []error{nil}, "reader:<nil> confirm change done" + prove + " care:false,<nil>"},
-		"last, no":      {func(w *offlineWorld, _ *careCard) { w.card.status.Retries, w.ui.confirm = 1, no }, nil, "reader:<nil> confirm"},
-		"wrong":         {nil, []error{wrong, nil}, once + " reader:" + wrong.Error() + " change done" + prove + " care:false,<nil>"},
-		"too short":     {nil, []error{crs.ErrPINFormat, nil}, once + " reader:" + crs.ErrPINFormat.Error() + " change done" + prove + " care:false,<nil>"},
-		"not the same":  {nil, []error{crs.ErrPadMismatch, nil}, once + " reader:" + crs.ErrPadMismatch.Error() + " change done" + prove + " care:false,<nil>"},
+		"changed": {nil, []error{nil}, once + prove + " " + outcome(false, nil)},
+		"not now": {func(w *offlineWorld, _ *pinCard) { w.ui.OnAsk(catalog.KindReader, no) }, nil, "reader"},
+		"closed": {func(w *offlineWorld, _ *pinCard) {
+			w.ui.OnAsk(catalog.KindReader, func(context.Context, catalog.Text) (bool, error) { return true, crs.ErrCancelled })
+		}, nil, "reader"},
+		"last try": {func(w *offlineWorld, _ *pinCard) { w.card.status.Retries = 1 }, []error{nil},
+			"reader last change done" + prove + " " + outcome(false, nil)},
+		"last, no": {func(w *offlineWorld, _ *pinCard) {
+			w.card.status.Retries = 1
+			w.ui.OnAsk(catalog.KindLastTry, no)
+		}, nil, "reader last"},
+		"wrong":         {nil, []error{wrong, nil}, again(wrong) + prove + " " + outcome(false, nil)},
+		"too short":     {nil, []error{crs.ErrPINFormat, nil}, again(crs.ErrPINFormat) + prove + " " + outcome(false, nil)},
+		"not the same":  {nil, []error{crs.ErrPadMismatch, nil}, again(crs.ErrPadMismatch) + prove + " " + outcome(false, nil)},
 		"red key":       {nil, []error{crs.ErrPadCancelled}, once},
-		"time is up":    {nil, []error{crs.ErrPadTimeout}, once + " care:false," + crs.ErrPadTimeout.Error()},
-		"keys fail":     {nil, []error{padFailed}, once + " care:false," + padFailed.Error()},
-		"keys cannot":   {nil, []error{crs.ErrPINPad}, once + " keyboard:true care:false," + crs.ErrPINPad.Error()},
-		"keyboard":      {func(w *offlineWorld, _ *careCard) { w.ui.keys = yes }, []error{crs.ErrPINPad, nil}, once + " keyboard:true change:<nil> care:false,<nil>"},
-		"proof, wrong":  {func(_ *offlineWorld, c *careCard) { c.proof = wrong }, []error{nil}, unproved(wrong)},
-		"proof, red":    {func(_ *offlineWorld, c *careCard) { c.proof = crs.ErrPadCancelled }, []error{nil}, unproved(crs.ErrPadCancelled)},
-		"proof, keys":   {func(_ *offlineWorld, c *careCard) { c.proof = padFailed }, []error{nil}, unproved(padFailed)},
-		"proof, blocks": {func(_ *offlineWorld, c *careCard) { c.proof = blocked }, []error{nil}, once + prove + " care:false," + blocked.Error()},
+		"wrong, red":    {nil, []error{wrong, crs.ErrPadCancelled}, again(wrong)},
+		"time is up":    {nil, []error{crs.ErrPadTimeout}, once + " " + outcome(false, crs.ErrPadTimeout)},
+		"keys fail":     {nil, []error{padFailed}, once + " " + outcome(false, padFailed)},
+		"keys cannot":   {nil, []error{crs.ErrPINPad}, once + " " + ownKeyboardAfter(crs.ErrPINPad) + " " + outcome(false, crs.ErrPINPad)},
+		"keyboard":      {func(w *offlineWorld, _ *pinCard) { w.ui.OnAsk(catalog.KindKeyboard, yes) }, []error{crs.ErrPINPad, nil}, once + " " + ownKeyboardAfter(crs.ErrPINPad) + " old new again " + outcome(false, nil)},
+		"proof, wrong":  {func(_ *offlineWorld, c *pinCard) { c.proof = wrong }, []error{nil}, unproved},
+		"proof, red":    {func(_ *offlineWorld, c *pinCard) { c.proof = crs.ErrPadCancelled }, []error{nil}, unproved},
+		"proof, keys":   {func(_ *offlineWorld, c *pinCard) { c.proof = padFailed }, []error{nil}, unproved},
+		"proof, blocks": {func(_ *offlineWorld, c *pinCard) { c.proof = blocked }, []error{nil}, once + prove + " " + outcome(false, blocked)},
 	} {
-		w := withKeys(t)
-		card := &careCard{testCard: w.card, unblocked: test.answers}
-		w.cards.set(crs.Reader{Name: "reader", Card: card})
-		w.ui.change = typesChange
-		if test.change != nil {
-			test.change(w, card)
-		}
-		if err := w.ChangePIN(t.Context(), "reader"); err != nil || w.ui.log() != test.asked {
-			t.Errorf("%s: %v, asked\n%s, want\n%s", name, err, w.ui.log(), test.asked)
-		}
-		if len(card.unblocked) != 0 {
-			t.Errorf("%s: %d answers of the card are left", name, len(card.unblocked))
-		}
+		t.Run(name, func(t *testing.T) {
+			w := withKeys(t)
+			card := &pinCard{testCard: w.card, unblocked: test.answers}
+			w.cards.set(crs.Reader{Name: "reader", Card: card})
+			if test.change != nil {
+				test.change(w, card)
+			}
+			if err := w.ChangePIN(t.Context(), "reader"); err != nil || w.ui.Log() != test.asked {
+				t.Errorf("%v, asked\n%s, want\n%s", err, w.ui.Log(), test.asked)
+			}
+			if len(card.unblocked) != 0 {
+				t.Errorf("%d answers of the card are left", len(card.unblocked))
+			}
+		})
 	}
 
 	// Whoever asked may go: that nothing is proved is told all the same.
 	w := withKeys(t)
 	ctx, leave := context.WithCancel(t.Context())
-	card := &careCard{testCard: w.card, unblocked: []error{nil}, entered: leave, proof: context.Canceled}
+	card := &pinCard{testCard: w.card, unblocked: []error{nil}, entered: leave, proof: context.Canceled}
 	w.cards.set(crs.Reader{Name: "reader", Card: card})
-	if err := w.ChangePIN(ctx, "reader"); err != nil || w.ui.log() != unproved(context.Canceled) {
-		t.Errorf("%v, asked %s", err, w.ui.log())
+	if err := w.ChangePIN(ctx, "reader"); err != nil || w.ui.Log() != unproved {
+		t.Errorf("%v, asked %s", err, w.ui.Log())
 	}
 }

@@ -3,49 +3,266 @@ package bridge
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
+	"github.com/crs-bridge/crs/internal/dialog"
 )
 
-// care is the PIN of one card in the hands of its owner. Its dialogs name the card and no site,
-// because no site ever needs a PUK.
-type care struct {
-	*Server
-	card    crs.Card
-	manager crs.PINManager
-	prompt  catalog.Prompt
-	input   time.Duration // how long a dialog may stay without an answer
+// PINFlow is the one way in which the PIN of a card is asked for, verified, changed and unblocked:
+// by a login, from the menu of the tray and on the command line.
+type PINFlow struct {
+	Screen dialog.Screen
+	Card   crs.Card
+	Prompt catalog.Prompt
+
+	// Input is how long a dialog may stay without an answer; 0, the default: for ever.
+	Input time.Duration
+
+	// Script says that the answers were written before they were asked for. Whoever wrote them meant
+	// the keys of the reader to light up without a further yes, and wrote one PIN: the flow ends
+	// where a person would be asked once more, lest a line that was meant for something else is sent.
+	Script bool
+
+	// Log may be nil.
+	Log *slog.Logger
+
+	keyboards *keyboards
+}
+
+// Verify lets the owner try the PIN.
+func (f PINFlow) Verify(ctx context.Context) error {
+	manager, ok := f.Card.(crs.PINManager)
+	if !ok {
+		return crs.ErrPINUnsupported
+	}
+	return f.again(ctx, func(f PINFlow, last error) error { return f.verify(ctx, manager, last) })
+}
+
+// Change lets the owner change a PIN that they know. Like Unblock it asks until the card took what
+// was typed, or there is no use in asking. After a refusal a user who gives up is told as
+// crs.ErrCancelled and as the *crs.PINError.
+func (f PINFlow) Change(ctx context.Context) error {
+	if err := f.refusal(false); err != nil {
+		return err
+	}
+	return f.again(ctx, func(f PINFlow, last error) error { return f.change(ctx, last) })
+}
+
+// Unblock is Change with the PUK. Its dialogs name no site, because no site ever needs a PUK.
+func (f PINFlow) Unblock(ctx context.Context) error {
+	if err := f.refusal(true); err != nil {
+		return err
+	}
+	return f.again(ctx, func(f PINFlow, last error) error { return f.unblock(ctx, last) })
+}
+
+// refusal says why the PIN is not changed or not unblocked here, before anything is typed for it. A
+// token has no PUK that this software could send, though its PIN can be changed.
+func (f PINFlow) refusal(unblock bool) error {
+	_, able := f.Card.(crs.PINManager)
+	card := f.Card.Info()
+	switch {
+	case !able, unblock && card.PUKFormat.Max == 0:
+		return crs.ErrPINUnsupported
+	case card.Contactless:
+		return crs.ErrContactless
+	}
+	return nil
+}
+
+// again asks once more after each answer that was wrong, telling what the card said of it.
+func (f PINFlow) again(ctx context.Context, once func(f PINFlow, last error) error) error {
+	f.Screen = bounded{f.Screen, f.inTime}
+	if f.keyboards == nil {
+		f.keyboards = &keyboards{}
+	}
+	var last error
+	for {
+		err := once(f, last)
+		switch {
+		case askAgain(err) && !f.Script:
+			last = err
+		case last != nil && errors.Is(err, crs.ErrCancelled):
+			return fmt.Errorf("%w after %w", crs.ErrCancelled, last)
+		default:
+			return err
+		}
+	}
+}
+
+// askAgain reports whether the card compared what was typed, found it wrong, and takes another; or
+// the reader sent it nothing, because what was typed cannot be right.
+func askAgain(err error) bool {
+	var refused *crs.PINError
+	return errors.As(err, &refused) && !refused.Blocked && !refused.Uncertain ||
+		errors.Is(err, crs.ErrPINFormat) || errors.Is(err, crs.ErrPadMismatch) || errors.Is(err, crs.ErrPINAgain)
+}
+
+// inTime asks one question. One that nobody answered in time, or before ctx ended, was closed, as if
+// by its user.
+func (f PINFlow) inTime(ctx context.Context, question func(context.Context) error) error {
+	if f.Input > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, f.Input)
+		defer cancel()
+	}
+	err := question(ctx)
+	if ctx.Err() != nil {
+		return crs.ErrCancelled
+	}
+	return err
+}
+
+// prompt is what a question for the PIN says.
+func (f PINFlow) prompt(ctx context.Context, last error) (catalog.PINPrompt, error) {
+	status, err := f.Card.PINStatus(ctx)
+	if err != nil && crs.CodeOf(err) == crs.ErrInternal { // not of the card: of what is kept about its PIN
+		f.log().Error("tries not known", "reason", err)
+	}
+	p := catalog.PINPrompt{Prompt: f.Prompt, Card: f.Card.Info(), Status: status, Last: last}
+	p.OnReader = f.onReader(p.Card)
+	return p, err
+}
+
+// once has the PIN typed one time, in a dialog or on the keys of the reader, and used: the PIN is nil
+// for the latter. What was typed to the end is used, and nothing cancels that.
+func (f PINFlow) once(ctx context.Context, last error, use func(*crs.PIN) error) error {
+	p, err := f.prompt(ctx, last)
+	if err != nil {
+		return err
+	}
+	if p.OnReader {
+		return f.onceOnReader(ctx, p, use)
+	}
+	pin, err := typePIN(ctx, f.Screen, p, catalog.PIN)
+	if err != nil {
+		return err
+	}
+	defer pin.Wipe()
+	if err := f.riskLastTry(ctx, p); err != nil {
+		return err
+	}
+	return use(pin)
+}
+
+// riskLastTry asks before what may be the last try.
+func (f PINFlow) riskLastTry(ctx context.Context, p catalog.PINPrompt) error {
+	if !p.Status.LastTry() {
+		return nil
+	}
+	return mustAgree(ctx, f.Screen, catalog.LastTry(p))
+}
+
+// verify is one typing of the PIN, or two: where the keys of the reader failed, and the user chose
+// the keyboard.
+func (f PINFlow) verify(ctx context.Context, manager crs.PINManager, last error) error {
+	err := f.once(ctx, last, func(pin *crs.PIN) error { return manager.VerifyPIN(ctx, pin) })
+	if errors.Is(err, crs.ErrPINPad) && f.chooseKeyboard(ctx, err) {
+		return f.verify(ctx, manager, nil)
+	}
+	return err
+}
+
+// change is one typing of the PIN that holds now, and a new one.
+func (f PINFlow) change(ctx context.Context, last error) error {
+	p, err := f.prompt(ctx, last)
+	if err != nil {
+		return err
+	}
+	if p.OnReader {
+		return f.changeOnReader(ctx, p)
+	}
+	dialogs := f.dialogs(false)
+	old, err := typePIN(ctx, f.Screen, p, dialogs.OldPIN)
+	if err != nil {
+		return err
+	}
+	defer old.Wipe()
+	fresh, err := typeNewPIN(ctx, f.Screen, dialogs, old)
+	if err != nil {
+		return err
+	}
+	defer fresh.Wipe()
+	if err := f.riskLastTry(ctx, p); err != nil {
+		return err
+	}
+	return f.Card.(crs.PINManager).ChangePIN(ctx, old, fresh)
+}
+
+// unblock is one typing of the PUK, and a new PIN.
+func (f PINFlow) unblock(ctx context.Context, last error) error {
+	manager := f.Card.(crs.PINManager)
+	status, err := manager.PUKStatus(ctx)
+	if err != nil {
+		return err
+	}
+	dialogs := f.dialogs(true)
+	puk, err := typePUK(ctx, f.Screen, dialogs, catalog.PUKPrompt{Prompt: f.Prompt, Card: dialogs.Card, Status: status, Last: last})
+	if err != nil {
+		return err
+	}
+	defer puk.Wipe()
+	fresh, err := typeNewPIN(ctx, f.Screen, dialogs, nil)
+	if err != nil {
+		return err
+	}
+	defer fresh.Wipe()
+	if status.LastTry() {
+		if err := mustAgree(ctx, f.Screen, dialogs.LastPUK()); err != nil {
+			return err
+		}
+	}
+	return manager.UnblockPIN(ctx, puk, fresh)
+}
+
+func (f PINFlow) dialogs(unblock bool) catalog.PINFlow {
+	return catalog.PINFlow{Card: f.Card.Info(), Unblock: unblock, Lang: f.Prompt.Lang, Developer: f.Prompt.Developer}
+}
+
+func (f PINFlow) log() *slog.Logger {
+	if f.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return f.Log
+}
+
+// pinFlow is the flow of a PIN as this bridge's settings have it.
+func (s *Server) pinFlow(card crs.Card, p catalog.Prompt) PINFlow {
+	return PINFlow{Screen: s.Screen, Card: card, Prompt: p, Input: s.limits().Input, Log: s.Log, keyboards: &s.keyboards}
 }
 
 // ChangePIN lets the owner change the PIN of the card in a reader. It is for the owner alone: no
 // page reaches it. Like a login it has the user's attention to itself, or returns crs.ErrBusy.
 // What became of it is told by a dialog; any other error means that it could not be.
 func (s *Server) ChangePIN(ctx context.Context, reader string) error {
-	return s.careFor(ctx, reader, false, care.change)
+	return s.ownPIN(ctx, reader, false)
 }
 
 // UnblockPIN is ChangePIN with the PUK.
 func (s *Server) UnblockPIN(ctx context.Context, reader string) error {
-	return s.careFor(ctx, reader, true, care.unblock)
+	return s.ownPIN(ctx, reader, true)
 }
 
-func (s *Server) careFor(ctx context.Context, reader string, unblock bool, do func(care, context.Context) error) error {
+func (s *Server) ownPIN(ctx context.Context, reader string, unblock bool) error {
 	turn, err := s.turns.take(ctx, true)
 	if err != nil {
 		return err
 	}
 	defer turn.release()
-	c := care{Server: s, prompt: catalog.Prompt{Developer: s.Developer != 0}, input: s.limits().Login}
-	info := crs.Info{Reader: reader}
-	if c.card, err = s.cardIn(reader); err == nil {
-		info = c.card.Info()
-		var able bool
-		if c.manager, able = c.card.(crs.PINManager); !able || unblock && !hasPUK(info) {
-			err = crs.ErrPINUnsupported
+	dialogs := catalog.PINFlow{Card: crs.Info{Reader: reader}, Unblock: unblock, Developer: s.Developer != 0}
+	card, err := s.cardIn(reader)
+	if err == nil {
+		flow := s.pinFlow(card, catalog.Prompt{Developer: dialogs.Developer})
+		flow.Input = s.limits().Login // nobody else waits
+		dialogs.Card = card.Info()
+		if unblock {
+			err = flow.Unblock(turn.ctx)
 		} else {
-			err = do(c, turn.ctx)
+			err = flow.Change(turn.ctx)
 		}
 	}
 	if errors.Is(err, crs.ErrCancelled) || turn.ctx.Err() != nil && err != nil && !sent(err) {
@@ -55,16 +272,12 @@ func (s *Server) careFor(ctx context.Context, reader string, unblock bool, do fu
 	if err != nil {
 		outcome = string(crs.CodeOf(err))
 	}
-	s.log().Info("PIN care", "unblock", unblock, "reader", reader, "code", outcome, cause(err))
+	s.log().Info("PIN changed by its owner", "unblock", unblock, "reader", reader, "code", outcome, cause(err))
 	// What became of a PIN that was sent is told even if whoever asked for it is gone by now.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.limits().Input)
 	defer cancel()
-	return s.UI.ReportCare(ctx, c.prompt, info, unblock, err)
+	return s.Screen.Tell(ctx, dialogs.Report(err))
 }
-
-// hasPUK reports whether this software can unblock the PIN of a card. A token has no PUK that it
-// could send, though its PIN can be changed.
-func hasPUK(card crs.Info) bool { return card.PUKFormat.Max > 0 }
 
 // sent reports whether an error tells that a PIN was sent to the card.
 func sent(err error) bool {
@@ -86,118 +299,31 @@ func (s *Server) cardIn(reader string) (crs.Card, error) {
 	return nil, crs.ErrCardRemoved
 }
 
-// change asks until the card accepted the PIN that holds now, or there is no use in asking.
-func (c care) change(ctx context.Context) error { return again(ctx, c.changeOnce) }
-
-// unblock is change with the PUK.
-func (c care) unblock(ctx context.Context) error { return again(ctx, c.unblockOnce) }
-
-// again asks once more after each answer that was wrong, telling what the card said of it.
-func again(ctx context.Context, once func(ctx context.Context, last error) error) error {
-	var last error
-	for {
-		err := once(ctx, last)
-		if !askAgain(err) {
-			return err
-		}
-		last = err
-	}
-}
-
-// askAgain reports whether the card compared what was typed, found it wrong, and takes another; or
-// the reader sent it nothing, because what was typed cannot be right.
-func askAgain(err error) bool {
-	var refused *crs.PINError
-	return errors.As(err, &refused) && !refused.Blocked && !refused.Uncertain ||
-		errors.Is(err, crs.ErrPINFormat) || errors.Is(err, crs.ErrPadMismatch)
-}
-
-// changeOnce is one typing of the PIN. Nothing cancels what was typed to the end.
-func (c care) changeOnce(ctx context.Context, last error) error {
-	status, err := c.card.PINStatus(ctx)
-	if err != nil {
-		return err
-	}
-	p := catalog.PINPrompt{Prompt: c.prompt, Card: c.card.Info(), Status: status, Last: last}
-	if p.OnReader = c.typedOnReader(p.Card); p.OnReader {
-		return c.changeOnReader(ctx, p)
-	}
-	ask, cancel := context.WithTimeout(ctx, c.input)
-	defer cancel()
-	old, fresh, err := c.UI.ChangePIN(ask, p)
-	defer old.Wipe()
-	defer fresh.Wipe()
-	if err != nil {
-		return closed(ask, err)
-	}
-	if old == nil || fresh == nil {
-		return errors.New("dialog without a PIN")
-	}
-	if status.LastTry() {
-		switch yes, err := c.UI.ConfirmLastTry(ask, p); {
-		case err != nil:
-			return closed(ask, err)
-		case !yes:
-			return crs.ErrCancelled
-		}
-	}
-	return c.manager.ChangePIN(ctx, old, fresh)
-}
-
-// unblockOnce is one typing of the PUK.
-func (c care) unblockOnce(ctx context.Context, last error) error {
-	status, err := c.manager.PUKStatus(ctx)
-	if err != nil {
-		return err
-	}
-	ask, cancel := context.WithTimeout(ctx, c.input)
-	defer cancel()
-	puk, fresh, err := c.UI.AskUnblock(ask, catalog.PUKPrompt{Prompt: c.prompt, Card: c.card.Info(), Status: status, Last: last})
-	defer puk.Wipe()
-	defer fresh.Wipe()
-	switch {
-	case err != nil:
-		return closed(ask, err)
-	case puk == nil || fresh == nil:
-		return errors.New("dialog without a PUK or a PIN")
-	}
-	return c.manager.UnblockPIN(ctx, puk, fresh)
-}
-
-// closed is the error of a dialog that was not answered: one that nobody answered in time was
-// closed, as if by its user.
-func closed(ask context.Context, err error) error {
-	if ask.Err() != nil {
-		return crs.ErrCancelled
-	}
-	return err
-}
-
 // unblock lets the user unblock a PIN that this login found blocked, and returns nil if the login
 // can go on. Else it returns blocked, explained. The page sees no more than that a PIN is asked
 // for, and cannot close the dialogs: what is done to the card is the user's business.
 func (l *login) unblock(card crs.Card, blocked error) error {
-	manager, ok := card.(crs.PINManager)
-	if !ok || !hasPUK(card.Info()) || errors.Is(blocked, crs.ErrPINUnsupported) {
+	flow := l.pinFlow(card, catalog.Prompt{Lang: l.lang, Developer: l.prompt.Developer})
+	if errors.Is(flow.refusal(true), crs.ErrPINUnsupported) || errors.Is(blocked, crs.ErrPINUnsupported) {
 		return blocked
 	}
 	ctx, cancel := context.WithTimeout(l.service, l.limits().Login)
 	defer cancel()
-	c := care{l.Server, card, manager, catalog.Prompt{Lang: l.lang, Developer: l.prompt.Developer}, l.limits().Input}
-	yes, err := l.UI.OfferUnblock(ctx, c.prompt, card.Info())
+	dialogs := flow.dialogs(true)
+	yes, err := l.Screen.Ask(ctx, dialogs.Offer())
 	if err != nil || !yes {
 		return explained{blocked}
 	}
-	err = c.unblock(ctx)
+	err = flow.Unblock(ctx)
 	switch {
 	case err == nil:
-		l.log().Info("PIN unblocked", "reader", card.Info().Reader)
+		l.log().Info("PIN unblocked", "reader", dialogs.Card.Reader)
 		return nil
 	case errors.Is(err, crs.ErrCancelled), ctx.Err() != nil:
 		return explained{blocked}
 	}
-	l.log().Info("PIN not unblocked", "reader", card.Info().Reader, cause(err))
-	if err := l.UI.ReportCare(ctx, c.prompt, card.Info(), true, err); err != nil {
+	l.log().Info("PIN not unblocked", "reader", dialogs.Card.Reader, cause(err))
+	if err := l.Screen.Tell(ctx, dialogs.Report(err)); err != nil {
 		l.log().Warn("report not read", "reason", err)
 	}
 	return explained{blocked}

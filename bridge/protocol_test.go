@@ -148,13 +148,13 @@ func messages() []struct{ message, want string } {
 func TestMessages(t *testing.T) {
 	t.Parallel()
 	for _, test := range messages() {
-		ui := &testUI{}
-		s := &Server{Cards: holding(newCard()), UI: ui, Sites: allowed(portale)}
+		ui := newUser()
+		s := &Server{Cards: holding(newCard()), Screen: ui, Sites: allowed(portale)}
 		got := exchange(s, portale, test.message)
 		if len(got) != 1 || got[0] != test.want {
 			t.Errorf("%.200s\n got %q\nwant %q", test.message, got, test.want)
 		}
-		if asked := ui.log(); asked != "" {
+		if asked := ui.Log(); asked != "" {
 			t.Errorf("%.200s: the user was asked %s", test.message, asked)
 		}
 	}
@@ -196,7 +196,7 @@ func TestMessagesOnTheWay(t *testing.T) {
 					t.Fatalf("%.200s\n got %q, %v\nwant %q", test.message, got, err, test.want)
 				}
 			}
-			if asked := w.ui.log(); asked != "" {
+			if asked := w.ui.Log(); asked != "" {
 				t.Errorf("the user was asked %s", asked)
 			}
 		})
@@ -216,7 +216,7 @@ func TestLanguage(t *testing.T) {
 func TestSameIDTwice(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(w *world) {
-		w.ui.pin = func(ctx context.Context, _ catalog.PINPrompt) (*crs.PIN, error) { return nil, never(ctx) }
+		w.ui.OnPIN(catalog.KindPIN, func(ctx context.Context, _ catalog.Text) (*crs.PIN, error) { return nil, never(ctx) })
 	})
 	c := w.dial(portale)
 	c.authenticate(1, "")
@@ -261,7 +261,7 @@ func TestT11NoPINInProtocol(t *testing.T) {
 			t.Errorf("%s has fields %q", typ.Name(), got)
 		}
 	}
-	s := &Server{Cards: holding(newCard()), UI: &testUI{}, Sites: allowed(portale)}
+	s := &Server{Cards: holding(newCard()), Screen: newUser(), Sites: allowed(portale)}
 	for _, field := range []string{"pin", "PIN", "puk", "password", "secret"} {
 		m := fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"authenticate","params":{"challenge":%q,%q:"12345"}}`, challenge(), field)
 		if got := exchange(s, portale, m); len(got) != 1 || !strings.Contains(got[0], "invalid_request") {
@@ -307,7 +307,7 @@ func FuzzT04Messages(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, in string) {
 		card := newCard()
-		s := &Server{Cards: holding(card), UI: &testUI{}, Sites: allowed(portale)}
+		s := &Server{Cards: holding(card), Screen: newUser(), Sites: allowed(portale)}
 		replies := 0
 		for _, out := range exchange(s, portale, in) {
 			d := json.NewDecoder(bytes.NewReader([]byte(out)))
@@ -349,7 +349,7 @@ func FuzzT04Messages(f *testing.F) {
 func TestHelloDuringLogin(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(w *world) {
-		w.ui.pin = func(ctx context.Context, _ catalog.PINPrompt) (*crs.PIN, error) { return nil, never(ctx) }
+		w.ui.OnPIN(catalog.KindPIN, func(ctx context.Context, _ catalog.Text) (*crs.PIN, error) { return nil, never(ctx) })
 		w.Limits.Login = 500 * time.Millisecond
 	})
 	c := w.dial(portale)

@@ -19,13 +19,14 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/dialog"
 	"github.com/crs-bridge/crs/internal/trust"
 )
 
-// Server is the bridge. Cards, UI and Sites must be set. A Server must not be copied.
+// Server is the bridge. Cards, Screen and Sites must be set. A Server must not be copied.
 type Server struct {
 	Cards  Cards
-	UI     UI
+	Screen dialog.Screen // where its user is asked
 	Sites  Sites
 	Limits Limits
 

@@ -68,7 +68,7 @@ func TestT01Origins(t *testing.T) {
 		w.Limits.OriginConnections = 1000
 		w.Limits.Question = time.Nanosecond
 		w.Limits.Dismissals = 1000
-		w.ui.allow = func(context.Context, catalog.Prompt) (bool, error) { return false, nil }
+		w.ui.OnAsk(catalog.KindAllow, func(context.Context, catalog.Text) (bool, error) { return false, nil })
 	})
 	for _, test := range []struct{ origin, want string }{
 		{site, allowedSite},
@@ -192,12 +192,12 @@ func TestDeveloperOrigins(t *testing.T) {
 			t.Errorf("Origin %s with --developer 3000: %v", origin, got)
 		}
 	}
-	w.ui.allow = func(_ context.Context, p catalog.Prompt) (bool, error) {
-		if !p.Developer {
+	w.ui.OnAsk(catalog.KindAllow, func(_ context.Context, p catalog.Text) (bool, error) {
+		if !strings.HasPrefix(p.Before, catalog.Say("developer")) {
 			t.Error("the dialog does not say that developer pages are accepted")
 		}
 		return false, nil
-	}
+	})
 	w.dial("http://localhost:3000").login("")
 	w.dial("https://unknown.example").login("")
 }
@@ -269,20 +269,20 @@ func TestT03NoAmbientRights(t *testing.T) {
 	first, second := w.dial(portale), w.dial(portale)
 	first.login("")
 	second.login("")
-	if asked := w.ui.log(); asked != "pin:<nil> pin:<nil>" {
+	if asked := w.ui.Log(); asked != "pin pin" {
 		t.Errorf("a login after a login: asked %q", asked)
 	}
 
 	// One connection cannot reach the login of another, not even of the same site.
 	typed := make(chan struct{})
-	w.ui.pin = func(ctx context.Context, _ catalog.PINPrompt) (*crs.PIN, error) {
+	w.ui.OnPIN(catalog.KindPIN, func(ctx context.Context, _ catalog.Text) (*crs.PIN, error) {
 		select {
 		case <-typed:
 			return crs.NewPIN([]byte(testPIN)), nil
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
-	}
+	})
 	ch := first.authenticate(5, "")
 	for first.read().Params.State != "pin" {
 	}
@@ -515,7 +515,7 @@ func TestT25SlowHandshake(t *testing.T) {
 func TestServeEnds(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.ui.pin = func(ctx context.Context, _ catalog.PINPrompt) (*crs.PIN, error) { return nil, never(ctx) }
+	w.ui.OnPIN(catalog.KindPIN, func(ctx context.Context, _ catalog.Text) (*crs.PIN, error) { return nil, never(ctx) })
 	c := w.dial(portale)
 	c.authenticate(1, "")
 	for c.read().Params.State != "pin" {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -23,12 +24,6 @@ func TestT13UnblockNamesNoSite(t *testing.T) {
 	w.Developer = 8080
 	card := w.blockedCard(nil)
 	card.puk = crs.PINStatus{Retries: 2}
-	w.ui.unblock = func(ctx context.Context, p catalog.PUKPrompt) (*crs.PIN, *crs.PIN, error) {
-		if p.Status != card.puk || p.Card.ID != testCardID {
-			t.Errorf("%+v", p)
-		}
-		return typesPUK(ctx, p)
-	}
 	o, err := crs.ParseOrigin(portale)
 	if err != nil {
 		t.Fatal(err)
@@ -36,8 +31,19 @@ func TestT13UnblockNamesNoSite(t *testing.T) {
 	_, err = w.Server.login(w.ctx, loginRequest{
 		origin: o, challenge: challenge(), lang: "de", service: context.Background(), progress: func(state) {},
 	})
-	if want := (catalog.Prompt{Lang: "de", Developer: true}); err != nil || len(w.ui.care) != 2 || w.ui.care[0] != want || w.ui.care[1] != want {
-		t.Errorf("%v, %+v", err, w.ui.care)
+	if err != nil {
+		t.Error(err)
+	}
+	dialogs := catalog.PINFlow{Card: card.info, Unblock: true, Lang: "de", Developer: true}
+	p := catalog.PUKPrompt{Prompt: catalog.Prompt{Lang: "de", Developer: true}, Card: card.info, Status: card.puk}
+	want := []catalog.Text{dialogs.Offer(), dialogs.PUK(p), dialogs.NewPIN(false, nil), dialogs.NewPIN(true, nil)}
+	if got := w.ui.Texts(); len(got) != 6 || !slices.Equal(got[1:5], want) {
+		t.Errorf("%+v", got)
+	}
+	for _, text := range want {
+		if text.Site != "" {
+			t.Errorf("%s names a site", text.Kind)
+		}
 	}
 }
 
@@ -46,16 +52,13 @@ func TestT13UnblockNamesNoSite(t *testing.T) {
 func TestT12NoPUKWithoutTheUser(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*offlineWorld){
-		"closes the PIN": func(w *offlineWorld) { w.ui.pin = types() },
-		"declines":       func(w *offlineWorld) { w.ui.offer = nil },
+		"closes the PIN": func(w *offlineWorld) { w.ui.OnPIN(catalog.KindPIN, types()) },
+		"declines":       func(w *offlineWorld) { w.ui.OnAsk(catalog.KindOffer, nil) },
 		"cannot be asked": func(w *offlineWorld) {
-			w.ui.offer = func(context.Context) (bool, error) { return true, errors.New("no screen") }
+			w.ui.OnAsk(catalog.KindOffer, func(context.Context, catalog.Text) (bool, error) { return true, errors.New("no screen") })
 		},
-		"closes the PUK": func(w *offlineWorld) {
-			w.ui.unblock = func(context.Context, catalog.PUKPrompt) (*crs.PIN, *crs.PIN, error) {
-				return nil, nil, crs.ErrCancelled
-			}
-		},
+		"closes the PUK":     func(w *offlineWorld) { w.ui.OnPIN(catalog.KindPUK, closes) },
+		"closes the new PIN": func(w *offlineWorld) { w.ui.OnPIN(catalog.KindNewPIN, closes) },
 	} {
 		w := offline(t)
 		card := w.blockedCard()
@@ -74,41 +77,20 @@ func TestT12NoPUKWithoutTheUser(t *testing.T) {
 	}
 }
 
-// T11: a dialog that fails, or answers with half of what was asked, leaves nothing behind.
+// T11: a dialog that fails, or answers with nothing, leaves nothing behind, whichever it is.
 func TestT11HalfAnUnblockIsWiped(t *testing.T) {
 	t.Parallel()
-	closed := errors.New("closed")
-	for _, test := range []struct {
-		puk, fresh bool
-		err        error
-		reported   string
-	}{
-		{true, true, crs.ErrCancelled, ""}, {true, true, closed, "care:true,closed"}, {true, true, crs.ErrCardRemoved, "care:true,the card was removed"},
-		{true, false, nil, "care:true,dialog without"}, {false, true, nil, "care:true,dialog without"}, {false, false, nil, "care:true,dialog without"},
-	} {
-		w := offline(t)
-		card := w.blockedCard()
-		var typed []*crs.PIN
-		w.ui.unblock = func(ctx context.Context, p catalog.PUKPrompt) (puk, fresh *crs.PIN, err error) {
-			if puk, fresh, _ = typesPUK(ctx, p); !test.puk {
-				puk = nil
-			}
-			if !test.fresh {
-				fresh = nil
-			}
-			typed = append(typed, puk, fresh)
-			return puk, fresh, test.err
-		}
-		if _, err := w.login(portale); crs.CodeOf(err) != crs.ErrPINBlocked || len(card.typed) != 0 {
-			t.Errorf("%+v: %v, %d sent", test, err, len(card.typed))
-		}
-		for _, pin := range typed {
-			if pin != nil && pin.Len() != 0 {
-				t.Errorf("%+v: not wiped", test)
-			}
-		}
-		if asked := w.ui.log(); strings.Contains(asked, "care:") != (test.reported != "") || !strings.Contains(asked, test.reported) {
-			t.Errorf("%+v: asked %s", test, asked)
+	for name, failed := range halves {
+		for _, kind := range []catalog.Kind{catalog.KindPUK, catalog.KindNewPIN, catalog.KindNewAgain} {
+			t.Run(name+" "+string(kind), func(t *testing.T) {
+				w := offline(t)
+				card := w.blockedCard()
+				w.ui.OnPIN(kind, failed.typed)
+				if _, err := w.login(portale); crs.CodeOf(err) != crs.ErrPINBlocked || len(card.typed) != 0 {
+					t.Errorf("%v, %d sent", err, len(card.typed))
+				}
+				w.checkHalf(t, failed.told, true)
+			})
 		}
 	}
 }
@@ -116,55 +98,76 @@ func TestT11HalfAnUnblockIsWiped(t *testing.T) {
 // T11: the same of a change at the owner's wish, also when the last try is not risked.
 func TestT11HalfAChangeIsWiped(t *testing.T) {
 	t.Parallel()
-	closed := errors.New("closed")
-	for _, test := range []struct {
-		old, fresh bool
-		err        error // of the dialog
-		confirm    error // of the question before the last try
-		told       string
-	}{
-		{true, true, crs.ErrCancelled, nil, ""}, {true, true, closed, nil, "care:false,closed"},
-		{true, false, nil, nil, "care:false,dialog without"}, {false, true, nil, nil, "care:false,dialog without"},
-		{true, true, nil, crs.ErrCancelled, ""}, {true, true, nil, closed, "care:false,closed"},
-	} {
-		w := offline(t)
-		card := w.blockedCard()
-		w.card.status.Retries = 1
-		w.ui.confirm = func(context.Context) (bool, error) { return true, test.confirm }
-		var typed []*crs.PIN
-		w.ui.change = func(ctx context.Context, p catalog.PINPrompt) (old, fresh *crs.PIN, err error) {
-			if old, fresh, _ = typesChange(ctx, p); !test.old {
-				old = nil
-			}
-			if !test.fresh {
-				fresh = nil
-			}
-			typed = append(typed, old, fresh)
-			return old, fresh, test.err
-		}
-		if err := w.ChangePIN(t.Context(), "reader"); err != nil || len(card.typed) != 0 {
-			t.Errorf("%+v: %v, %d sent", test, err, len(card.typed))
-		}
-		for _, pin := range typed {
-			if pin != nil && pin.Len() != 0 {
-				t.Errorf("%+v: not wiped", test)
-			}
-		}
-		if asked := w.ui.log(); strings.Contains(asked, "care:") != (test.told != "") || !strings.Contains(asked, test.told) {
-			t.Errorf("%+v: asked %s", test, asked)
+	for name, failed := range halves {
+		for _, kind := range []catalog.Kind{catalog.KindOldPIN, catalog.KindNewPIN, catalog.KindNewAgain, catalog.KindLastTry} {
+			t.Run(name+" "+string(kind), func(t *testing.T) {
+				w := offline(t)
+				card := w.blockedCard()
+				w.card.status.Retries = 1
+				w.ui.OnPIN(kind, failed.typed)
+				told := failed.told
+				if kind == catalog.KindLastTry {
+					_, err := failed.typed(t.Context(), catalog.Text{})
+					w.ui.OnAsk(kind, func(context.Context, catalog.Text) (bool, error) { return err != nil, err })
+					if err == nil { // a no
+						told = nil
+					}
+				}
+				if err := w.ChangePIN(t.Context(), "reader"); err != nil || len(card.typed) != 0 {
+					t.Errorf("%v, %d sent", err, len(card.typed))
+				}
+				w.checkHalf(t, told, false)
+			})
 		}
 	}
 }
 
-// Care at the owner's wish is of the card in the reader that was named, says the mode of the
+// halves are dialogs that do not answer as they should, and what is told of them, nil for nothing.
+var halves = map[string]struct {
+	typed func(context.Context, catalog.Text) (*crs.PIN, error)
+	told  error
+}{
+	"closed":  {answers(testPUK, crs.ErrCancelled), nil},
+	"fails":   {answers(testPUK, errNoScreen), errNoScreen},
+	"pulled":  {answers(testPUK, crs.ErrCardRemoved), crs.ErrCardRemoved},
+	"nothing": {answers("", nil), errors.New("dialog without a PIN")},
+}
+
+var errNoScreen = errors.New("no screen")
+
+// answers is a window that fails, whatever was typed; "" is no PIN.
+func answers(typed string, err error) func(context.Context, catalog.Text) (*crs.PIN, error) {
+	return func(context.Context, catalog.Text) (*crs.PIN, error) {
+		if typed == "" {
+			return nil, err
+		}
+		return crs.NewPIN([]byte(typed)), err
+	}
+}
+
+// checkHalf checks that what was typed is wiped, and what was told.
+func (w *offlineWorld) checkHalf(t *testing.T, told error, unblock bool) {
+	t.Helper()
+	for i, pin := range w.ui.Typed() {
+		if pin.Len() != 0 {
+			t.Errorf("typing %d was not wiped", i)
+		}
+	}
+	asked := w.ui.Log()
+	if strings.Contains(asked, "outcome") != (told != nil) || told != nil && !strings.HasSuffix(asked, " "+outcome(unblock, told)) {
+		t.Errorf("asked %s", asked)
+	}
+}
+
+// What the owner asks for is done to the card in the reader that was named, says the mode of the
 // service, and leaves the turn to the next.
-func TestCareOfTheNamedReader(t *testing.T) {
+func TestPINOfTheNamedReader(t *testing.T) {
 	t.Parallel()
 	w := offline(t)
 	w.Developer = 8080
 	card := w.blockedCard(nil, nil)
 	w.card.failures = nil
-	another := &careCard{testCard: newCard()}
+	another := &pinCard{testCard: newCard()}
 	w.cards.set(crs.Reader{Name: "another", Card: another}, crs.Reader{Name: "reader", Card: card})
 	for _, do := range []func(context.Context, string) error{w.ChangePIN, w.UnblockPIN} {
 		if err := do(t.Context(), "reader"); err != nil {
@@ -174,9 +177,9 @@ func TestCareOfTheNamedReader(t *testing.T) {
 	if len(card.typed) != 4 || len(another.typed) != 0 {
 		t.Errorf("%d PINs to the card, %d to another", len(card.typed), len(another.typed))
 	}
-	for _, p := range w.ui.care {
-		if p != (catalog.Prompt{Developer: true}) {
-			t.Errorf("%+v", p)
+	for _, text := range w.ui.Texts() {
+		if !strings.HasPrefix(text.Before, catalog.Say("developer")) {
+			t.Errorf("%+v", text)
 		}
 	}
 	if _, err := w.login(portale); err != nil {
@@ -193,26 +196,24 @@ func TestUnblockTimeouts(t *testing.T) {
 		code   crs.Code
 	}{
 		"offer": {func(w *offlineWorld) {
-			w.ui.offer = func(ctx context.Context) (bool, error) { return true, never(ctx) }
+			w.ui.OnAsk(catalog.KindOffer, func(ctx context.Context, _ catalog.Text) (bool, error) { return true, never(ctx) })
 		}, 5*time.Minute + time.Second, crs.ErrTimeout},
 		"PUK": {func(w *offlineWorld) {
-			w.ui.unblock = func(ctx context.Context, _ catalog.PUKPrompt) (*crs.PIN, *crs.PIN, error) {
-				return nil, nil, never(ctx)
-			}
+			w.ui.OnPIN(catalog.KindPUK, func(ctx context.Context, _ catalog.Text) (*crs.PIN, error) { return nil, never(ctx) })
 		}, 2*time.Minute + time.Second, crs.ErrPINBlocked},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := offline(t)
 			w.blockedCard()
-			w.ui.pin = func(context.Context, catalog.PINPrompt) (*crs.PIN, error) {
+			w.ui.OnPIN(catalog.KindPIN, func(context.Context, catalog.Text) (*crs.PIN, error) {
 				time.Sleep(time.Second) // the unblock has its own time
 				return crs.NewPIN([]byte(testPIN)), nil
-			}
+			})
 			test.change(w)
 			began := time.Now()
 			_, err := w.login(portale)
-			if took := time.Since(began); crs.CodeOf(err) != test.code || took != test.after || strings.Contains(w.ui.log(), "care:") {
-				t.Errorf("%s: %v after %v, asked %s", name, err, took, w.ui.log())
+			if took := time.Since(began); crs.CodeOf(err) != test.code || took != test.after || strings.Contains(w.ui.Log(), "outcome") {
+				t.Errorf("%s: %v after %v, asked %s", name, err, took, w.ui.Log())
 			}
 		})
 	}
@@ -223,8 +224,8 @@ func TestUnblockWithoutAStatus(t *testing.T) {
 	t.Parallel()
 	w := offline(t)
 	w.blockedCard().noPUK = crs.ErrCardRemoved
-	if _, err := w.login(portale); crs.CodeOf(err) != crs.ErrPINBlocked || w.ui.log() != "pin:<nil> offer: care:true,the card was removed" {
-		t.Errorf("%v, asked %s", err, w.ui.log())
+	if _, err := w.login(portale); crs.CodeOf(err) != crs.ErrPINBlocked || w.ui.Log() != "pin offer "+outcome(true, crs.ErrCardRemoved) {
+		t.Errorf("%v, asked %s", err, w.ui.Log())
 	}
 }
 
@@ -234,17 +235,17 @@ func TestServiceStopsWithinAnUnblock(t *testing.T) {
 	w := offline(t)
 	service, stop := context.WithCancel(context.Background())
 	w.blockedCard(context.Canceled)
-	w.ui.unblock = func(ctx context.Context, p catalog.PUKPrompt) (*crs.PIN, *crs.PIN, error) {
+	w.ui.OnPIN(catalog.KindPUK, func(context.Context, catalog.Text) (*crs.PIN, error) {
 		stop()
-		return typesPUK(ctx, p)
-	}
+		return crs.NewPIN([]byte(testPUK)), nil
+	})
 	o, err := crs.ParseOrigin(portale)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.Server.login(w.ctx, loginRequest{origin: o, challenge: challenge(), service: service, progress: func(state) {}})
-	if strings.Contains(w.ui.log(), "care:") {
-		t.Errorf("asked %s", w.ui.log())
+	if strings.Contains(w.ui.Log(), "outcome") {
+		t.Errorf("asked %s", w.ui.Log())
 	}
 }
 

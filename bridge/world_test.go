@@ -25,6 +25,7 @@ import (
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/test/await"
+	"github.com/crs-bridge/crs/internal/test/screen"
 )
 
 const (
@@ -194,171 +195,59 @@ func (t *testCards) looked() int {
 	return t.looks
 }
 
-// testUI is a user who says yes, inserts nothing, picks the first card and types the right PIN,
-// unless a field says otherwise. It notes what was asked.
-type testUI struct {
-	allow   func(context.Context, catalog.Prompt) (bool, error)
-	insert  func(context.Context, error) error
-	pick    func(context.Context, []crs.Info) (int, error)
-	share   func(context.Context) (bool, error)
-	pin     func(context.Context, catalog.PINPrompt) (*crs.PIN, error)
-	confirm func(context.Context) (bool, error)
-	start   func(context.Context) (bool, error)
-	window  func(context.Context) error
-	keys    func(context.Context) (bool, error)
-	report  func(context.Context, error) error
-	offer   func(context.Context) (bool, error)
-	unblock func(context.Context, catalog.PUKPrompt) (puk, fresh *crs.PIN, err error)
-
-	change func(context.Context, catalog.PINPrompt) (old, fresh *crs.PIN, err error)
-
-	mu    sync.Mutex
-	asked []string
-	care  []catalog.Prompt // of the dialogs of an unblock
-}
-
-func (u *testUI) note(format string, args ...any) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.asked = append(u.asked, fmt.Sprintf(format, args...))
-}
-
-// log returns what the user was asked, in order.
-func (u *testUI) log() string {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return strings.Join(u.asked, " ")
-}
-
-func (u *testUI) AllowSite(ctx context.Context, p catalog.Prompt) (bool, error) {
-	u.note("allow:%s", p.Origin.Host())
-	if u.allow != nil {
-		return u.allow(ctx, p)
-	}
-	return true, nil
-}
-
-func (u *testUI) InsertCard(ctx context.Context, _ catalog.Prompt, problem error) error {
-	u.note("insert:%v", problem)
-	if u.insert != nil {
-		return u.insert(ctx, problem)
-	}
-	<-ctx.Done()
-	return ctx.Err()
-}
-
-func (u *testUI) PickCard(ctx context.Context, _ catalog.Prompt, cards []crs.Info) (int, error) {
-	u.note("pick:%d", len(cards))
-	if u.pick != nil {
-		return u.pick(ctx, cards)
-	}
-	return 0, nil
-}
-
-func (u *testUI) SharePersonalData(ctx context.Context, _ catalog.Prompt, _ crs.Info) (bool, error) {
-	u.note("share")
-	if u.share != nil {
-		return u.share(ctx)
-	}
-	return true, nil
-}
-
-func (u *testUI) AskPIN(ctx context.Context, p catalog.PINPrompt) (*crs.PIN, error) {
-	u.note("pin:%v", p.Last)
-	if u.pin != nil {
-		return u.pin(ctx, p)
-	}
-	return crs.NewPIN([]byte(testPIN)), nil
-}
-
-func (u *testUI) ConfirmReader(ctx context.Context, p catalog.PINPrompt) (bool, error) {
-	u.note("reader:%v", p.Last)
-	if u.start != nil {
-		return u.start(ctx)
-	}
-	return true, nil
-}
-
-func (u *testUI) TypeOnReader(ctx context.Context, _ catalog.PINPrompt) error {
-	u.note("type")
-	defer u.note("done")
-	if u.window != nil {
-		return u.window(ctx)
-	}
-	return never(ctx)
-}
-
-// OfferKeyboard declines, unless the field says otherwise.
-func (u *testUI) OfferKeyboard(ctx context.Context, _ catalog.Prompt, _ crs.Info, failed error) (bool, error) {
-	u.note("keyboard:%v", errors.Is(failed, crs.ErrPINPad))
-	if u.keys != nil {
-		return u.keys(ctx)
-	}
-	return false, nil
-}
-
-func (u *testUI) ConfirmLastTry(ctx context.Context, _ catalog.PINPrompt) (bool, error) {
-	u.note("confirm")
-	if u.confirm != nil {
-		return u.confirm(ctx)
-	}
-	return true, nil
-}
-
-func (u *testUI) Report(ctx context.Context, _ catalog.Prompt, problem error) error {
-	u.note("report:%v", problem)
-	if u.report != nil {
-		return u.report(ctx, problem)
-	}
-	return nil
-}
-
-// OfferUnblock declines, unless the field says otherwise.
-func (u *testUI) OfferUnblock(ctx context.Context, p catalog.Prompt, _ crs.Info) (bool, error) {
-	u.note("offer:%s", p.Origin)
-	u.care = append(u.care, p)
-	if u.offer != nil {
-		return u.offer(ctx)
-	}
-	return false, nil
-}
-
-func (u *testUI) AskUnblock(ctx context.Context, p catalog.PUKPrompt) (puk, fresh *crs.PIN, err error) {
-	u.note("unblock:%v", p.Last)
-	u.care = append(u.care, p.Prompt)
-	return u.unblock(ctx, p)
-}
-
-func (u *testUI) ChangePIN(ctx context.Context, p catalog.PINPrompt) (old, fresh *crs.PIN, err error) {
-	u.note("change:%v", p.Last)
-	return u.change(ctx, p)
-}
-
-func (u *testUI) ChangeOnReader(ctx context.Context, _ catalog.PINPrompt) error {
-	u.note("change")
-	defer u.note("done")
-	return never(ctx)
-}
-
-func (u *testUI) ProveOnReader(ctx context.Context, _ catalog.PINPrompt) error {
-	u.note("prove")
-	defer u.note("done")
-	return never(ctx)
-}
-
-func (u *testUI) ReportCare(ctx context.Context, p catalog.Prompt, _ crs.Info, unblock bool, problem error) error {
-	if ctx.Err() != nil {
-		return ctx.Err() // nobody can be told
-	}
-	u.note("care:%v,%v", unblock, problem)
-	u.care = append(u.care, p)
-	return nil
-}
+// newUser is a user who says yes, inserts nothing, picks the first card and types the right PIN.
+func newUser() *screen.User { return &screen.User{PIN: testPIN, PUK: testPUK, Fresh: freshPIN} }
 
 // never is a dialog that the user leaves alone.
-func never(ctx context.Context) error {
-	<-ctx.Done()
-	return ctx.Err()
+var never = screen.Never
+
+// site is what the dialogs of a login say of who asks.
+var site = func() catalog.Prompt {
+	o, err := crs.ParseOrigin(portale)
+	if err != nil {
+		panic(err)
+	}
+	return catalog.Prompt{Origin: o}
+}()
+
+// pinAfter is the note of a PIN that a login asks for once more, and why.
+func pinAfter(last error) string {
+	return screen.Note(catalog.PIN(catalog.PINPrompt{Prompt: site, Last: last}))
+}
+
+// report is the note of what a login tells.
+func report(problem error) string { return screen.Note(catalog.Report(site, problem)) }
+
+// insertAfter is the note of a card that is asked for because of a problem.
+func insertAfter(problem error) string { return screen.Note(catalog.InsertCard(site, problem)) }
+
+// readerAfter is pinAfter where the PIN is typed on the reader, and keyboardAfter what is offered when
+// its keys failed.
+func readerAfter(last error) string {
+	return screen.Note(catalog.ReaderPIN(catalog.PINPrompt{Prompt: site, Last: last}))
+}
+func keyboardAfter(failed error) string {
+	return screen.Note(catalog.Keyboard(site, newCard().info, failed))
+}
+
+// ownPINAfter, ownReaderAfter and ownKeyboardAfter are the same of what the owner asks for, and pukAfter
+// is of the PUK.
+func ownPINAfter(last error) string {
+	return screen.Note(catalog.PINFlow{}.OldPIN(catalog.PINPrompt{Last: last}))
+}
+func ownReaderAfter(last error) string {
+	return screen.Note(catalog.ReaderPIN(catalog.PINPrompt{Last: last}))
+}
+func ownKeyboardAfter(failed error) string {
+	return screen.Note(catalog.Keyboard(catalog.Prompt{}, newCard().info, failed))
+}
+func pukAfter(last error) string {
+	return screen.Note(catalog.PINFlow{Unblock: true}.PUK(catalog.PUKPrompt{Last: last}))
+}
+
+// outcome is the note of what became of a change or an unblock.
+func outcome(unblock bool, problem error) string {
+	return screen.Note(catalog.PINFlow{Unblock: unblock}.Report(problem))
 }
 
 // testSites is the user's list of sites.
@@ -403,7 +292,7 @@ type world struct {
 	*Server
 	t     testing.TB
 	addr  string
-	ui    *testUI
+	ui    *screen.User
 	card  *testCard
 	cards *testCards
 	sites *testSites
@@ -432,7 +321,7 @@ func (l *logBuffer) String() string {
 func newWorld(t testing.TB, change ...func(*world)) *world {
 	t.Helper()
 	card := newCard()
-	w := &world{t: t, ui: &testUI{}, card: card, cards: holding(card), sites: allowed(portale), logs: &logBuffer{}}
+	w := &world{t: t, ui: newUser(), card: card, cards: holding(card), sites: allowed(portale), logs: &logBuffer{}}
 	w.Server = &Server{
 		AppVersion: "https://crs.example/0",
 		Log:        slog.New(slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
@@ -440,7 +329,7 @@ func newWorld(t testing.TB, change ...func(*world)) *world {
 	for _, c := range change {
 		c(w)
 	}
-	w.Cards, w.UI, w.Sites = w.cards, w.ui, w.sites
+	w.Cards, w.Screen, w.Sites = w.cards, w.ui, w.sites
 	l, err := Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -48,15 +48,16 @@ const pinBlock = 8 // bytes of a PIN in a command, padded with FF
 
 func (c *cns) Info() crs.Info {
 	return crs.Info{
-		Reader:     c.source.Name(),
-		Kind:       "CNS",
-		Model:      c.layout.name,
-		Holder:     c.holder,
-		ID:         c.cardID,
-		PINFormat:  cnsPIN,
-		PUKFormat:  cnsPUK,
-		PINPad:     c.pinPad,
-		TwoPartPIN: crs.IssuedInTwoParts(c.certificate),
+		Reader:      c.source.Name(),
+		Kind:        "CNS",
+		Model:       c.layout.name,
+		Holder:      c.holder,
+		ID:          c.cardID,
+		PINFormat:   cnsPIN,
+		PUKFormat:   cnsPUK,
+		PINPad:      c.pinPad,
+		Contactless: c.contactless,
+		TwoPartPIN:  crs.IssuedInTwoParts(c.certificate),
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/crs-bridge/crs/bridge"
 	"github.com/crs-bridge/crs/internal/catalog"
 	portaldemo "github.com/crs-bridge/crs/internal/demo"
+	"github.com/crs-bridge/crs/internal/dialog"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 	"github.com/crs-bridge/crs/pcsc"
 )
@@ -43,11 +44,11 @@ func demo(ctx context.Context, args []string) error {
 	if *once {
 		return demoOnce(ctx, log)
 	}
-	ui, err := newUI(*uiMode, noTray)
+	screen, err := newScreen(*uiMode, noTray)
 	if err != nil {
 		return usageError{err}
 	}
-	d, err := newDemonstration(ctx, ui, log, demoPort)
+	d, err := newDemonstration(ctx, screen, log, demoPort)
 	if err != nil {
 		return err
 	}
@@ -56,7 +57,7 @@ func demo(ctx context.Context, args []string) error {
 	if openBrowser(d.address()) == nil {
 		fmt.Println(catalog.Say("demo.browser"))
 	}
-	logScreen(log, ui)
+	logScreen(log, screen)
 	return d.run(ctx)
 }
 
@@ -70,7 +71,7 @@ type demonstration struct {
 	portalOn []net.Listener
 }
 
-func newDemonstration(ctx context.Context, ui bridge.UI, log *slog.Logger, port int) (*demonstration, error) {
+func newDemonstration(ctx context.Context, screen dialog.Screen, log *slog.Logger, port int) (*demonstration, error) {
 	ca, err := virtualcard.NewCA("DEMO")
 	if err != nil {
 		return nil, err
@@ -96,7 +97,7 @@ func newDemonstration(ctx context.Context, ui bridge.UI, log *slog.Logger, port 
 	}
 	d.bridge = &bridge.Server{
 		Cards:      oneCard{card},
-		UI:         ui,
+		Screen:     screen,
 		Sites:      &memorySites{},
 		Developer:  d.port,
 		AppVersion: appVersion(),

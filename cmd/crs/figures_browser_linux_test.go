@@ -45,9 +45,11 @@ func serveInstantly() {
 // atOnce says yes and types the PIN.
 type atOnce struct{ scriptedUser }
 
-func (*atOnce) AllowSite(context.Context, catalog.Prompt) (bool, error) { return true, nil }
+func (*atOnce) Ask(_ context.Context, t catalog.Text) (bool, error) {
+	return t.Kind == catalog.KindAllow, nil
+}
 
-func (*atOnce) AskPIN(context.Context, catalog.PINPrompt) (*crs.PIN, error) {
+func (*atOnce) AskPIN(context.Context, catalog.Text) (*crs.PIN, error) {
 	return crs.NewPIN([]byte(virtualcard.DefaultPIN)), nil
 }
 

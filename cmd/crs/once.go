@@ -59,7 +59,7 @@ func onePage(ctx context.Context, d *demonstration, user *scriptedUser) error {
 	}
 	say.hop("hop.front", "address", d.listener.Addr())
 
-	user.hops = say
+	user.hops, user.card = say, d.card.Info()
 	result, err := p.call("authenticate", map[string]any{"challenge": asked.Challenge, "lang": "it", "personalData": true})
 	if err != nil {
 		return fmt.Errorf("hops 3 to 7, the login: %w", err)
@@ -99,73 +99,38 @@ func (h *hops) hop(key string, pairs ...string) {
 	h.last = now
 }
 
-// scriptedUser answers every question at once: it is bridge.UI for the demonstration alone.
+// scriptedUser answers every question at once: it is the dialog.Screen of the demonstration alone.
 type scriptedUser struct {
 	pin  string
+	card crs.Info
 	hops *hops
 }
 
-func (u *scriptedUser) AllowSite(_ context.Context, p catalog.Prompt) (bool, error) {
-	u.hops.hop("hop.bridge")
-	u.hops.hop("hop.first", "site", p.Origin.Host())
-	return true, nil
+func (u *scriptedUser) Ask(_ context.Context, t catalog.Text) (bool, error) {
+	switch t.Kind {
+	case catalog.KindAllow:
+		u.hops.hop("hop.bridge")
+		u.hops.hop("hop.first", "site", t.Site)
+		return true, nil
+	case catalog.KindPersonal:
+		u.hops.hop("hop.cards", "kind", u.card.Kind, "holder", u.card.Holder)
+		return true, nil
+	}
+	return false, nil
 }
 
-func (u *scriptedUser) InsertCard(ctx context.Context, _ catalog.Prompt, problem error) error {
-	return errors.Join(errors.New("the embedded card is not seen"), problem)
-}
-
-func (u *scriptedUser) PickCard(context.Context, catalog.Prompt, []crs.Info) (int, error) {
+func (u *scriptedUser) Choose(context.Context, catalog.Text, []string) (int, error) {
 	return 0, errors.New("the embedded card is not the only one")
 }
 
-func (u *scriptedUser) SharePersonalData(_ context.Context, _ catalog.Prompt, card crs.Info) (bool, error) {
-	u.hops.hop("hop.cards", "kind", card.Kind, "holder", card.Holder)
-	return true, nil
-}
-
-func (u *scriptedUser) AskPIN(context.Context, catalog.PINPrompt) (*crs.PIN, error) {
+func (u *scriptedUser) AskPIN(context.Context, catalog.Text) (*crs.PIN, error) {
 	u.hops.hop("hop.user")
 	return crs.NewPIN([]byte(u.pin)), nil
 }
 
-func (u *scriptedUser) ConfirmReader(context.Context, catalog.PINPrompt) (bool, error) {
-	return false, nil
-}
-
-func (u *scriptedUser) TypeOnReader(context.Context, catalog.PINPrompt) error { return nil }
-
-func (u *scriptedUser) ChangeOnReader(context.Context, catalog.PINPrompt) error { return nil }
-
-func (u *scriptedUser) ProveOnReader(context.Context, catalog.PINPrompt) error { return nil }
-
-func (u *scriptedUser) OfferKeyboard(context.Context, catalog.Prompt, crs.Info, error) (bool, error) {
-	return false, nil
-}
-
-func (u *scriptedUser) ConfirmLastTry(context.Context, catalog.PINPrompt) (bool, error) {
-	return false, nil
-}
-
-func (u *scriptedUser) OfferUnblock(context.Context, catalog.Prompt, crs.Info) (bool, error) {
-	return false, nil
-}
-
-func (u *scriptedUser) AskUnblock(context.Context, catalog.PUKPrompt) (puk, fresh *crs.PIN, err error) {
-	return nil, nil, crs.ErrCancelled
-}
-
-func (u *scriptedUser) ChangePIN(context.Context, catalog.PINPrompt) (old, fresh *crs.PIN, err error) {
-	return nil, nil, crs.ErrCancelled
-}
-
-func (u *scriptedUser) ReportCare(_ context.Context, _ catalog.Prompt, _ crs.Info, _ bool, problem error) error {
-	return problem
-}
-
-func (u *scriptedUser) Report(_ context.Context, _ catalog.Prompt, problem error) error {
-	return problem
-}
+// Tell and Wait fail: nothing of what they show belongs to the demonstration.
+func (u *scriptedUser) Tell(_ context.Context, t catalog.Text) error { return errors.New(t.After) }
+func (u *scriptedUser) Wait(_ context.Context, t catalog.Text) error { return errors.New(t.After) }
 
 // scriptedPage is a browser that runs one page.
 type scriptedPage struct {

@@ -7,12 +7,13 @@ import (
 	"os"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/bridge"
 	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/dialog"
 	"github.com/crs-bridge/crs/internal/ipc"
 )
 
-// pin is care of the PIN, in the terminal. Each PIN that is typed is sent once.
+// pin verifies, changes or unblocks a PIN in the terminal. Each PIN that is typed is sent once.
 func pin(ctx context.Context, args []string) error {
 	f := flags("pin")
 	reader := f.String("reader", "", catalog.Say("flag.reader"))
@@ -21,21 +22,17 @@ func pin(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	care := map[string]struct {
-		do   func(context.Context, dialog.UI, crs.Card, crs.PINManager) error
-		done string
-	}{
-		"verify":  {verifyPIN, "pin.right"},
-		"change":  {changePIN, "care.changed"},
-		"unblock": {unblockPIN, "care.unblocked"},
-	}[rest[0]]
-	err = withPINManager(ctx, *reader, care.do)
+	what := rest[0]
+	stdin := dialog.NewTerminal(os.Stdin, os.Stderr)
+	err = onCard(ctx, *reader, func(card crs.Card) error {
+		return runPIN(ctx, what, bridge.PINFlow{Screen: stdin, Card: card, Script: !stdin.Interactive()})
+	})
 	tellService(ctx)
 	switch {
 	case *asJSON:
 		return errors.Join(printJSON(resultOf(err)), err)
 	case err == nil:
-		fmt.Println(catalog.Say(care.done))
+		fmt.Println(catalog.Say(map[string]string{"verify": "pin.right", "change": "care.changed", "unblock": "care.unblocked"}[what]))
 	}
 	return err
 }
@@ -49,7 +46,8 @@ func tellService(ctx context.Context) {
 	}
 }
 
-func withPINManager(ctx context.Context, reader string, do func(context.Context, dialog.UI, crs.Card, crs.PINManager) error) error {
+// onCard does something with the one card that is meant.
+func onCard(ctx context.Context, reader string, do func(crs.Card) error) error {
 	readers, tokens, err := findReaders(ctx, reader)
 	if tokens != nil {
 		defer tokens.Close()
@@ -57,100 +55,33 @@ func withPINManager(ctx context.Context, reader string, do func(context.Context,
 	if err != nil {
 		return err
 	}
-	c, err := theCard(readers)
+	card, err := theCard(readers)
 	if err != nil {
 		return err
 	}
-	manager, ok := c.(crs.PINManager)
-	if !ok {
-		return told("pin.unsupported")
-	}
-	stdin := dialog.NewTerminal(os.Stdin, os.Stderr)
-	ui := dialog.UI{Screen: func() (dialog.Screen, error) { return stdin, nil }}
-	return cancelled(do(ctx, ui, c, manager))
+	return do(card)
 }
 
-// cancelled says that nothing was sent when the user cancelled.
-func cancelled(err error) error {
-	if errors.Is(err, crs.ErrCancelled) {
+// runPIN does one of the words of `crs pin`, and says what became of it.
+func runPIN(ctx context.Context, what string, flow bridge.PINFlow) error {
+	status := flow.Card.PINStatus
+	say := catalog.PINFlow{Card: flow.Card.Info(), Unblock: what == "unblock"}.Failed
+	var err error
+	switch what {
+	case "verify":
+		say = catalog.Refused
+		err = flow.Verify(ctx)
+	case "change":
+		err = flow.Change(ctx)
+	case "unblock":
+		if manager, ok := flow.Card.(crs.PINManager); ok {
+			status = manager.PUKStatus
+		}
+		err = flow.Unblock(ctx)
+	}
+	// Who gave up after a refusal is told that, and not that nothing was sent.
+	if err = refused(ctx, err, status, say); errors.Is(err, crs.ErrCancelled) {
 		return told("pin.cancelled")
-	}
-	return err
-}
-
-func verifyPIN(ctx context.Context, ui dialog.UI, c crs.Card, manager crs.PINManager) error {
-	if c.Info().PINPad {
-		if err := verifyOnReader(ctx, ui, c, manager); err != errKeyboard {
-			return err
-		}
-	}
-	prompt, err := promptFor(ctx, c)
-	if err != nil {
-		return err
-	}
-	typed, err := ui.AskPIN(ctx, prompt)
-	if err != nil {
-		return err
-	}
-	defer typed.Wipe()
-	if err := confirmLastTry(ctx, ui, prompt); err != nil {
-		return err
-	}
-	return refused(ctx, manager.VerifyPIN(ctx, typed), c.PINStatus, catalog.Refused)
-}
-
-func changePIN(ctx context.Context, ui dialog.UI, c crs.Card, manager crs.PINManager) error {
-	if c.Info().PINPad {
-		if err := changeOnReader(ctx, ui, c, manager); err != errKeyboard {
-			return err
-		}
-	}
-	prompt, err := promptFor(ctx, c)
-	if err != nil {
-		return err
-	}
-	old, fresh, err := ui.ChangePIN(ctx, prompt)
-	if err != nil {
-		return err
-	}
-	defer old.Wipe()
-	defer fresh.Wipe()
-	if err := confirmLastTry(ctx, ui, prompt); err != nil {
-		return err
-	}
-	return refused(ctx, manager.ChangePIN(ctx, old, fresh), c.PINStatus, catalog.PINFlow{Card: prompt.Card}.Failed)
-}
-
-func unblockPIN(ctx context.Context, ui dialog.UI, c crs.Card, manager crs.PINManager) error {
-	if c.Info().PUKFormat.Max == 0 {
-		return crs.ErrPINUnsupported
-	}
-	status, err := manager.PUKStatus(ctx)
-	if err != nil {
-		return err
-	}
-	puk, fresh, err := ui.AskUnblock(ctx, catalog.PUKPrompt{Card: c.Info(), Status: status})
-	if err != nil {
-		return err
-	}
-	defer puk.Wipe()
-	defer fresh.Wipe()
-	return refused(ctx, manager.UnblockPIN(ctx, puk, fresh), manager.PUKStatus, catalog.PINFlow{Card: c.Info(), Unblock: true}.Failed)
-}
-
-func promptFor(ctx context.Context, c crs.Card) (catalog.PINPrompt, error) {
-	status, err := c.PINStatus(ctx)
-	return catalog.PINPrompt{Card: c.Info(), Status: status}, err
-}
-
-// confirmLastTry asks before what may be the last try.
-func confirmLastTry(ctx context.Context, ui dialog.UI, prompt catalog.PINPrompt) error {
-	if !prompt.Status.LastTry() {
-		return nil
-	}
-	yes, err := ui.ConfirmLastTry(ctx, prompt)
-	if err == nil && !yes {
-		err = crs.ErrCancelled
 	}
 	return err
 }
@@ -213,8 +144,6 @@ func word(err error) string {
 		return "no_card"
 	case "card.several":
 		return "several_cards"
-	case "pin.unsupported":
-		return "unsupported"
 	case "pin.cancelled":
 		return "cancelled"
 	}

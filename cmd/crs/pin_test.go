@@ -12,8 +12,9 @@ import (
 	"testing"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/bridge"
 	"github.com/crs-bridge/crs/internal/catalog"
-	"github.com/crs-bridge/crs/internal/dialog"
+	"github.com/crs-bridge/crs/internal/test/screen"
 )
 
 // Every failure has one word of the list in docs/scripts.md, and tries only where they are known.
@@ -36,7 +37,6 @@ func TestPINWords(t *testing.T) {
 		{&crs.PINError{Uncertain: true, Retries: 1, PUK: true}, `{"error":"uncertain","retries":1}`},
 		{told("pin.cancelled"), `{"error":"cancelled"}`},
 		{context.Canceled, `{"error":"cancelled"}`},
-		{told("pin.unsupported"), `{"error":"unsupported"}`},
 		{fmt.Errorf("%w (SW 6D00)", crs.ErrPINUnsupported), `{"error":"unsupported"}`},
 		{crs.ErrContactless, `{"error":"contactless"}`},
 		{told("card.noreader"), `{"error":"no_card"}`},
@@ -107,47 +107,24 @@ func TestRule4SmallerNumberIsTold(t *testing.T) {
 	}
 }
 
-// careCard is a card that refuses every PIN and PUK with answer, and keeps what it was sent.
-type careCard struct {
+// refusingCard is a card that refuses every PIN and PUK with answer, and keeps what it was sent.
+type refusingCard struct {
 	crs.Card
 	pin, puk crs.PINStatus
 	answer   error
 	sent     int
 }
 
-func (c *careCard) Info() crs.Info {
-	card := rossi
-	card.PUKFormat = crs.PINFormat{Min: 8, Max: 8, DigitsOnly: true}
-	return card
+func (c *refusingCard) Info() crs.Info {
+	return rossi
 }
-func (c *careCard) PINStatus(context.Context) (crs.PINStatus, error) { return c.pin, nil }
-func (c *careCard) PUKStatus(context.Context) (crs.PINStatus, error) { return c.puk, nil }
-func (c *careCard) VerifyPIN(context.Context, *crs.PIN) error        { c.sent++; return c.answer }
-func (c *careCard) ChangePIN(_ context.Context, _, _ *crs.PIN) error { c.sent++; return c.answer }
-func (c *careCard) UnblockPIN(_ context.Context, _, _ *crs.PIN) error {
+func (c *refusingCard) PINStatus(context.Context) (crs.PINStatus, error) { return c.pin, nil }
+func (c *refusingCard) PUKStatus(context.Context) (crs.PINStatus, error) { return c.puk, nil }
+func (c *refusingCard) VerifyPIN(context.Context, *crs.PIN) error        { c.sent++; return c.answer }
+func (c *refusingCard) ChangePIN(_ context.Context, _, _ *crs.PIN) error { c.sent++; return c.answer }
+func (c *refusingCard) UnblockPIN(_ context.Context, _, _ *crs.PIN) error {
 	c.sent++
 	return c.answer
-}
-
-// typist types these lines, and answers the questions with yes.
-type typist struct {
-	dialog.Screen
-	lines []string
-	typed []*crs.PIN
-	yes   bool
-	asked []string
-}
-
-func (s *typist) AskPIN(_ context.Context, t catalog.Text) (*crs.PIN, error) {
-	s.asked = append(s.asked, t.After)
-	pin := crs.NewPIN([]byte(s.lines[len(s.typed)]))
-	s.typed = append(s.typed, pin)
-	return pin, nil
-}
-
-func (s *typist) Ask(context.Context, catalog.Text) (bool, error) {
-	s.asked = append(s.asked, "?")
-	return s.yes, nil
 }
 
 // TestT12LastTryInTheTerminal: before what may be the last try of a PIN or PUK `crs pin` asks once
@@ -157,39 +134,42 @@ func TestT12LastTryInTheTerminal(t *testing.T) {
 	wrong := &crs.PINError{Retries: 0}
 	wrongPUK := &crs.PINError{PUK: true, Retries: 0}
 	for name, test := range map[string]struct {
-		do     func(context.Context, dialog.UI, crs.Card, crs.PINManager) error
+		what   string
 		types  []string
 		answer error
 		told   string
 	}{
-		"verify":  {verifyPIN, []string{"12345"}, wrong, "The PIN was wrong."},
-		"change":  {changePIN, []string{"12345", "24680", "24680"}, wrong, "The PIN was wrong."},
-		"unblock": {unblockPIN, []string{"87654321", "24680", "24680"}, wrongPUK, "The PUK was wrong."},
-		"torn":    {unblockPIN, []string{"87654321", "24680", "24680"}, &crs.PINError{PUK: true, Uncertain: true}, "either the old PIN or the new"},
+		"verify":  {"verify", []string{"12345"}, wrong, "The PIN was wrong."},
+		"change":  {"change", []string{"12345", "24680", "24680"}, wrong, "The PIN was wrong."},
+		"unblock": {"unblock", []string{"87654321", "24680", "24680"}, wrongPUK, "The PUK was wrong."},
+		"torn":    {"unblock", []string{"87654321", "24680", "24680"}, &crs.PINError{PUK: true, Uncertain: true}, "either the old PIN or the new"},
 	} {
 		for _, left := range []int{2, 1} {
 			for _, yes := range []bool{true, false} {
-				card := &careCard{answer: test.answer}
-				card.pin, card.puk = crs.PINStatus{Retries: left}, crs.PINStatus{Retries: 7}
-				if name == "unblock" || name == "torn" {
-					card.pin, card.puk = card.puk, card.pin
-				}
-				s := &typist{lines: test.types, yes: yes}
-				err := test.do(t.Context(), dialog.UI{Screen: func() (dialog.Screen, error) { return s, nil }}, card, card)
-				last := s.asked[len(s.asked)-1] == "?"
-				sent := left == 2 || yes
-				if last != (left == 1) || (card.sent == 1) != sent {
-					t.Errorf("%s, %d left, %v: asked %q, %d sent", name, left, yes, s.asked, card.sent)
-				}
-				if want := fmt.Sprintf(": %d.", left); !strings.Contains(s.asked[0], want) {
-					t.Errorf("%s: the first dialog lacks %q: %q", name, want, s.asked[0])
-				}
-				if sent != strings.Contains(explain(err), test.told) || !sent && !errors.Is(err, crs.ErrCancelled) {
-					t.Errorf("%s, %d left, %v: %v", name, left, yes, err)
-				}
-				for i, pin := range s.typed {
-					if pin.Len() != 0 {
-						t.Errorf("%s, %d left, %v: answer %d is not wiped", name, left, yes, i)
+				for _, script := range []bool{true, false} { // a person closes the window in which they are asked again
+					card := &refusingCard{answer: test.answer}
+					card.pin, card.puk = crs.PINStatus{Retries: left}, crs.PINStatus{Retries: 7}
+					if test.what == "unblock" {
+						card.pin, card.puk = card.puk, card.pin
+					}
+					u := &screen.User{}
+					u.Types(test.types...)
+					u.OnAsk(catalog.KindLastTry, func(context.Context, catalog.Text) (bool, error) { return yes, nil })
+					err := runPIN(t.Context(), test.what, bridge.PINFlow{Screen: u, Card: card, Script: script})
+					sent := left == 2 || yes
+					if last := u.Texts(catalog.KindLastTry); (len(last) == 1) != (left == 1) || (card.sent == 1) != sent {
+						t.Errorf("%s, %d left, %v: asked %s, %d sent", name, left, yes, u.Log(), card.sent)
+					}
+					if want := fmt.Sprintf(": %d.", left); !strings.Contains(u.Texts()[0].After, want) {
+						t.Errorf("%s: the first dialog lacks %q: %q", name, want, u.Texts()[0].After)
+					}
+					if sent != strings.Contains(explain(err), test.told) || sent == (word(err) == "cancelled") {
+						t.Errorf("%s, %d left, %v: %v", name, left, yes, err)
+					}
+					for i, pin := range u.Typed() {
+						if pin.Len() != 0 {
+							t.Errorf("%s, %d left, %v: answer %d is not wiped", name, left, yes, i)
+						}
 					}
 				}
 			}

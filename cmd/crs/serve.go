@@ -27,7 +27,7 @@ func serve(ctx context.Context, args []string) error {
 		return err
 	}
 	owners := &ipc.Server{Log: o.log}
-	ui, err := newUI(o.ui, owners.Screen)
+	screen, err := newScreen(o.ui, owners.Screen)
 	if err != nil {
 		return usageError{err}
 	}
@@ -42,11 +42,11 @@ func serve(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	logScreen(o.log, ui)
+	logScreen(o.log, screen)
 	if o.developer != 0 {
 		o.log.Warn("developer mode: pages of this computer may ask too", "port", o.developer)
 	}
-	s, err := newService(o, owners, ui)
+	s, err := newService(o, owners, screen)
 	if err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ type service struct {
 	without []string // what cannot be used: ipc.Status
 }
 
-func newService(o serveOptions, owners *ipc.Server, ui dialog.UI) (*service, error) {
+func newService(o serveOptions, owners *ipc.Server, screen dialog.Screen) (*service, error) {
 	driver, err := newDriver(o.log)
 	if err != nil {
 		return nil, err
@@ -128,7 +128,7 @@ func newService(o serveOptions, owners *ipc.Server, ui dialog.UI) (*service, err
 	kept := &state.Sites{Dir: stateDir}
 	s.bridge = &bridge.Server{
 		Cards:      s.cards,
-		UI:         ui,
+		Screen:     screen,
 		Sites:      &keptSites{kept: kept},
 		Developer:  o.developer,
 		AppVersion: appVersion(),

@@ -8,27 +8,28 @@ import (
 	"github.com/crs-bridge/crs/internal/dialog"
 )
 
-// newUI returns the dialogs of --ui auto, window, terminal or none; attached returns the screen of an
-// attached tray, nil without one. To be called once: what it returns owns stdin.
-func newUI(mode string, attached func() dialog.Screen) (dialog.UI, error) {
+// newScreen returns where the dialogs of --ui auto, window, terminal or none are shown; attached
+// returns the screen of an attached tray, nil without one. To be called once: what it returns owns
+// stdin.
+func newScreen(mode string, attached func() dialog.Screen) (dialog.Chosen, error) {
 	switch mode {
 	case "auto", "window", "terminal", "none":
 	default:
-		return dialog.UI{}, errors.New("--ui " + mode + ": auto, window, terminal, none")
+		return nil, errors.New("--ui " + mode + ": auto, window, terminal, none")
 	}
 	stdin := dialog.NewTerminal(os.Stdin, os.Stderr)
-	return dialog.UI{Screen: func() (dialog.Screen, error) {
+	return func() (dialog.Screen, error) {
 		var windows dialog.Windows
 		return chooseScreen(mode, attached(), windows, windows.Usable(), stdin, stdin.Interactive())
-	}}, nil
+	}, nil
 }
 
 // noTray is for programs that no tray attaches to.
 func noTray() dialog.Screen { return nil }
 
 // logScreen says in the log when nobody can be asked, rather than at the first login.
-func logScreen(log *slog.Logger, ui dialog.UI) {
-	switch _, err := ui.Screen(); {
+func logScreen(log *slog.Logger, screen dialog.Chosen) {
+	switch _, err := screen(); {
 	case errors.Is(err, errNobody):
 		log.Info(err.Error())
 	case err != nil:

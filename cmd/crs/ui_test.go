@@ -56,29 +56,21 @@ func TestNobodyToAsk(t *testing.T) {
 	t.Setenv("DISPLAY", "")
 	t.Setenv("WAYLAND_DISPLAY", "")
 	for mode, want := range map[string]string{"none": "--ui none", "window": "--ui terminal"} {
-		ui, err := newUI(mode, noTray)
+		on, err := newScreen(mode, noTray)
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx := t.Context()
-		_, err1 := ui.AllowSite(ctx, portal)
-		err2 := ui.InsertCard(ctx, portal, nil)
-		_, err3 := ui.PickCard(ctx, portal, []crs.Info{rossi, bianca})
-		_, err4 := ui.SharePersonalData(ctx, portal, rossi)
-		_, err5 := ui.AskPIN(ctx, pinPrompt())
-		_, err6 := ui.ConfirmLastTry(ctx, pinPrompt())
-		err7 := ui.Report(ctx, portal, crs.ErrPINBlocked)
-		_, _, err8 := ui.ChangePIN(ctx, pinPrompt())
-		_, _, err9 := ui.AskUnblock(ctx, catalog.PUKPrompt{Card: rossi})
-		err10 := ui.ReportCare(ctx, portal, rossi, true, nil)
-		_, err11 := ui.OfferUnblock(ctx, portal, rossi)
-		for i, err := range []error{err1, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11} {
+		ctx, text := t.Context(), catalog.Text{}
+		_, err1 := on.Ask(ctx, text)
+		_, err2 := on.Choose(ctx, text, nil)
+		_, err3 := on.AskPIN(ctx, text)
+		for i, err := range []error{err1, err2, err3, on.Tell(ctx, text), on.Wait(ctx, text)} {
 			if crs.CodeOf(err) != crs.ErrInternal || errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), want) {
 				t.Errorf("--ui %s, dialog %d: %v", mode, i+1, err)
 			}
 		}
 	}
-	if _, err := newUI("qt", noTray); err == nil {
-		t.Error(`newUI("qt") succeeds`)
+	if _, err := newScreen("qt", noTray); err == nil {
+		t.Error(`newScreen("qt") succeeds`)
 	}
 }

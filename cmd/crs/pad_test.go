@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
-	"github.com/crs-bridge/crs/internal/catalog"
+	"github.com/crs-bridge/crs/bridge"
 	"github.com/crs-bridge/crs/internal/test/await"
 	"github.com/crs-bridge/crs/internal/test/screen"
 )
@@ -84,7 +84,7 @@ func TestRule9PINCommandsOnReader(t *testing.T) {
 		"keys fail, keyboard": {input: "s\n31415\n", answers: []error{failed, nil}, calls: "verify on the reader, verify on the keyboard",
 			shown: "non si sa se la carta ha ricevuto il PIN"},
 		"keys fail, no":         {input: "n\n", answers: []error{failed}, calls: "verify on the reader", shown: "Un programma cattivo", told: "un altro lettore"},
-		"keys fail, cancelled":  {input: "\n", answers: []error{failed}, calls: "verify on the reader", shown: "Un programma cattivo", told: "Annullato"},
+		"keys fail, cancelled":  {input: "\n", answers: []error{failed}, calls: "verify on the reader", shown: "Un programma cattivo", told: "un altro lettore"},
 		"change":                {change: true, answers: []error{nil, nil}, calls: "change on the reader, verify on the reader", shown: proveIt},
 		"change, old PIN wrong": {change: true, answers: []error{wrong}, calls: "change on the reader", shown: changeIt, told: "Tentativi rimasti: 2."},
 		"change, differ":        {change: true, answers: []error{crs.ErrPadMismatch}, calls: "change on the reader", shown: changeIt, told: "non erano uguali"},
@@ -97,18 +97,18 @@ func TestRule9PINCommandsOnReader(t *testing.T) {
 		"change, last, no": {change: true, status: crs.PINStatus{Retries: 1}, input: "n\n", shown: "È l'ultimo tentativo", told: "Annullato"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ui, answers, shown := scripted(t)
+			terminal, answers, shown := scripted(t)
 			answer(t, answers, test.input)
 			answers.Close()
 			card := &keyCard{status: test.status, answers: test.answers, shown: shown}
 			if test.status == (crs.PINStatus{}) {
 				card.status = crs.UnknownPINStatus
 			}
-			run := verifyPIN
+			what := "verify"
 			if test.change {
-				run = changePIN
+				what = "change"
 			}
-			err := cancelled(run(t.Context(), ui, card, card))
+			err := runPIN(t.Context(), what, bridge.PINFlow{Screen: terminal, Card: card, Script: true})
 			if (err == nil) != (test.told == "") || err != nil && !strings.Contains(oneLine(explain(err)), test.told) {
 				t.Errorf("told: %v", err)
 			}
@@ -119,29 +119,5 @@ func TestRule9PINCommandsOnReader(t *testing.T) {
 				t.Errorf("shown: %s", shown)
 			}
 		})
-	}
-}
-
-// Rule 7: what is typed on the reader is waited for, and the text stays until then.
-func TestRule7WhileShown(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	var open context.Context
-	started := make(chan struct{})
-	show := func(ctx context.Context, _ catalog.PINPrompt) error {
-		open = ctx
-		close(started)
-		<-ctx.Done()
-		return ctx.Err()
-	}
-	err := whileShown(ctx, catalog.PINPrompt{}, show, func() error {
-		<-started
-		if open.Err() != nil {
-			t.Error("the text is gone while the reader asks")
-		}
-		return crs.ErrPadTimeout
-	})
-	if !errors.Is(err, crs.ErrPadTimeout) || open.Err() == nil {
-		t.Errorf("%v, then %v", err, open.Err())
 	}
 }
