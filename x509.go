@@ -45,6 +45,12 @@ func ParseCertificate(der []byte) (*x509.Certificate, error) {
 	cert.NotBefore, cert.NotAfter = validity.time(), validity.time()
 	cert.Subject = tbs.name()
 	cert.PublicKey = tbs.publicKey()
+	switch cert.PublicKey.(type) {
+	case *rsa.PublicKey:
+		cert.PublicKeyAlgorithm = x509.RSA
+	case *ecdsa.PublicKey:
+		cert.PublicKeyAlgorithm = x509.ECDSA
+	}
 	for tbs.more() {
 		if tbs.tag() != tagContext+3 {
 			tbs.skip() // unique identifiers

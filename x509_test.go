@@ -229,6 +229,8 @@ func sameAsX509(got, want *x509.Certificate) error {
 		return fmt.Errorf("validity %v to %v, not %v to %v", got.NotBefore, got.NotAfter, want.NotBefore, want.NotAfter)
 	case got.KeyUsage != want.KeyUsage, slices.Contains(got.ExtKeyUsage, x509.ExtKeyUsageClientAuth) != clientAuth, got.IsCA != want.IsCA:
 		return fmt.Errorf("usage %b, %v, not %b, %v", got.KeyUsage, got.ExtKeyUsage, want.KeyUsage, want.ExtKeyUsage)
+	case got.PublicKey != nil && got.PublicKeyAlgorithm != want.PublicKeyAlgorithm:
+		return fmt.Errorf("key of %v, not %v", got.PublicKeyAlgorithm, want.PublicKeyAlgorithm)
 	case hasCNSPolicy(got) != hasCNSPolicy(want):
 		return fmt.Errorf("policies %v, not %v", got.PolicyIdentifiers, want.PolicyIdentifiers)
 	case !bytes.Equal(got.Raw, want.Raw):
