@@ -2,7 +2,7 @@
 # make crs     the program, build/crs; RELEASE=1.2.3 names it, else git does
 # make extension   the browser extension for both stores, into build
 # make test    everything that is tested, on real parts
-# make bench   the figures of the README
+# make bench   the figures of docs/figures.md
 # make fuzz    the parsers, for FUZZTIME each
 # make soak    browsers that lie idle for SOAK, and a login after it
 # make screenshots   pictures of every dialog and menu, into build/screenshots
