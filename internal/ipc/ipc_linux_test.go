@@ -294,6 +294,19 @@ func otherProgram(t *testing.T) string {
 	return copied
 }
 
+// An error may hold a path, which need not be UTF-8, and is told all the same.
+func TestErrorThatIsNoUTF8(t *testing.T) {
+	s := newService(t)
+	l, _ := s.newTray(&screen{})
+	s.care = func(context.Context, string) error {
+		return &os.PathError{Op: "open", Path: "/home/niccol\xf2/.local", Err: os.ErrPermission}
+	}
+	err := l.ChangePIN(t.Context(), "reader")
+	if err == nil || err.Error() != "open /home/niccolò/.local: permission denied" {
+		t.Errorf("%v", err)
+	}
+}
+
 // A later version may tell more of itself, and is still understood.
 func TestStatusOfALaterVersion(t *testing.T) {
 	newUser(t)

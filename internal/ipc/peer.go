@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/outside"
 )
 
 // message is a request, the answer to one, or, without a number, a notification.
@@ -243,7 +244,7 @@ func (p *peer) respond(id uint64, result any, err error) {
 	}
 	m := message{ID: id}
 	if err != nil {
-		m.Error = &remoteError{crs.CodeOf(err), err.Error()}
+		m.Error = &remoteError{crs.CodeOf(err), outside.Text(err.Error())} // it may hold a path
 	} else if m.Result, err = json.Marshal(result); err != nil {
 		m.Error = &remoteError{crs.ErrInternal, err.Error()}
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/outside"
 )
 
 // Browser returns "" when a browser that an administrator installed is at the other end of a
@@ -16,7 +17,7 @@ func Browser(conn net.Conn) string {
 	if err != nil {
 		return crs.UnknownProgram
 	}
-	return program
+	return outside.Text(program)
 }
 
 // names are the files that browsers run, and that speak for them: the network process of

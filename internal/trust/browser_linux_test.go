@@ -134,6 +134,26 @@ func TestT31Holder(t *testing.T) {
 	}
 }
 
+// The path of a program is bytes; what is shown of it is text.
+func TestT31PathThatIsNoUTF8(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	path := copied(t, "/proc/self/exe", "navigatore-\xe8")
+	t.Setenv(dialVariable, l.Addr().String())
+	run(t, path)
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if got := Browser(conn); got != filepath.Join(filepath.Dir(path), "navigatore-è") {
+		t.Errorf("the program: %q", got)
+	}
+}
+
 // Over a local socket it is what started the process there.
 func TestT31Starter(t *testing.T) {
 	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "socket"))
