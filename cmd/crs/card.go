@@ -16,6 +16,7 @@ import (
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/cards"
 	"github.com/crs-bridge/crs/internal/catalog"
+	"github.com/crs-bridge/crs/internal/outside"
 	"github.com/crs-bridge/crs/pkcs11"
 )
 
@@ -56,6 +57,7 @@ func card(ctx context.Context, args []string) error {
 // findReaders opens the cards in the readers whose name contains a word, and the tokens. To other
 // readers nothing is sent: they may be in use.
 func findReaders(ctx context.Context, word string) ([]crs.Reader, *pkcs11.Tokens, error) {
+	word = outside.Text(word) // as the names of readers are
 	wanted := func(name string) bool {
 		return strings.Contains(strings.ToLower(name), strings.ToLower(word))
 	}
@@ -149,7 +151,7 @@ func listCards(readers []crs.Reader, modules []pkcs11.Module, all, asJSON bool) 
 	}
 	seen := len(rows)
 	for _, m := range modules {
-		row := listed{Module: m.Name, Path: m.Path}
+		row := listed{Module: m.Name, Path: outside.Text(m.Path)}
 		_, row.problem = moduleState(m)
 		if m.Unused != nil {
 			row.Reason = m.Unused.Error()
