@@ -8,8 +8,8 @@ import (
 	"strconv"
 )
 
-// ports are where the JavaScript client looks for the bridge, in this order.
-var ports = [...]int{27770, 27771, 27772}
+// Ports are where the JavaScript client looks for the bridge, in this order.
+var Ports = [...]int{27770, 27771, 27772}
 
 // Listener is the bridge's port on the loopback interface: one port, on 127.0.0.1 and, where
 // IPv6 exists, on ::1, because a page may name either, and "localhost" may mean either. The zero value is no port at all.
@@ -30,7 +30,7 @@ func Listen(addr string) (*Listener, error) {
 		hosts = append(hosts, "::1")
 	}
 	var taken []error
-	for _, port := range ports {
+	for _, port := range Ports {
 		l := &Listener{}
 		var err error
 		for _, host := range hosts {

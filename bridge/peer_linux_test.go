@@ -66,7 +66,7 @@ func TestT09LoopbackOnly(t *testing.T) {
 	if !scan(open.Addr().(*net.TCPAddr).Port) {
 		t.Fatal("the second interface address does not work")
 	}
-	for _, port := range ports {
+	for _, port := range Ports {
 		if scan(port) {
 			t.Errorf("port %d is reachable from another interface", port)
 		}

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/crs-bridge/crs"
-	"github.com/crs-bridge/crs/internal/pkcs1"
 )
 
 // signMethod is one way to ask a CNS for an RSA signature.
@@ -105,7 +104,7 @@ func (c *cns) signDigest(s *session, digest []byte) ([]byte, error) {
 func (c *cns) pso(s *session, method signMethod, digest []byte) ([]byte, error) {
 	if method == computeSignature {
 		// PSO 9E 9A (CIE functional specification v2, p. 70).
-		return s.transmitData(command{ins: insPSO, p1: 0x9E, p2: 0x9A, data: pkcs1.DigestInfo(digest), le: maxShortResponse})
+		return s.transmitData(command{ins: insPSO, p1: 0x9E, p2: 0x9A, data: digestInfo(digest), le: maxShortResponse})
 	}
 	// PSO 80 86 over a padding indicator of 00 and the block.
 	data := append([]byte{0x00}, pkcs1Block(c.keySize, digest)...)
@@ -135,7 +134,7 @@ func (c *cns) mseSet(template byte) command {
 func pkcs1Block(size int, digest []byte) []byte {
 	block := bytes.Repeat([]byte{0xFF}, size)
 	block[0], block[1] = 0x00, 0x01
-	t := pkcs1.DigestInfo(digest)
+	t := digestInfo(digest)
 	block[size-len(t)-1] = 0x00
 	copy(block[size-len(t):], t)
 	return block
@@ -156,4 +155,10 @@ func (s *session) transmitData(c command) ([]byte, error) {
 		return nil, r.sw
 	}
 	return r.data, nil
+}
+
+// digestInfo returns the DER of DigestInfo for a SHA-256 digest (RFC 8017, section 9.2).
+func digestInfo(sha256 []byte) []byte {
+	return append([]byte{0x30, 0x31, 0x30, 0x0D, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01,
+		0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20}, sha256...)
 }

@@ -107,20 +107,20 @@ func pinResult(r reply, err error, before, pending crs.PINStatus) (crs.PINStatus
 	return pending, &crs.PINError{Retries: -1, Uncertain: true, Err: err}
 }
 
-// Why says why a module is not used.
-type Why int
+// Why is the word for why a module is not used. Programs read it (crs card list --json), and each has
+// a text in the catalogue.
+type Why string
 
-// Reasons that have a text.
+// The reasons.
 const (
-	Usable     Why = iota
-	Missing        // there is no such file
-	AtHome         // it is below the home directory: Detail says where
-	Writable       // others than administrators can change the file, or the directory in Detail
-	Machine        // it is made for another kind of computer
-	NotPKCS11      // it is not a PKCS#11 library
-	Dependency     // a library that it needs is missing: Detail names it
-	Trust          // it is known to hold no keys of people
-	Failed         // it cannot be loaded or used: Detail says what failed
+	Missing    Why = "missing"         // there is no such file
+	AtHome     Why = "at_home"         // it is below the home directory: Detail says where
+	Writable   Why = "writable"        // others than administrators can change the file, or the directory in Detail
+	Machine    Why = "other_machine"   // it is made for another kind of computer
+	NotPKCS11  Why = "not_pkcs11"      // it is not a PKCS#11 library
+	Dependency Why = "library_missing" // a library that it needs is missing: Detail names it
+	Trust      Why = "no_keys"         // it is known to hold no keys of people
+	Failed     Why = "failed"          // it cannot be loaded or used: Detail says what failed
 )
 
 // Unused is why a module is not used.
@@ -130,13 +130,10 @@ type Unused struct {
 }
 
 func (u *Unused) Error() string {
-	text := [...]string{"usable", "missing", "below the home directory", "not writable by administrators alone",
-		"made for another machine", "not a PKCS#11 library", "a library that it needs is missing",
-		"holds no keys of people", "failed"}[u.Why]
-	if u.Detail != "" {
-		text += ": " + u.Detail
+	if u.Detail == "" {
+		return string(u.Why)
 	}
-	return text
+	return string(u.Why) + ": " + u.Detail
 }
 
 // Is maps the reason to the closed list.

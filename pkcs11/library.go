@@ -87,7 +87,6 @@ import (
 	"github.com/miekg/pkcs11"
 
 	"github.com/crs-bridge/crs"
-	"github.com/crs-bridge/crs/internal/pkcs1"
 )
 
 // library is a PKCS#11 module in this process, which is a worker: it may crash it.
@@ -308,7 +307,7 @@ func (m *library) keyOf(s pkcs11.SessionHandle, c certificate) (pkcs11.ObjectHan
 func mechanismFor(a crs.Algorithm, digest []byte) ([]*pkcs11.Mechanism, []byte) {
 	switch a {
 	case crs.RS256:
-		return []*pkcs11.Mechanism{pkcs11.NewMechanism(pkcs11.CKM_RSA_PKCS, nil)}, pkcs1.DigestInfo(digest)
+		return []*pkcs11.Mechanism{pkcs11.NewMechanism(pkcs11.CKM_RSA_PKCS, nil)}, digestInfo(digest)
 	case crs.PS256:
 		params := pkcs11.NewPSSParams(pkcs11.CKM_SHA256, pkcs11.CKG_MGF1_SHA256, 32)
 		return []*pkcs11.Mechanism{pkcs11.NewMechanism(pkcs11.CKM_RSA_PKCS_PSS, params)}, digest
@@ -451,4 +450,10 @@ func failedCode(call string, code uint) error {
 		return nil
 	}
 	return &failure{Call: call, Code: code}
+}
+
+// digestInfo returns the DER of DigestInfo for a SHA-256 digest (RFC 8017, section 9.2).
+func digestInfo(sha256 []byte) []byte {
+	return append([]byte{0x30, 0x31, 0x30, 0x0D, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01,
+		0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20}, sha256...)
 }

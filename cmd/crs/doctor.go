@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/bridge"
 	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/dialog"
 	"github.com/crs-bridge/crs/internal/ipc"
@@ -222,9 +223,6 @@ func checkService(s ipc.Status, err error, version string) finding {
 	return f
 }
 
-// bridgePorts are those that portals try.
-var bridgePorts = []int{27770, 27771, 27772}
-
 // checkPorts looks at who listens where portals look for the service. Another program there is
 // no harm while one port is left.
 func checkPorts(s ipc.Status, listening map[int]string) finding {
@@ -235,7 +233,7 @@ func checkPorts(s ipc.Status, listening map[int]string) finding {
 		f.Detail, f.text = port, catalog.Say("doctor.port", "port", port)
 	}
 	free := ours != 0
-	for _, port := range bridgePorts {
+	for _, port := range bridge.Ports {
 		program, taken := listening[port]
 		if !taken {
 			free = true

@@ -168,7 +168,8 @@ func TestModuleReasons(t *testing.T) {
 	seen := map[string]bool{}
 	for _, lang := range []string{"it", "en", "de"} {
 		catalog.SetLanguage(lang)
-		for why := pkcs11.Missing; why <= pkcs11.Failed; why++ {
+		for _, why := range []pkcs11.Why{pkcs11.Missing, pkcs11.AtHome, pkcs11.Writable, pkcs11.Machine,
+			pkcs11.NotPKCS11, pkcs11.Dependency, pkcs11.Trust, pkcs11.Failed} {
 			word, text := moduleState(pkcs11.Module{Unused: &pkcs11.Unused{Why: why, Detail: "\x1b[2Jdetail"}})
 			if word == "" || seen[text] || strings.ContainsAny(text, "{}\x1b") {
 				t.Errorf("%s: %q %q", lang, word, text)

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/crs-bridge/crs/bridge"
 )
 
 // listeners returns the programs that listen on the ports of the service, "" for one that only
@@ -20,7 +22,7 @@ func listeners() map[int]string {
 			continue
 		}
 		for lines := bufio.NewScanner(f); lines.Scan(); {
-			if port, inode, ok := parseListener(lines.Text()); ok && slices.Contains(bridgePorts, port) {
+			if port, inode, ok := parseListener(lines.Text()); ok && slices.Contains(bridge.Ports[:], port) {
 				sockets["socket:["+inode+"]"] = port
 				found[port] = ""
 			}

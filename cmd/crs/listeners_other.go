@@ -6,13 +6,15 @@ import (
 	"net"
 	"strconv"
 	"time"
+
+	"github.com/crs-bridge/crs/bridge"
 )
 
 // listeners returns the ports of the service on which something listens. What it is, these systems
 // do not tell as easily.
 func listeners() map[int]string {
 	found := map[int]string{}
-	for _, port := range bridgePorts {
+	for _, port := range bridge.Ports {
 		c, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), time.Second)
 		if err == nil {
 			c.Close()

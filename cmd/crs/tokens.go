@@ -83,23 +83,12 @@ func driverChoice(log *slog.Logger) cards.Choice {
 	return choice
 }
 
-// unusedModule are the words for why a module is not used, for programs, and the texts for people.
-var unusedModule = map[pkcs11.Why]struct{ word, text string }{
-	pkcs11.Missing:    {"missing", "module.missing"},
-	pkcs11.AtHome:     {"at_home", "module.home"},
-	pkcs11.Writable:   {"writable", "module.writable"},
-	pkcs11.Machine:    {"other_machine", "module.machine"},
-	pkcs11.NotPKCS11:  {"not_pkcs11", "module.notpkcs"},
-	pkcs11.Dependency: {"library_missing", "module.needs"},
-	pkcs11.Trust:      {"no_keys", "module.trust"},
-	pkcs11.Failed:     {"failed", "module.failed"},
-}
-
 // moduleState says whether a module is used, and why not: the word for that is "" if it is.
 func moduleState(m pkcs11.Module) (word, text string) {
 	if m.Unused == nil {
 		return "", catalog.Say("module.used")
 	}
-	why := unusedModule[m.Unused.Why]
-	return why.word, catalog.Say(why.text, "detail", catalog.Literal(m.Unused.Detail))
+	word = string(m.Unused.Why)
+	key := "module." + word
+	return word, catalog.Say(key, "detail", catalog.Literal(m.Unused.Detail))
 }

@@ -58,12 +58,34 @@ func TestKeys(t *testing.T) {
 	for word := range words(t) {
 		used["problem."+word], used["tray.problem."+word] = true, true
 	}
+	for _, reason := range moduleReasons(t) {
+		used["module."+reason] = true
+		if _, ok := italian["module."+reason]; !ok {
+			t.Errorf("no text says why a module is not used: [module.%s]", reason)
+		}
+	}
 	for key := range italian {
 		general := strings.TrimSuffix(strings.TrimSuffix(key, ".windows"), ".darwin")
 		if _, ok := italian[general]; !ok || !used[general] {
 			t.Errorf("[%s] is used nowhere", key)
 		}
 	}
+}
+
+// moduleReasons returns the words for why a module is not used.
+func moduleReasons(t *testing.T) (words []string) {
+	t.Helper()
+	source, err := os.ReadFile("../../pkcs11/errors.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`\bWhy += "(\w+)"`).FindAllStringSubmatch(string(source), -1) {
+		words = append(words, m[1])
+	}
+	if len(words) < 8 {
+		t.Fatalf("found %q alone", words)
+	}
+	return words
 }
 
 // words returns the words of errors, each with the name of its code.

@@ -1,8 +1,0 @@
-// Package pkcs1 has what the drivers of cards and of tokens both sign with RSA.
-package pkcs1
-
-// DigestInfo returns the DER of DigestInfo for a SHA-256 digest (RFC 8017, section 9.2).
-func DigestInfo(sha256 []byte) []byte {
-	return append([]byte{0x30, 0x31, 0x30, 0x0D, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01,
-		0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20}, sha256...)
-}
