@@ -1,6 +1,7 @@
 package virtualcard
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -16,6 +17,8 @@ type file struct {
 	content  []byte // nil: a DF
 
 	secrets map[byte]*secret // of a DF, by id
+
+	application []byte // identifier of a DF that is an application
 }
 
 const mfID = 0x3F00
@@ -41,6 +44,13 @@ func (c *Card) fileSystem() *file {
 func (c *Card) putCNS(mf *file) {
 	const certificateSize = 2048 // of the file on IDEMIA cards
 	layout := c.profile.layout
+	if layout.application != nil {
+		mf = mf.dir("ACE0")
+		mf.application = layout.application
+		mf.put("1100/1102", c.person.PersonalDataFile())
+		mf.put(layout.certificate, c.person.Certificate.Raw)
+		return
+	}
 	certificate := c.person.Certificate.Raw
 	if layout.wrapped {
 		certificate = append([]byte{0x01, byte(len(certificate) >> 8), byte(len(certificate)), 0x00, 0x00}, certificate...)
@@ -124,8 +134,12 @@ func (c *Card) selectFile(cmd command) (data []byte, sw uint16) {
 	s := &c.state
 	var found *file
 	switch ids := cmd.data; {
-	case cmd.p1 == 0x04: // by application identifier: there is none
-		return nil, swFileNotFound
+	case cmd.p1 == 0x04: // by application identifier
+		for _, child := range c.mf.children {
+			if child.application != nil && bytes.Equal(child.application, ids) {
+				found = child
+			}
+		}
 	case cmd.p1 != 0x00 && cmd.p1 != 0x08 && cmd.p1 != 0x09:
 		return nil, swParameters
 	case len(ids)%2 != 0:

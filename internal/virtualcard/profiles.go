@@ -36,6 +36,7 @@ type layout struct {
 	wrapped     bool   // five bytes stand before the certificate
 	keyDir      string // DF that holds the key; "" is the MF
 	keyRef      byte
+	application []byte // identifier of the application that holds the files; nil: they are in the MF
 }
 
 var (
@@ -101,12 +102,21 @@ var Profiles = []Profile{
 		Refuse: map[Feature]uint16{ComputeSignature: 0x6A86}},
 }
 
+// ACe2025 is a model that cannot be used yet, so that it is none of Profiles: its files are in an
+// application, and how it signs is not known. The ATR and the paths are those of a public trace (OpenSC
+// issue 3804). Its PIN is where a guess would look for it.
+var ACe2025 = Profile{Name: "ace", Protocol: 1, Bits: 2048, PINReference: 0x10,
+	layout: layout{certificate: "DA01/C001", keyRef: 0x01,
+		application: []byte{0xA0, 0x00, 0x00, 0x05, 0x30, 0x00, 0x0B, 0x10, 0x40, 0x01, 0x02, 0x1A}},
+	ATR: []byte{0x3B, 0xFF, 0x18, 0x00, 0xFF, 0x81, 0x31, 0xFE, 0x4D, 0x00, 0x6B, 0x04, 0x04, 0xB8, 0x5B,
+		0x01, 0xF1, 0x01, 'C', 'N', 'S', 0x10, 0x31, 0x80, 0x9D}}
+
 // ProfileByName returns a profile; "" is the first.
 func ProfileByName(name string) (Profile, bool) {
 	if name == "" {
 		return Profiles[0], true
 	}
-	for _, p := range Profiles {
+	for _, p := range append(Profiles[:len(Profiles):len(Profiles)], ACe2025) {
 		if p.Name == name {
 			return p, true
 		}
