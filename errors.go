@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Code is an error as a portal sees it: one word of a closed list. Every error of this
@@ -193,6 +194,24 @@ func (e *PINError) Error() string {
 	}
 	return fmt.Sprintf("wrong %s, tries left not known (SW %04X)", what, e.SW)
 }
+
+// ModelError is returned for a health card whose model this software cannot use yet. Nothing is wrong
+// with the card.
+type ModelError struct {
+	ATR []byte // tells the model, and nothing of the holder
+
+	// What the certificate says, where it could be read: zero otherwise. Holder is personal, as that
+	// of Info, and not in the error's text.
+	Holder  string
+	Expires time.Time
+
+	Err error // ErrUnknownModel or ErrModelCannotSign
+}
+
+func (e *ModelError) Error() string { return fmt.Sprintf("%v (ATR %X)", e.Err, e.ATR) }
+
+// Unwrap returns which of the two it is.
+func (e *ModelError) Unwrap() error { return e.Err }
 
 // Unwrap returns what went wrong beneath, if anything did.
 func (e *PINError) Unwrap() error { return e.Err }

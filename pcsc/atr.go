@@ -77,9 +77,15 @@ const (
 // (CNS functional specification; byte positions as in OpenSC, card-itacns.c). An ATR without
 // the marker, such as a contactless card's, tells nothing: zero values.
 func (a atr) cnsMask() (mask, firmware byte) {
-	h := a.historical
-	if len(h) == 15 && h[0] == 0x00 && h[1] == 0x6B && bytes.Equal(h[9:12], []byte("CNS")) {
-		return h[3], h[4]
+	if !a.saysCNS() {
+		return 0, 0
 	}
-	return 0, 0
+	return a.historical[3], a.historical[4]
+}
+
+// saysCNS reports whether the ATR has the marker of a CNS. A card without one may be a CNS all the
+// same, and one with it may have the files of another product.
+func (a atr) saysCNS() bool {
+	h := a.historical
+	return len(h) == 15 && h[0] == 0x00 && h[1] == 0x6B && bytes.Equal(h[9:12], []byte("CNS"))
 }

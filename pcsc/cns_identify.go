@@ -16,9 +16,9 @@ func identifyCNS(s *session, source Reader) (card, error) {
 	a, _ := parseATR(s.conn.ATR())
 	id, err := readCardID(s)
 	if err != nil {
-		return nil, notCNS(err)
+		return nil, unknownModel(s, a, notCNS(err))
 	}
-	why := fmt.Errorf("%w: it has no certificate where a CNS has it", crs.ErrNoCNS)
+	var why error // the first that says more than that there is no such file
 	for _, l := range layoutsFor(a) {
 		der, extended, err := readCertificate(s, l)
 		if err == nil {
@@ -33,13 +33,26 @@ func identifyCNS(s *session, source Reader) (card, error) {
 		}
 		var status sw
 		switch {
-		case errors.Is(err, crs.ErrNoCNS), errors.Is(err, crs.ErrCertificate):
-			why = err
-		case !errors.As(err, &status): // not an answer of the card: the reader failed
+		case errors.As(err, &status):
+		case crs.CodeOf(err) != crs.ErrCardUnusable: // not an answer of the card: the reader failed
 			return nil, err
+		case why == nil:
+			why = err
 		}
 	}
-	return nil, why
+	if why != nil {
+		return nil, why
+	}
+	return nil, unknownModel(s, a, fmt.Errorf("%w: it has no certificate where a CNS has it", crs.ErrNoCNS))
+}
+
+// unknownModel says of a card that has not the files of a CNS, though its ATR has the marker, that its
+// model is not known: it is a health card, and its holder has no other to put in.
+func unknownModel(s *session, a atr, err error) error {
+	if a.saysCNS() && errors.Is(err, crs.ErrNoCNS) {
+		return &crs.ModelError{ATR: s.conn.ATR(), Err: crs.ErrUnknownModel}
+	}
+	return err
 }
 
 // notCNS turns a card's answer to a probe into crs.ErrNoCNS and leaves other errors alone.
@@ -120,11 +133,11 @@ func readCertificate(s *session, l layout) (der []byte, extended bool, err error
 	}
 	length, err := derLength(b, start)
 	if err != nil {
-		return nil, false, fmt.Errorf("%w: %w", crs.ErrNoCNS, err)
+		return nil, false, fmt.Errorf("%w: %w", crs.ErrCertificate, err)
 	}
 	end := start + length
 	if l.wrapped && int(b[1])<<8|int(b[2]) < length {
-		return nil, false, fmt.Errorf("%w: wrapped certificate longer than its wrapper", crs.ErrNoCNS)
+		return nil, false, fmt.Errorf("%w: it is longer than its wrapper", crs.ErrCertificate)
 	}
 	if len(b) < end && s.extendedPossible() {
 		// Whatever refuses this, card or reader, does not take extended commands.
@@ -143,7 +156,7 @@ func readCertificate(s *session, l layout) (der []byte, extended bool, err error
 		return nil, false, err
 	}
 	if len(b) < end {
-		return nil, false, fmt.Errorf("%w: certificate of %d bytes ends at %d", crs.ErrNoCNS, end, len(b))
+		return nil, false, fmt.Errorf("%w: its %d bytes end at %d", crs.ErrCertificate, end, len(b))
 	}
 	return b[start:end], extended, nil
 }

@@ -2,6 +2,7 @@ package pcsc
 
 import (
 	"context"
+	"errors"
 
 	"github.com/crs-bridge/crs"
 )
@@ -23,6 +24,7 @@ var families = []struct {
 	identify func(*session, Reader) (card, error)
 }{
 	{"CNS", identifyCNS},
+	{"ACe 2025", identifyACe},
 }
 
 // Open identifies the card in a reader and reads its certificate, in one short transaction
@@ -48,13 +50,13 @@ func (d *Driver) Open(ctx context.Context, r Reader) (crs.Card, error) {
 	return found, nil
 }
 
-// identify asks one family after the other. What the first says of a card that is of none is
-// returned: it is the one that most cards belong to.
+// identify asks one family after the other. Of a card that none can use it returns what the family said
+// that knows it, or else the first: it is the one that most cards belong to.
 func identify(s *session, source Reader) (card, error) {
 	var first error
 	for _, family := range families {
 		found, err := family.identify(s, source)
-		if err == nil || crs.CodeOf(err) != crs.ErrCardUnusable {
+		if err == nil || crs.CodeOf(err) != crs.ErrCardUnusable || errors.Is(err, crs.ErrModelCannotSign) {
 			return found, err
 		}
 		if first == nil {

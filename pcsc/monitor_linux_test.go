@@ -125,7 +125,7 @@ func TestMonitor(t *testing.T) {
 
 	foreign := newVirtual(virtualcard.Config{Foreign: virtualcard.ForeignIAS})
 	pull = insert(t, foreign.Card)
-	awaitReaders(t, m, "foreign card", func(r []crs.Reader) bool { return len(r) == 2 && errors.Is(r[0].Err, crs.ErrNoCNS) })
+	awaitReaders(t, m, "foreign card", func(r []crs.Reader) bool { return len(r) == 2 && errors.Is(r[0].Err, crs.ErrUnknownModel) })
 	pull()
 	awaitReaders(t, m, "foreign card pulled", firstHas(false))
 

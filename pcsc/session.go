@@ -213,6 +213,13 @@ func (s *session) selectPath(path []byte) error {
 	return nil
 }
 
+// selectFrom selects an application by its identifier (P1 04), or a file by its path from the current
+// DF (P1 09), and takes the FCI that some cards insist on sending.
+func (s *session) selectFrom(p1 byte, name []byte) error {
+	_, err := s.transmitData(command{ins: insSelect, p1: p1, p2: 0x00, data: name, le: maxShortResponse})
+	return err
+}
+
 // selectSize selects a file and returns its size from the FCI, -1 when that does not tell.
 func (s *session) selectSize(path []byte) (int, error) {
 	r, err := s.transmit(command{ins: insSelect, p1: 0x08, p2: 0x00, data: path, le: maxShortResponse})

@@ -145,6 +145,9 @@ func listCards(readers []crs.Reader, modules []pkcs11.Module, all, asJSON bool) 
 			continue
 		case r.Err != nil:
 			row.Error, row.Reason = crs.CodeOf(r.Err), r.Err.Error()
+			if model := (*crs.ModelError)(nil); errors.As(r.Err, &model) {
+				row.Holder = model.Holder
+			}
 			row.problem = strings.ReplaceAll(catalog.Report(catalog.Prompt{}, r.Err).After, "\n\n", " ")
 		}
 		rows = append(rows, row)

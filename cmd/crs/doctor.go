@@ -54,6 +54,7 @@ type finding struct {
 	State  verdict `json:"state"`
 	Reason string  `json:"reason,omitempty"` // of a problem: a word that stays the same
 	Detail string  `json:"detail,omitempty"` // a reader, a version, a port
+	ATR    string  `json:"atr,omitempty"`    // of a card whose model is not known
 
 	text string // what was found, and what to do
 }
@@ -145,6 +146,9 @@ func checkCards(ctx context.Context, readers []crs.Reader) (found []finding) {
 			}
 		case r.Err != nil:
 			f.Reason, f.text = ipc.Problem(r.Err), catalog.Problem(r.Err)
+			if model := (*crs.ModelError)(nil); errors.As(r.Err, &model) {
+				f.ATR = fmt.Sprintf("%X", model.ATR)
+			}
 		default:
 			continue
 		}

@@ -66,6 +66,12 @@ func TestDoctor(t *testing.T) {
 		{"no card", func(c *computer) { c.readers = in(crs.Reader{}) }, "card:no_card", "La inserisca"},
 		{"mute", func(c *computer) { c.readers = in(crs.Reader{Err: crs.ErrCardMute}) }, "card:mute", "la giri"},
 		{"no CNS", func(c *computer) { c.readers = in(crs.Reader{Err: crs.ErrNoCNS}) }, "card:not_cns", "Tessera"},
+		{"unknown model", func(c *computer) {
+			c.readers = in(crs.Reader{Err: &crs.ModelError{ATR: []byte{0x3B, 0x01}, Err: crs.ErrUnknownModel}})
+		}, "card:unknown_model", "crs doctor --json"},
+		{"model that cannot sign", func(c *computer) {
+			c.readers = in(crs.Reader{Err: &crs.ModelError{Holder: "ADA ESEMPIO", Err: crs.ErrModelCannotSign}})
+		}, "card:model_cannot_sign", "del produttore"},
 		{"in use", func(c *computer) { c.readers = in(crs.Reader{Err: fmt.Errorf("connect: %w", crs.ErrCardInUse)}) }, "card:in_use", "Chiuda"},
 		{"expired", func(c *computer) { c.readers = in(crs.Reader{Card: examined{}}) }, "card:expired", "scaduta"},
 		{"blocked", func(c *computer) {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/crs-bridge/crs"
 )
@@ -559,6 +560,20 @@ func TestWhatNext(t *testing.T) {
 		if text := InsertCard(site, test.problem).After; !strings.Contains(text, test.says) || !strings.Contains(text, alone) || strings.Contains(text, page) || strings.Contains(text, command) {
 			t.Errorf("insert, %v: %q", test.problem, text)
 		}
+	}
+}
+
+// TestModelError: its holder is told whose card it is, in the dialogs; those who help are not.
+func TestModelError(t *testing.T) {
+	err := &crs.ModelError{Holder: "ADA\x1b[2J ESEMPIO", Expires: time.Date(2030, 1, 31, 0, 0, 0, 0, time.UTC), Err: crs.ErrModelCannotSign}
+	p := Prompt{Origin: origin(t, "https://portale.example"), Lang: "it"}
+	for _, text := range []string{InsertCard(p, err).After, Report(p, err).After} {
+		if !strings.Contains(text, "ESEMPIO, valida fino al 31/01/2030.") || strings.Contains(text, "\x1b") || !strings.Contains(text, "non ha alcun difetto") {
+			t.Errorf("%q", text)
+		}
+	}
+	if text := Problem(err); strings.Contains(text, "ESEMPIO") {
+		t.Errorf("%q", text)
 	}
 }
 

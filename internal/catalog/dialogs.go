@@ -80,7 +80,7 @@ func InsertCard(p Prompt, problem error) Text {
 	d := t.dialog(KindInsert, p, "title", "insert.before", "insert.self")
 	d.After = t.say("insert.after")
 	if problem != nil {
-		d.After = t.problem(problem) + "\n\n" + t.say("insert.goon")
+		d.After = t.cardProblem(problem) + "\n\n" + t.say("insert.goon")
 	}
 	return t.answers(d, "", "cancel", "")
 }
@@ -155,7 +155,7 @@ func Report(p Prompt, problem error) Text {
 	}
 	d := t.dialog(KindReport, p, title, "", "")
 	d.Site = ""
-	d.After = t.problem(problem)
+	d.After = t.cardProblem(problem)
 	if passes(problem) {
 		next := "report.again"
 		if p.Origin.IsZero() {

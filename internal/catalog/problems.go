@@ -72,6 +72,16 @@ func (t texts) problemOf(err error, status crs.PINStatus) string {
 	return t.say("problem.internal") + "\n\n" + t.say("problem.detail", "detail", literal(fmt.Sprint(err), maxDetail))
 }
 
+// cardProblem is problem for the eyes of the card's holder: it says whose card it is, where the card is
+// known and cannot be used.
+func (t texts) cardProblem(err error) string {
+	text := t.problem(err)
+	if model := (*crs.ModelError)(nil); errors.As(err, &model) && model.Holder != "" {
+		text = t.say("problem.whose", "holder", literal(model.Holder, maxHolder), "date", model.Expires.Format("02/01/2006")) + "\n\n" + text
+	}
+	return text
+}
+
 // TrayProblem returns the key of the text for a card that cannot be used, short enough for a menu. A
 // word that has none may be that of a newer service.
 func TrayProblem(word string) string {
