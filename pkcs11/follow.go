@@ -108,7 +108,7 @@ func (t *Tokens) follow(ctx context.Context, m *driven) {
 	}
 }
 
-// isAsked reports whether a module is to be asked now. If not, it shows nothing.
+// isAsked reports whether to ask a module now. One that is not asked shows nothing.
 func (t *Tokens) isAsked(m *driven) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -120,7 +120,7 @@ func (t *Tokens) isAsked(m *driven) bool {
 	return false
 }
 
-// interval returns when a module is to be asked again without an event, 0 for never.
+// interval returns when to ask a module again although nothing happened, 0 for never.
 func (t *Tokens) interval(m *driven, err error) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()

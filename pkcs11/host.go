@@ -40,9 +40,9 @@ type host struct {
 	timeouts Timeouts
 	starting *sync.Mutex // of all modules: some cannot be initialised by two processes at once
 
-	turn chan struct{} // holds one token: whoever took it asks the worker
+	turn chan struct{} // holds one token; the caller that took it asks the worker
 
-	mu       sync.Mutex // guards what is below; changed by whoever has the turn
+	mu       sync.Mutex // guards the fields below, which only the caller with the turn changes
 	worker   *worker
 	atPIN    bool // a PIN is on its way
 	failures int  // without a success between
@@ -134,7 +134,7 @@ func (h *host) pinOnItsWay(is bool) {
 	h.atPIN = is
 }
 
-// ready starts a worker for a request unless there is one. It wants the turn.
+// ready starts a worker for a request unless there is one. The caller must have the turn.
 func (h *host) ready(q request) error {
 	if w := h.running(); w != nil {
 		select {

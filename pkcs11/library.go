@@ -335,7 +335,7 @@ func (m *library) hasCertificate(s pkcs11.SessionHandle, want certificate) bool 
 func (m *library) list() (reply, error) {
 	slots, err := m.ctx.GetSlotList(true)
 	if err != nil {
-		m.known = nil // whoever asked knows of none now
+		m.known = nil // the host knows of none now
 		return reply{}, failed("C_GetSlotList", err)
 	}
 	var tokens []token

@@ -20,7 +20,7 @@ import (
 	"github.com/crs-bridge/crs/internal/tries"
 )
 
-// Tokens are the tokens that the modules on this computer show. Its fields are to be set before
+// Tokens are the tokens that the modules on this computer show. Set its fields before
 // the first use; all but Command have a useful zero value.
 type Tokens struct {
 	// Command starts a worker, with the path of a module behind it: the name under which this
@@ -74,8 +74,8 @@ func (t *Tokens) tries() *tries.Book {
 	return t.Tries
 }
 
-// Readers implements bridge.Cards. Its readers are tokens. Whoever calls it looks for a card, and
-// so the modules are asked soon.
+// Readers implements bridge.Cards. Its readers are tokens. A caller is looking for a card, so it
+// also has the modules asked soon.
 func (t *Tokens) Readers() ([]crs.Reader, <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -98,7 +98,7 @@ func (t *Tokens) Seen() ([]crs.Reader, <-chan struct{}) {
 	return t.seen()
 }
 
-// seen wants t.mu held.
+// seen is Seen; t.mu must be held.
 func (t *Tokens) seen() ([]crs.Reader, <-chan struct{}) {
 	var all []crs.Reader
 	for _, m := range t.modules {
@@ -151,7 +151,7 @@ func (t *Tokens) Refresh(needed bool) {
 	}
 }
 
-// ask has modules listed. It wants t.mu held.
+// ask has modules listed. t.mu must be held.
 func (t *Tokens) ask(which func(*driven) bool) {
 	for _, m := range t.modules {
 		if which(m) {
@@ -171,7 +171,7 @@ func (t *Tokens) scanSoon() {
 }
 
 // take makes cards of the tokens of a module. A token that was there stays the card that it was.
-// It wants t.mu held.
+// t.mu must be held.
 func (t *Tokens) take(m *driven) {
 	before := m.readers
 	m.readers = nil
@@ -210,7 +210,7 @@ func (t *Tokens) take(m *driven) {
 
 func sameReader(a, b crs.Reader) bool { return a.Name == b.Name && a.Card == b.Card }
 
-// clear drops the tokens of a module. It wants t.mu held.
+// clear drops the tokens of a module. t.mu must be held.
 func (t *Tokens) clear(m *driven) {
 	m.tokens = nil
 	if len(m.readers) > 0 {

@@ -162,7 +162,7 @@ func Serve(path string) int {
 	runtime.LockOSThread() // some modules keep state of a thread
 	answer, end := openLibrary(path)
 	serve(in, out, answer, func() {
-		time.Sleep(2 * endTime) // whoever asked has gone, and the module may hang
+		time.Sleep(2 * endTime) // the host has gone, and the module may hang
 		os.Exit(1)
 	})
 	end()

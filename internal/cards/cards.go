@@ -61,10 +61,11 @@ type Cards struct {
 	failed  map[string]bool // id of cards that the native driver cannot sign with
 }
 
-// Readers returns each card once. It has the modules asked soon, for whoever looks for a card.
+// Readers returns each card once. It is for callers that look for a card: it has the modules
+// asked soon.
 func (c *Cards) Readers() ([]crs.Reader, <-chan struct{}) { return c.join(c.Tokens.Readers) }
 
-// Seen is Readers without asking the modules, for whoever only shows what is there.
+// Seen is Readers without asking the modules, for callers that only show what is there.
 func (c *Cards) Seen() ([]crs.Reader, <-chan struct{}) { return c.join(c.Tokens.Seen) }
 
 func (c *Cards) join(look func() ([]crs.Reader, <-chan struct{})) ([]crs.Reader, <-chan struct{}) {
@@ -124,8 +125,8 @@ func (c *Cards) needed(native []crs.Reader) bool {
 	return Needed(native, c.Choice, c.failed)
 }
 
-// Needed reports whether there is a card in a reader that modules are to be asked about: asking
-// disturbs all cards.
+// Needed reports whether a reader holds a card that only a module may be able to use. Otherwise the
+// modules are left alone, for asking them disturbs all cards.
 func Needed(native []crs.Reader, choice Choice, failed map[string]bool) bool {
 	return slices.ContainsFunc(native, func(r crs.Reader) bool {
 		switch {
@@ -144,7 +145,7 @@ func Needed(native []crs.Reader, choice Choice, failed map[string]bool) bool {
 func Join(native, tokens []crs.Reader, choice Choice, failed map[string]bool) []crs.Reader {
 	var all []crs.Reader
 	for _, t := range tokens {
-		if t.Card == nil || !slices.ContainsFunc(native, func(n crs.Reader) bool { return first(n, t, choice, failed) }) {
+		if t.Card == nil || !slices.ContainsFunc(native, func(n crs.Reader) bool { return nativeWins(n, t, choice, failed) }) {
 			all = append(all, t)
 		}
 	}
@@ -179,8 +180,8 @@ func Join(native, tokens []crs.Reader, choice Choice, failed map[string]bool) []
 	return joined
 }
 
-// first reports whether the native driver's card stands for the token, because they are the same.
-func first(native, token crs.Reader, choice Choice, failed map[string]bool) bool {
+// nativeWins reports whether the native driver's card stands for the token, because they are the same.
+func nativeWins(native, token crs.Reader, choice Choice, failed map[string]bool) bool {
 	if native.Card == nil || native.Card.Info().ID != token.Card.Info().ID {
 		return false
 	}

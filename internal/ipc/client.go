@@ -31,7 +31,7 @@ func (anotherVersion) Is(target error) bool { return target == ErrOtherProgram }
 
 // Client is a program's connection to the service.
 type Client struct {
-	peer  *peer
+	conn  *conn
 	ended chan struct{}
 }
 
@@ -54,19 +54,19 @@ func newClient(ctx context.Context) (*Client, error) {
 		return nil, err
 	}
 	nothing := func(context.Context, string, jsontext.Value) (any, error) { return nil, crs.ErrInvalidRequest }
-	return &Client{peer: newPeer(conn, nothing), ended: make(chan struct{})}, nil
+	return &Client{conn: newConn(conn, nothing), ended: make(chan struct{})}, nil
 }
 
 func (c *Client) start() {
 	go func() {
 		defer close(c.ended)
-		c.peer.run(context.Background())
+		c.conn.run(context.Background())
 	}()
 }
 
 // Close ends the connection.
 func (c *Client) Close() {
-	c.peer.close()
+	c.conn.close()
 	<-c.ended
 }
 
@@ -76,7 +76,7 @@ const questionTime = 5 * time.Second
 func (c *Client) ask(ctx context.Context, method string, params, result any) error {
 	ctx, cancel := context.WithTimeout(ctx, questionTime)
 	defer cancel()
-	return c.peer.ask(ctx, method, params, result)
+	return c.conn.ask(ctx, method, params, result)
 }
 
 // Status returns what the service tells about itself. One of a later version may tell more.
@@ -114,11 +114,11 @@ func attach(ctx context.Context, screen dialog.Screen, told func(*Client, Status
 		return err
 	}
 	if screen != nil {
-		c.peer.answer = func(ctx context.Context, method string, params jsontext.Value) (any, error) {
+		c.conn.answer = func(ctx context.Context, method string, params jsontext.Value) (any, error) {
 			return showOn(ctx, screen, method, params)
 		}
 	}
-	c.peer.told = func(method string, params jsontext.Value) error {
+	c.conn.notified = func(method string, params jsontext.Value) error {
 		var s Status
 		if err := unmarshal(params, &s); err != nil || method != "status" {
 			return errors.New("not a status")
@@ -128,13 +128,13 @@ func attach(ctx context.Context, screen dialog.Screen, told func(*Client, Status
 	}
 	c.start()
 	defer c.Close()
-	// A PIN goes to the service, so it is to be this very program too.
-	if err := trust.SameProgram(c.peer.conn); err != nil {
+	// A PIN goes to the service, so it must be this very program too.
+	if err := trust.SameProgram(c.conn.net); err != nil {
 		s, _ := c.Status(ctx) // of whatever version
 		return anotherVersion{cmp.Or(s.Version, "?")}
 	}
 	if err := c.ask(ctx, "ui.attach", attachParams{screen != nil}, nil); err != nil {
 		return err
 	}
-	return c.peer.ask(ctx, "ui.watch", nil, nil)
+	return c.conn.ask(ctx, "ui.watch", nil, nil)
 }

@@ -38,16 +38,16 @@ func (e *remoteError) Is(target error) bool { return target == e.Code }
 // ErrClosed is why nothing can be asked any more: the other program ended.
 var ErrClosed = errors.New("the connection to the service ended")
 
-// peer is one end of a connection. Each end may ask the other, any number of things at a time.
-type peer struct {
-	conn net.Conn
+// conn is one end of a connection. Each end may ask the other, any number of things at a time.
+type conn struct {
+	net net.Conn
 
 	// answer answers a request: with a *crs.PIN, with what becomes JSON, or with an error. Its
 	// context ends when the other side cancels the request or goes.
 	answer func(ctx context.Context, method string, params jsontext.Value) (any, error)
 
-	// told takes in a notification, in the order of their coming. nil: none is expected.
-	told func(method string, params jsontext.Value) error
+	// notified takes in a notification, in the order of their coming. nil: none is expected.
+	notified func(method string, params jsontext.Value) error
 
 	writing sync.Mutex
 
@@ -68,24 +68,24 @@ type reply struct {
 const (
 	writeTime   = 5 * time.Second
 	closeTime   = 500 * time.Millisecond // for a dialog that was cancelled to be gone
-	maxRequests = 16                     // of one peer, under way
+	maxRequests = 16                     // of one end, under way
 )
 
-func newPeer(conn net.Conn, answer func(context.Context, string, jsontext.Value) (any, error)) *peer {
-	return &peer{conn: conn, answer: answer, waiting: map[uint64]chan<- reply{}, answered: map[uint64]context.CancelFunc{}}
+func newConn(nc net.Conn, answer func(context.Context, string, jsontext.Value) (any, error)) *conn {
+	return &conn{net: nc, answer: answer, waiting: map[uint64]chan<- reply{}, answered: map[uint64]context.CancelFunc{}}
 }
 
 // run serves the connection until it ends, and returns why, nil when the other side closed it.
-func (p *peer) run(ctx context.Context) error {
+func (c *conn) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(ctx, func() { p.conn.Close() })
+	stop := context.AfterFunc(ctx, func() { c.net.Close() })
 	var requests sync.WaitGroup
 	defer requests.Wait()
-	defer p.close()
+	defer c.close()
 	defer stop()
 	defer cancel()
 	for {
-		b, id, pin, err := readFrame(p.conn)
+		b, id, pin, err := readFrame(c.net)
 		if errors.Is(err, io.EOF) || ctx.Err() != nil {
 			return nil
 		}
@@ -93,7 +93,7 @@ func (p *peer) run(ctx context.Context) error {
 			return err
 		}
 		if pin != nil {
-			p.resolve(id, reply{pin: pin})
+			c.resolve(id, reply{pin: pin})
 			continue
 		}
 		var m message
@@ -102,27 +102,27 @@ func (p *peer) run(ctx context.Context) error {
 		}
 		switch {
 		case m.Method == "" && m.Error != nil:
-			p.resolve(m.ID, reply{err: m.Error})
+			c.resolve(m.ID, reply{err: m.Error})
 		case m.Method == "":
-			p.resolve(m.ID, reply{result: m.Result})
+			c.resolve(m.ID, reply{result: m.Result})
 		case m.Method == "cancel" && m.ID == 0:
-			p.cancel(m.Params)
+			c.cancel(m.Params)
 		case m.ID == 0:
-			if p.told == nil {
+			if c.notified == nil {
 				return errors.New("a request without a number")
 			}
-			if err := p.told(m.Method, m.Params); err != nil {
+			if err := c.notified(m.Method, m.Params); err != nil {
 				return err
 			}
 		default:
-			ctx, done, err := p.begin(ctx, m.ID)
+			ctx, done, err := c.begin(ctx, m.ID)
 			if err != nil {
 				return err
 			}
 			requests.Go(func() {
-				result, err := p.answer(ctx, m.Method, m.Params)
+				result, err := c.answer(ctx, m.Method, m.Params)
 				done()
-				p.respond(m.ID, result, err)
+				c.respond(m.ID, result, err)
 			})
 		}
 	}
@@ -130,45 +130,45 @@ func (p *peer) run(ctx context.Context) error {
 
 // call asks the other side and waits for its answer. When ctx ends it cancels the request, lets
 // a dialog close and returns the context's error.
-func (p *peer) call(ctx context.Context, method string, params any) (reply, error) {
+func (c *conn) call(ctx context.Context, method string, params any) (reply, error) {
 	if ctx.Err() != nil {
 		return reply{}, ctx.Err()
 	}
 	answered := make(chan reply, 1)
-	p.mu.Lock()
-	if p.closed {
-		p.mu.Unlock()
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
 		return reply{}, ErrClosed
 	}
-	p.last++
-	id := p.last
-	p.waiting[id] = answered
-	p.mu.Unlock()
+	c.last++
+	id := c.last
+	c.waiting[id] = answered
+	c.mu.Unlock()
 
-	if err := p.send(message{ID: id, Method: method}, params); err != nil {
-		p.resolve(id, reply{err: err})
+	if err := c.send(message{ID: id, Method: method}, params); err != nil {
+		c.resolve(id, reply{err: err})
 	}
 	select {
 	case r := <-answered:
 		return r, r.err
 	case <-ctx.Done():
 	}
-	p.send(message{Method: "cancel"}, struct {
+	c.send(message{Method: "cancel"}, struct {
 		ID uint64 `json:"id"`
 	}{id})
 	select {
 	case r := <-answered:
 		r.pin.Wipe()
 	case <-time.After(closeTime):
-		p.resolve(id, reply{err: ctx.Err()}) // an answer that still comes is for nobody
+		c.resolve(id, reply{err: ctx.Err()}) // an answer that still comes is for nobody
 		(<-answered).pin.Wipe()
 	}
 	return reply{}, ctx.Err()
 }
 
 // ask is call for an answer that is JSON, nil when nothing of it is wanted.
-func (p *peer) ask(ctx context.Context, method string, params, result any) error {
-	r, err := p.call(ctx, method, params)
+func (c *conn) ask(ctx context.Context, method string, params, result any) error {
+	r, err := c.call(ctx, method, params)
 	if err == nil && r.pin != nil {
 		r.pin.Wipe()
 		err = errors.New("a PIN that was not asked for")
@@ -180,16 +180,16 @@ func (p *peer) ask(ctx context.Context, method string, params, result any) error
 }
 
 // notify tells the other side something that it does not answer.
-func (p *peer) notify(method string, params any) error {
-	return p.send(message{Method: method}, params)
+func (c *conn) notify(method string, params any) error {
+	return c.send(message{Method: method}, params)
 }
 
-// resolve hands an answer to whoever waits for it.
-func (p *peer) resolve(id uint64, r reply) {
-	p.mu.Lock()
-	waiting := p.waiting[id]
-	delete(p.waiting, id)
-	p.mu.Unlock()
+// resolve hands an answer to the request that waits for it.
+func (c *conn) resolve(id uint64, r reply) {
+	c.mu.Lock()
+	waiting := c.waiting[id]
+	delete(c.waiting, id)
+	c.mu.Unlock()
 	if waiting == nil {
 		r.pin.Wipe()
 		return
@@ -198,47 +198,47 @@ func (p *peer) resolve(id uint64, r reply) {
 }
 
 // begin notes a request of the other side, so that it can be cancelled.
-func (p *peer) begin(ctx context.Context, id uint64) (context.Context, func(), error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.answered) == maxRequests {
+func (c *conn) begin(ctx context.Context, id uint64) (context.Context, func(), error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.answered) == maxRequests {
 		return nil, nil, errors.New("too many requests at a time")
 	}
-	if p.answered[id] != nil {
+	if c.answered[id] != nil {
 		return nil, nil, fmt.Errorf("request %d for the second time", id)
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	p.answered[id] = cancel
+	c.answered[id] = cancel
 	return ctx, func() {
 		cancel()
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		delete(p.answered, id)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.answered, id)
 	}, nil
 }
 
-func (p *peer) cancel(params jsontext.Value) {
+func (c *conn) cancel(params jsontext.Value) {
 	var which struct {
 		ID uint64 `json:"id"`
 	}
 	if unmarshal(params, &which) != nil {
 		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if cancel := p.answered[which.ID]; cancel != nil {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if cancel := c.answered[which.ID]; cancel != nil {
 		cancel()
 	}
 }
 
 // respond answers request id.
-func (p *peer) respond(id uint64, result any, err error) {
+func (c *conn) respond(id uint64, result any, err error) {
 	if pin, ok := result.(*crs.PIN); ok && err == nil {
-		p.writing.Lock()
-		defer p.writing.Unlock()
-		p.conn.SetWriteDeadline(time.Now().Add(writeTime))
-		if writePIN(p.conn, id, pin) != nil {
-			p.conn.Close()
+		c.writing.Lock()
+		defer c.writing.Unlock()
+		c.net.SetWriteDeadline(time.Now().Add(writeTime))
+		if writePIN(c.net, id, pin) != nil {
+			c.net.Close()
 		}
 		return
 	}
@@ -248,11 +248,11 @@ func (p *peer) respond(id uint64, result any, err error) {
 	} else if m.Result, err = json.Marshal(result); err != nil {
 		m.Error = &remoteError{crs.ErrInternal, err.Error()}
 	}
-	p.send(m, nil)
+	c.send(m, nil)
 }
 
 // send writes one message. A peer that does not read is left.
-func (p *peer) send(m message, params any) error {
+func (c *conn) send(m message, params any) error {
 	var err error
 	if params != nil {
 		if m.Params, err = json.Marshal(params); err != nil {
@@ -263,25 +263,25 @@ func (p *peer) send(m message, params any) error {
 	if err != nil {
 		return err
 	}
-	p.writing.Lock()
-	defer p.writing.Unlock()
-	p.conn.SetWriteDeadline(time.Now().Add(writeTime))
-	if err := writeMessage(p.conn, b); err != nil {
-		p.conn.Close()
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.net.SetWriteDeadline(time.Now().Add(writeTime))
+	if err := writeMessage(c.net, b); err != nil {
+		c.net.Close()
 		return fmt.Errorf("%w: %w", ErrClosed, err)
 	}
 	return nil
 }
 
-// close answers whoever still waits.
-func (p *peer) close() {
-	p.conn.Close()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.closed = true
-	for id, waiting := range p.waiting {
+// close ends every request that still waits.
+func (c *conn) close() {
+	c.net.Close()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	for id, waiting := range c.waiting {
 		waiting <- reply{err: ErrClosed}
-		delete(p.waiting, id)
+		delete(c.waiting, id)
 	}
 }
 

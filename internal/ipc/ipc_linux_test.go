@@ -320,7 +320,7 @@ func TestStatusOfALaterVersion(t *testing.T) {
 		if err != nil {
 			return
 		}
-		newPeer(conn, func(context.Context, string, jsontext.Value) (any, error) {
+		newConn(conn, func(context.Context, string, jsontext.Value) (any, error) {
 			return jsontext.Value(`{"version":"9","address":"","tray":false,"readers":[{"name":"a","weight":1}],"mood":"good"}`), nil
 		}).run(t.Context())
 	}()

@@ -129,7 +129,7 @@ func (l *Link) care(ctx context.Context, method, reader string) error {
 	if err != nil {
 		return err
 	}
-	return c.peer.ask(ctx, method, cardParams{reader}, nil)
+	return c.conn.ask(ctx, method, cardParams{reader}, nil)
 }
 
 // Sites returns the sites that the user decided about.

@@ -25,7 +25,7 @@ type (
 
 // remoteScreen is the screen of the attached tray, a dialog.Screen. A tray that goes while a
 // dialog is open closed it, as its user could have.
-type remoteScreen struct{ tray *peer }
+type remoteScreen struct{ tray *conn }
 
 func (s remoteScreen) Ask(ctx context.Context, t catalog.Text) (bool, error) {
 	var r yesResult

@@ -17,7 +17,7 @@ import (
 	"github.com/crs-bridge/crs/internal/trust"
 )
 
-// Server is the service's end of the owner socket. Its functions are to be set before Serve.
+// Server is the service's end of the owner socket. Set its functions before Serve.
 type Server struct {
 	// Status returns the service as it is now, and a channel that is closed when that changes.
 	Status func() (Status, <-chan struct{})
@@ -25,14 +25,14 @@ type Server struct {
 	Refresh func()
 	// Sites is the user's list of sites.
 	Sites Sites
-	// ChangePIN and UnblockPIN care for the PIN of the card in a reader. What goes wrong is told
-	// to the user by their own dialogs.
+	// ChangePIN and UnblockPIN change and unblock the PIN of the card in a reader. Their own dialogs
+	// tell the user what went wrong.
 	ChangePIN, UnblockPIN func(ctx context.Context, reader string) error
 
 	Log *slog.Logger
 
 	mu      sync.Mutex
-	tray    *peer
+	tray    *conn
 	dialogs bool           // the tray can show them
 	changed changes.Signal // a tray came or went
 }
@@ -55,18 +55,18 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) {
 // client is one connection. Only the tray's may have dialogs shown.
 type client struct {
 	*Server
-	peer *peer
+	conn *conn
 }
 
 func (s *Server) serve(ctx context.Context, conn net.Conn) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	c := &client{Server: s}
-	c.peer = newPeer(conn, c.answer)
-	if err := c.peer.run(ctx); err != nil {
+	c.conn = newConn(conn, c.answer)
+	if err := c.conn.run(ctx); err != nil {
 		s.Log.Info("connection of the owner ended", "reason", err)
 	}
-	s.detach(c.peer)
+	s.detach(c.conn)
 }
 
 // answer is the one switch of the protocol.
@@ -131,22 +131,22 @@ type sitesResult struct {
 // attach makes a client the tray: one at a time, and only this very program. That keeps honest
 // programs honest; one that runs as the same user and means harm can do worse than this.
 func (c *client) attach(dialogs bool) error {
-	if err := trust.SameProgram(c.peer.conn); err != nil {
+	if err := trust.SameProgram(c.conn.net); err != nil {
 		c.Log.Warn("tray refused", "reason", err)
 		return ErrOtherProgram
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.tray != nil && c.tray != c.peer {
+	if c.tray != nil && c.tray != c.conn {
 		return crs.ErrBusy
 	}
-	c.tray, c.dialogs = c.peer, dialogs
+	c.tray, c.dialogs = c.conn, dialogs
 	c.changed.Announce()
 	c.Log.Info("tray attached", "dialogs", dialogs)
 	return nil
 }
 
-func (s *Server) detach(p *peer) {
+func (s *Server) detach(p *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.tray == p {
@@ -159,7 +159,7 @@ func (s *Server) detach(p *peer) {
 func (c *client) isTray() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.tray == c.peer
+	return c.tray == c.conn
 }
 
 // Screen returns the screen of the attached tray, nil without one or when it has none.
@@ -194,7 +194,7 @@ func (c *client) watch(ctx context.Context) error {
 		}
 		if !bytes.Equal(now, last) {
 			last = now
-			if err := c.peer.notify("status", jsontext.Value(now)); err != nil {
+			if err := c.conn.notify("status", jsontext.Value(now)); err != nil {
 				return err
 			}
 		}

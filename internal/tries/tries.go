@@ -10,7 +10,7 @@ import (
 )
 
 // A Store keeps the bounds beyond the life of a process and of an insertion, because a card tells
-// the number only after a wrong PIN. Only whoever has the card to itself writes its status.
+// the number only after a wrong PIN. Only a caller that has the card to itself writes its status.
 type Store interface {
 	// Load returns crs.UnknownPINStatus when nothing is known.
 	Load(cardID string) (crs.PINStatus, error)
@@ -33,8 +33,8 @@ func Spend(s crs.PINStatus) crs.PINStatus {
 }
 
 // Book is what is known of PINs. A card that two drivers drive has one bound if they share the
-// book. Its zero value keeps bounds for its own life and does not log; the fields are to be set
-// before the first use.
+// book. Its zero value keeps bounds for its own life and does not log; set the fields before the
+// first use.
 type Book struct {
 	Store   Store
 	Log     *slog.Logger
