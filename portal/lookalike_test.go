@@ -212,8 +212,7 @@ func TestClientQuestionClosed(t *testing.T) {
 			if tt.decided != "" {
 				decide(t, ctx, tt.decided)
 			}
-			// Timers as slow as on a citizen's page.
-			if got := try(t, ctx, url, "", "window.setTimeout = later"); got.Code != tt.want {
+			if got := try(t, ctx, url, "", ""); got.Code != tt.want {
 				t.Errorf("code %q, want %q", got.Code, tt.want)
 			}
 		})
