@@ -75,6 +75,7 @@ type computer struct {
 	ports   func() map[int]string // who listens on the ports of the service: names of programs
 	icons   func() error
 	windows func() error
+	keeps   func() error // whether anything can be kept for this user
 }
 
 // errDeaf is why a service that runs cannot be asked.
@@ -97,6 +98,7 @@ var thisComputer = computer{
 	ports:   listeners,
 	icons:   tray.Icons,
 	windows: dialog.Windows{}.Usable,
+	keeps:   state.CheckDir,
 }
 
 // examine makes all checks, in the order in which a login needs what they look at.
@@ -108,8 +110,13 @@ func (c computer) examine(ctx context.Context) []finding {
 		found = append(found, checkModules(tokens.Modules(), readers)...)
 	}
 	status, err := c.service(ctx)
-	return append(found, checkService(status, err, c.version), checkPorts(status, c.ports()),
+	found = append(found, checkService(status, err, c.version), checkPorts(status, c.ports()),
 		checkIcon(status, err, c.icons()), checkWindows(c.windows()))
+	if err := c.keeps(); err != nil {
+		found = append(found, finding{Check: "state", State: problem, Reason: "not_kept",
+			text: catalog.Say("doctor.notkept", "detail", catalog.Literal(err.Error()))})
+	}
+	return found
 }
 
 // checkReaders looks at the smart card service and its readers.
@@ -300,6 +307,7 @@ func prescription(found []finding) string {
 		"module":  catalog.Say("doctor.name.module"),
 		"service": catalog.Say("doctor.name.service"), "port": catalog.Say("doctor.name.port"),
 		"tray": catalog.Say("doctor.name.tray"), "windows": catalog.Say("doctor.name.dialogs"),
+		"state": catalog.Say("doctor.name.state"),
 	}
 	mark := map[verdict]string{fine: "✓", problem: "✗", skipped: "–"}
 	var lines []string

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -123,6 +124,8 @@ func TestDoctor(t *testing.T) {
 			}
 		}, "tray:stopped", "«crs tray»"},
 		{"no display", func(c *computer) { c.windows = func() error { return dialog.ErrNoDisplay } }, "windows:no_display", "--ui terminal"},
+		{"a home that is full", func(c *computer) { c.keeps = func() error { return errors.New("no space left on device") } },
+			"state:not_kept", "no space left on device"},
 		{"no zenity", func(c *computer) { c.windows = func() error { return fmt.Errorf("%w: x", dialog.ErrNoZenity) } }, "windows:no_zenity", "apt install"},
 	} {
 		c := computer{
@@ -134,6 +137,7 @@ func TestDoctor(t *testing.T) {
 			ports:   func() map[int]string { return map[int]string{27770: "crs"} },
 			icons:   func() error { return nil },
 			windows: func() error { return nil },
+			keeps:   func() error { return nil },
 		}
 		test.ill(&c)
 		for _, lang := range []string{"it", "en", "de"} {

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/ipc"
 	"github.com/crs-bridge/crs/internal/test/citizen"
 	"github.com/crs-bridge/crs/internal/virtualcard"
@@ -100,4 +101,30 @@ func TestSocketsCannotBeMade(t *testing.T) {
 			open(t, citizen.Portale).mustLogIn()
 		})
 	}
+}
+
+// TestStateCannotBeWritten: a home that is full or read-only keeps nobody from logging in; the site
+// is asked about again the next time.
+func TestStateCannotBeWritten(t *testing.T) {
+	h := citizen.NewHome(t)
+	citizen.Session = []string{"HOME=/proc/nowhere", "XDG_STATE_HOME=/proc/nowhere/state"}
+	t.Cleanup(func() { citizen.Session = nil })
+	serve := h.Serve(t)
+	card := citizen.Insert(t, virtualcard.Config{PIN: citizen.PIN})
+	serve.Next(citizen.CardReady)
+	if said := runDoctor(t, h); !strings.Contains(said, "✓ Servizio CRS") || !strings.Contains(said, "✗ Memoria: niente si può ricordare") {
+		t.Errorf("crs doctor says\n%s", said)
+	}
+	site := open(t, citizen.Portale)
+	for range 2 {
+		serve.Answer("s", citizen.PIN)
+		site.mustLogIn()
+	}
+	if card.Secrets() != 2 {
+		t.Errorf("%d PINs were sent", card.Secrets())
+	}
+	// A wrong PIN is counted while the service runs, though it cannot be kept.
+	serve.Answer("s", citizen.WrongPIN, "")
+	site.refused(crs.ErrCancelled)
+	serve.Next("Tentativi rimasti: 2.")
 }

@@ -31,6 +31,24 @@ func Dir() (string, error) {
 	return filepath.Join(home, ".local", "state", "crs"), err
 }
 
+// CheckDir returns nil if something can be kept in Dir.
+func CheckDir() error {
+	dir, err := Dir()
+	if err != nil {
+		return err
+	}
+	if err := makePrivate(dir); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, "check")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write([]byte{0}) // which fails on a disk that is full
+	return errors.Join(err, f.Close())
+}
+
 // RuntimeDir returns the directory for the sockets and the lock of a service, and makes it if need
 // be: $XDG_RUNTIME_DIR/crs, or, where that cannot be a directory of this user alone, one within
 // Dir. Where a service that runs has its sockets is for ServiceDirs to say: it may have been
