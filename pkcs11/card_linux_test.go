@@ -80,13 +80,15 @@ func TestWiped(t *testing.T) {
 		"change":  func(a, b *crs.PIN) error { return c.ChangePIN(ctx, a, b) },
 		"unblock": func(a, b *crs.PIN) error { return c.UnblockPIN(ctx, a, b) },
 	} {
-		for _, pin := range []string{rightPIN, "1"} {
-			a, b := cardtest.PIN(pin), cardtest.PIN(rightPIN)
-			use(a, b)
-			if a.Len() != 0 || b.Len() != 0 {
-				t.Errorf("%s: a PIN is left", name)
+		t.Run(name, func(t *testing.T) {
+			for _, pin := range []string{rightPIN, "1"} {
+				a, b := cardtest.PIN(pin), cardtest.PIN(rightPIN)
+				use(a, b)
+				if a.Len() != 0 || b.Len() != 0 {
+					t.Error("a PIN is left")
+				}
 			}
-		}
+		})
 	}
 	sent := f.Secrets()
 	if _, err := c.Sign(ctx, nil, cardtest.NewStatement(t)); !errors.Is(err, crs.ErrInternal) {

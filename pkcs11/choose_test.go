@@ -153,16 +153,18 @@ func TestChoose(t *testing.T) {
 		{name: "PKCS#1 where both are there", certificates: list{cns}, algorithms: []crs.Algorithm{crs.PS256, crs.RS256}, want: cns, kind: kindCNS, algorithm: crs.RS256},
 		{name: "PSS where nothing else is there", certificates: list{cns}, algorithms: []crs.Algorithm{crs.PS256}, want: cns, kind: kindCNS, algorithm: crs.PS256},
 	} {
-		tok := token11(test.certificates, test.keys, test.algorithms)
-		got, err := choose(tok, func(c certificate) bool { return test.missing != 0 && int(c.ID[0]) == test.missing }, time.Now())
-		switch {
-		case test.want == nil:
-			if !errors.Is(err, crs.ErrNoCNS) {
-				t.Errorf("%s: %v", test.name, err)
+		t.Run(test.name, func(t *testing.T) {
+			tok := token11(test.certificates, test.keys, test.algorithms)
+			got, err := choose(tok, func(c certificate) bool { return test.missing != 0 && int(c.ID[0]) == test.missing }, time.Now())
+			switch {
+			case test.want == nil:
+				if !errors.Is(err, crs.ErrNoCNS) {
+					t.Errorf("%v", err)
+				}
+			case err != nil || !got.parsed.Equal(test.want) || got.kind != test.kind || got.algorithm != test.algorithm:
+				t.Errorf("the wrong one: %v %s %s", err, got.kind, got.algorithm)
 			}
-		case err != nil || !got.parsed.Equal(test.want) || got.kind != test.kind || got.algorithm != test.algorithm:
-			t.Errorf("%s: the wrong one: %v %s %s", test.name, err, got.kind, got.algorithm)
-		}
+		})
 	}
 	for want, public := range map[crs.Algorithm]crypto.PublicKey{
 		crs.RS256: rsaKey(1024), crs.ES256: curveKey(t, elliptic.P256()), crs.ES384: curveKey(t, elliptic.P384()),
@@ -228,9 +230,11 @@ func TestHolder(t *testing.T) {
 		"not the other": named("not the other", "smpdaa70a41x999x", "ESEMPIO"),
 		"":              named("ESEMPIO/smpdaa70a41x999x/2"),
 	} {
-		if got := holder(cert); got != want {
-			t.Errorf("%q, want %q", got, want)
-		}
+		t.Run(want, func(t *testing.T) {
+			if got := holder(cert); got != want {
+				t.Errorf("%q, want %q", got, want)
+			}
+		})
 	}
 	a, b := identity(named("a")), identity(named("b"))
 	if a == b || len(a) != 16 || identity(issue(t, rsaKey(2048), nil)) != "6000000000000001" {

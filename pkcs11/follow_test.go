@@ -26,11 +26,13 @@ func TestHowOftenAModuleIsAsked(t *testing.T) {
 		"events tell":                   {0, driven{Module: Module{readers: true}}, nil, 0},
 		"it failed, and is asked later": {0, driven{Module: Module{readers: true}}, errors.New("failed"), firstDelay},
 	} {
-		test.m.host = &host{}
-		tokens := &Tokens{looked: time.Now().Add(-test.looked)}
-		if got := tokens.interval(&test.m, test.err); got != test.want {
-			t.Errorf("%s: %v, not %v", name, got, test.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			test.m.host = &host{}
+			tokens := &Tokens{looked: time.Now().Add(-test.looked)}
+			if got := tokens.interval(&test.m, test.err); got != test.want {
+				t.Errorf("%v, not %v", got, test.want)
+			}
+		})
 	}
 }
 
@@ -85,26 +87,28 @@ func TestReading(t *testing.T) {
 		"what could not be read":          {driven{Module: Module{readers: true}, err: errors.New("failed")}, true, false},
 		"what is read, of another module": {driven{Module: Module{readers: true}, reading: true}, true, true},
 	} {
-		m := test.m
-		m.kick = make(chan struct{}, 1)
-		tokens := &Tokens{modules: []*driven{&m}}
-		_, changed := tokens.Seen()
-		before := m.reading
-		tokens.Refresh(test.needed)
-		readers, _ := tokens.Seen()
-		if shown := len(readers) == 1 && readers[0].Reading; shown != test.want {
-			t.Errorf("%s: %+v", name, readers)
-		}
-		select {
-		case <-changed:
-			if before == test.want {
-				t.Errorf("%s: announced without a change", name)
+		t.Run(name, func(t *testing.T) {
+			m := test.m
+			m.kick = make(chan struct{}, 1)
+			tokens := &Tokens{modules: []*driven{&m}}
+			_, changed := tokens.Seen()
+			before := m.reading
+			tokens.Refresh(test.needed)
+			readers, _ := tokens.Seen()
+			if shown := len(readers) == 1 && readers[0].Reading; shown != test.want {
+				t.Errorf("%+v", readers)
 			}
-		default:
-			if before != test.want {
-				t.Errorf("%s: not announced", name)
+			select {
+			case <-changed:
+				if before == test.want {
+					t.Error("announced without a change")
+				}
+			default:
+				if before != test.want {
+					t.Error("not announced")
+				}
 			}
-		}
+		})
 	}
 }
 

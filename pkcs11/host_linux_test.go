@@ -22,13 +22,15 @@ import (
 // TestT18LyingWorker: a worker that does not keep to the protocol is ended at once.
 func TestT18LyingWorker(t *testing.T) {
 	for how, want := range map[string]string{"garbage": "no answer", "mute": "ended: signal: killed"} {
-		h := newHost("/none", []string{"crs", "worker", how}, Timeouts{Call: time.Hour}, &sync.Mutex{})
-		w := follow(t, h)
-		_, err := h.call(context.Background(), request{Do: doList}, nil, nil)
-		if !errors.Is(err, crs.ErrModule) || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", how, err)
-		}
-		isEnded(t, how, <-w)
+		t.Run(how, func(t *testing.T) {
+			h := newHost("/none", []string{"crs", "worker", how}, Timeouts{Call: time.Hour}, &sync.Mutex{})
+			w := follow(t, h)
+			_, err := h.call(context.Background(), request{Do: doList}, nil, nil)
+			if !errors.Is(err, crs.ErrModule) || !strings.Contains(err.Error(), want) {
+				t.Errorf("%v", err)
+			}
+			isEnded(t, how, <-w)
+		})
 	}
 	w, err := start([]string{"crs", "worker", "accepts", "/none"}, &output{})
 	if err != nil {
@@ -82,9 +84,11 @@ func TestLimits(t *testing.T) {
 		{doVerify, 1, pin}, {doSign, 1, pin}, {doChange, 2, pin},
 		{doVerify, 0, pin + padTime}, {doSign, 0, pin + padTime}, {doChange, 0, pin + 3*padTime},
 	} {
-		if got := h.limit(request{Do: test.do, Secrets: test.secrets}); got != test.want {
-			t.Errorf("%s with %d PINs: %v", test.do, test.secrets, got)
-		}
+		t.Run(test.do, func(t *testing.T) {
+			if got := h.limit(request{Do: test.do, Secrets: test.secrets}); got != test.want {
+				t.Errorf("%s with %d PINs: %v", test.do, test.secrets, got)
+			}
+		})
 	}
 }
 

@@ -222,22 +222,24 @@ func TestPulledInACall(t *testing.T) {
 	c := theCard(t, tokens)
 	for _, code := range []int{ckrSlotIDInvalid, ckrDeviceRemoved, ckrSessionClosed, ckrSessionHandleInvalid, ckrTokenNotPresent, ckrTokenNotRecognized} {
 		for call, sent := range map[string]bool{"C_GetTokenInfo": false, "C_OpenSession": false, "C_Login": true, "C_SignInit": false, "C_Sign": false} {
-			f.Fault(call, fmt.Sprintf("%x", code))
-			err := login(t, c, rightPIN)
-			if !errors.Is(err, crs.ErrCardRemoved) {
-				t.Errorf("%s, %X: %v", call, code, err)
-			}
-			var pin *crs.PINError
-			if errors.As(err, &pin) != sent || sent && !pin.Uncertain {
-				t.Errorf("%s, %X, of the PIN: %v", call, code, err)
-			}
-			if counted := book.Status(c.Info().ID) != crs.UnknownPINStatus; counted != sent {
-				t.Errorf("%s, %X: a try was counted: %v", call, code, counted)
-			}
-			f.Fault("", "")
-			if err := login(t, c, rightPIN); err != nil {
-				t.Fatalf("after %s, %X: %v", call, code, err)
-			}
+			t.Run(fmt.Sprintf("%s %X", call, code), func(t *testing.T) {
+				f.Fault(call, fmt.Sprintf("%x", code))
+				err := login(t, c, rightPIN)
+				if !errors.Is(err, crs.ErrCardRemoved) {
+					t.Errorf("%s, %X: %v", call, code, err)
+				}
+				var pin *crs.PINError
+				if errors.As(err, &pin) != sent || sent && !pin.Uncertain {
+					t.Errorf("%s, %X, of the PIN: %v", call, code, err)
+				}
+				if counted := book.Status(c.Info().ID) != crs.UnknownPINStatus; counted != sent {
+					t.Errorf("%s, %X: a try was counted: %v", call, code, counted)
+				}
+				f.Fault("", "")
+				if err := login(t, c, rightPIN); err != nil {
+					t.Fatalf("after %s, %X: %v", call, code, err)
+				}
+			})
 		}
 	}
 }
@@ -290,9 +292,11 @@ func TestLongNames(t *testing.T) {
 		strings.Repeat("€", 85):    strings.Repeat("€", 85),
 		strings.Repeat("x", 1<<20): strings.Repeat("x", 255),
 	} {
-		if got := text(in); got != want {
-			t.Errorf("%.20q: %q", in, got)
-		}
+		t.Run(fmt.Sprintf("%.20q", in), func(t *testing.T) {
+			if got := text(in); got != want {
+				t.Errorf("%.20q: %q", in, got)
+			}
+		})
 	}
 }
 

@@ -102,14 +102,16 @@ func TestPlaces(t *testing.T) {
 		{"a link to home", map[string]string{"list": "DIR/lib/b.so", "lib/b.so": "->DIR/home/a.so", "home/a.so": ""}, "b.so /home/a.so: at_home: ~/a.so"},
 		{"beside home", map[string]string{"list": "DIR/homes/a.so", "homes/a.so": ""}, "a.so /homes/a.so"},
 	} {
-		dir := lay(t, test.files)
-		p := places{
-			libraries:     []string{dir + "/lib", dir + "/lib2"},
-			registrations: []string{dir + "/a", dir + "/b"}, list: dir + "/list", home: dir + "/home/",
-		}
-		if got := described(p.find("linux"), dir); got != test.want {
-			t.Errorf("%s:\n%s\nnot\n%s", test.name, got, test.want)
-		}
+		t.Run(test.name, func(t *testing.T) {
+			dir := lay(t, test.files)
+			p := places{
+				libraries:     []string{dir + "/lib", dir + "/lib2"},
+				registrations: []string{dir + "/a", dir + "/b"}, list: dir + "/list", home: dir + "/home/",
+			}
+			if got := described(p.find("linux"), dir); got != test.want {
+				t.Errorf("%s:\n%s\nnot\n%s", test.name, got, test.want)
+			}
+		})
 	}
 }
 
@@ -132,16 +134,18 @@ func TestT18OnlyAdministratorsNameModules(t *testing.T) {
 		"/open/list":     func(dir string) error { return os.Chmod(dir+"/open/list", 0o646) },
 		"/open/x.module": func(dir string) error { return os.Chown(dir+"/open/x.module", 12345, 0) },
 	} {
-		dir := lay(t, files)
-		p := places{registrations: []string{dir + "/a"}, list: dir + "/list"}
-		if got := described(p.find("linux"), dir); got != "x /lib/a.so" {
-			t.Errorf("before: %s", got)
-		}
-		if err := change(dir); err != nil {
-			t.Fatal(err)
-		}
-		if got := described(p.find("linux"), dir); !strings.Contains(got, "writable: "+name) {
-			t.Errorf("%s: %s", name, got)
-		}
+		t.Run(name, func(t *testing.T) {
+			dir := lay(t, files)
+			p := places{registrations: []string{dir + "/a"}, list: dir + "/list"}
+			if got := described(p.find("linux"), dir); got != "x /lib/a.so" {
+				t.Errorf("before: %s", got)
+			}
+			if err := change(dir); err != nil {
+				t.Fatal(err)
+			}
+			if got := described(p.find("linux"), dir); !strings.Contains(got, "writable: "+name) {
+				t.Errorf("%s", got)
+			}
+		})
 	}
 }

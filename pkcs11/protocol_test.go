@@ -123,13 +123,15 @@ func TestPINResult(t *testing.T) {
 		{"wrong at a change", reply{}, &failure{Call: callSetPIN, Code: ckrPINIncorrect}, pending, &crs.PINError{Retries: -1}, crs.ErrCard},
 		{"pulled", reply{}, &failure{Call: callLogin, Code: ckrDeviceRemoved}, pending, &crs.PINError{Retries: -1, Uncertain: true}, crs.ErrCard},
 	} {
-		kept, err := pinResult(test.reply, test.err, before, pending)
-		if kept != test.kept || crs.CodeOf(err) != test.code {
-			t.Errorf("%s: kept %+v, %v is %q", test.name, kept, err, crs.CodeOf(err))
-		}
-		got, _ := err.(*crs.PINError)
-		if (got == nil) != (test.want == nil) || got != nil && (got.Retries != test.want.Retries || got.Blocked != test.want.Blocked || got.Uncertain != test.want.Uncertain) {
-			t.Errorf("%s: %+v", test.name, got)
-		}
+		t.Run(test.name, func(t *testing.T) {
+			kept, err := pinResult(test.reply, test.err, before, pending)
+			if kept != test.kept || crs.CodeOf(err) != test.code {
+				t.Errorf("kept %+v, %v is %q", kept, err, crs.CodeOf(err))
+			}
+			got, _ := err.(*crs.PINError)
+			if (got == nil) != (test.want == nil) || got != nil && (got.Retries != test.want.Retries || got.Blocked != test.want.Blocked || got.Uncertain != test.want.Uncertain) {
+				t.Errorf("%+v", got)
+			}
+		})
 	}
 }

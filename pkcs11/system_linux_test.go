@@ -61,16 +61,18 @@ func TestT18OnlyAdministratorsModules(t *testing.T) {
 		"/none": {Why: Missing},
 		"none":  {Failed, "no absolute path"},
 	} {
-		if err := os.WriteFile(list, []byte("# ours\n"+path+"\n"), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		found := p.find("linux")
-		if len(found) != 1 || (found[0].Unused == nil) != (want == nil) || want != nil && *found[0].Unused != *want {
-			t.Errorf("%s: %+v, want %v", path, found, want)
-			if len(found) == 1 {
-				t.Error(found[0].Unused)
+		t.Run(path, func(t *testing.T) {
+			if err := os.WriteFile(list, []byte("# ours\n"+path+"\n"), 0o644); err != nil {
+				t.Fatal(err)
 			}
-		}
+			found := p.find("linux")
+			if len(found) != 1 || (found[0].Unused == nil) != (want == nil) || want != nil && *found[0].Unused != *want {
+				t.Errorf("%+v, want %v", found, want)
+				if len(found) == 1 {
+					t.Error(found[0].Unused)
+				}
+			}
+		})
 	}
 	if err := os.Chmod(list, 0o666); err != nil {
 		t.Fatal(err)
@@ -124,15 +126,17 @@ func TestBadModules(t *testing.T) {
 	needs := compile("needs.so", "int needed(void); int C_GetFunctionList(void *p) { return needed(); }", "-L"+dir, "-lneeded")
 	os.Remove(needed)
 	for path, want := range map[string]Why{text: NotPKCS11, foreign: Machine, other: NotPKCS11, needs: Dependency} {
-		tokens := tokensOf(t, Module{Name: "bad", Path: path})
-		tokens.List(context.Background(), true)
-		m := tokens.Modules()[0]
-		if m.Unused == nil || m.Unused.Why != want {
-			t.Errorf("%s: %v", filepath.Base(path), m.Unused)
-		}
-		if want == Dependency && m.Unused != nil && m.Unused.Detail != "libneeded.so" {
-			t.Errorf("needs %q", m.Unused.Detail)
-		}
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			tokens := tokensOf(t, Module{Name: "bad", Path: path})
+			tokens.List(context.Background(), true)
+			m := tokens.Modules()[0]
+			if m.Unused == nil || m.Unused.Why != want {
+				t.Errorf("%s: %v", filepath.Base(path), m.Unused)
+			}
+			if want == Dependency && m.Unused != nil && m.Unused.Detail != "libneeded.so" {
+				t.Errorf("needs %q", m.Unused.Detail)
+			}
+		})
 	}
 }
 
@@ -168,9 +172,11 @@ func TestT18ReducedWorker(t *testing.T) {
 		t.Errorf("%v\n%s", err, limits)
 	}
 	for link, want := range map[string]string{"cwd": "/", "fd/0": os.DevNull} {
-		if to, err := os.Readlink(filepath.Join(proc, link)); to != want {
-			t.Errorf("%s is %s: %v", link, to, err)
-		}
+		t.Run(link, func(t *testing.T) {
+			if to, err := os.Readlink(filepath.Join(proc, link)); to != want {
+				t.Errorf("%s is %s: %v", link, to, err)
+			}
+		})
 	}
 	await.That(t, "its memory is not dumped", func() bool { return slices.Contains(tokens.Modules()[0].Output, "dumpable 0") })
 }

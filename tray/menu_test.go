@@ -99,13 +99,15 @@ func TestLook(t *testing.T) {
 			" ADA ESEMPIO – CNS [(Lettore: Bit4id miniLector EVO 00 00) Cambia PIN… Sblocca PIN con il PUK…]" +
 			" MARIO_ROSSI & <b>C.</b> – CNS, PIN bloccato [(Lettore: Reader 2) Sblocca PIN con il PUK… Cambia PIN…]" + rest},
 	} {
-		v := look(test.status, !test.silent, "it")
-		if got := outline(v.menu); v.icon != test.icon || got != test.want {
-			t.Errorf("%s: %s\n%s, want %s\n%s", test.name, v.icon, got, test.icon, test.want)
-		}
-		if "("+v.title+")" != outline(v.menu[:1]) {
-			t.Errorf("%s: the icon says %q", test.name, v.title)
-		}
+		t.Run(test.name, func(t *testing.T) {
+			v := look(test.status, !test.silent, "it")
+			if got := outline(v.menu); v.icon != test.icon || got != test.want {
+				t.Errorf("%s\n%s, want %s\n%s", v.icon, got, test.icon, test.want)
+			}
+			if "("+v.title+")" != outline(v.menu[:1]) {
+				t.Errorf("the icon says %q", v.title)
+			}
+		})
 	}
 }
 
@@ -147,10 +149,12 @@ func TestNews(t *testing.T) {
 		{"one of two", status(with(bit4id, ada, false), with(second, mario, false)), status(with(bit4id, ada, true), with(second, mario, false)),
 			[]notice{{true, "ADA ESEMPIO", "CNS"}}},
 	} {
-		got := news(test.old, test.now)
-		if len(got) != len(test.want) || len(got) > 0 && got[0] != test.want[0] {
-			t.Errorf("%s: %+v, want %+v", test.name, got, test.want)
-		}
+		t.Run(test.name, func(t *testing.T) {
+			got := news(test.old, test.now)
+			if len(got) != len(test.want) || len(got) > 0 && got[0] != test.want[0] {
+				t.Errorf("%+v, want %+v", got, test.want)
+			}
+		})
 	}
 	// A screen that others see says no more than it has to.
 	if s := blocked.title() + blocked.text(); strings.Contains(s, "ADA") {

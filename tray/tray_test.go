@@ -154,18 +154,20 @@ func TestChoices(t *testing.T) {
 		{"diagnose, fails", action{do: diagnose}, gone, nil, nil, []string{"tell Non è riuscito: La diagnostica"}},
 		{"language", action{do: setLanguage, lang: "de"}, nil, nil, nil, []string{"language de"}},
 	} {
-		synctest.Test(t, func(t *testing.T) {
-			s := &stub{ok: true, fail: test.fail, known: test.known, answers: test.answers}
-			choose, ended := running(t, s)
-			choose(test.choose)
-			if !slices.EqualFunc(s.asked, test.want, strings.HasPrefix) {
-				t.Errorf("%s: %q, want %q", test.name, s.asked, test.want)
-			}
-			if test.choose.do == setLanguage && s.shown.title != "Kein Lesegerät: bitte anschließen" {
-				t.Errorf("after the language changed the icon says %q", s.shown.title)
-			}
-			choose(action{do: quitTray})
-			<-ended
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &stub{ok: true, fail: test.fail, known: test.known, answers: test.answers}
+				choose, ended := running(t, s)
+				choose(test.choose)
+				if !slices.EqualFunc(s.asked, test.want, strings.HasPrefix) {
+					t.Errorf("%q, want %q", s.asked, test.want)
+				}
+				if test.choose.do == setLanguage && s.shown.title != "Kein Lesegerät: bitte anschließen" {
+					t.Errorf("after the language changed the icon says %q", s.shown.title)
+				}
+				choose(action{do: quitTray})
+				<-ended
+			})
 		})
 	}
 }

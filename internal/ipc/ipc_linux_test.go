@@ -268,9 +268,11 @@ func TestOwnerMethods(t *testing.T) {
 		"pin.change": crs.ErrOriginDenied, "pin.unblock": crs.ErrOriginDenied, "ui.attach": crs.ErrBusy,
 		"authenticate": crs.ErrInvalidRequest, "dialog.pin": crs.ErrInvalidRequest,
 	} {
-		if err := c.ask(t.Context(), method, nil, nil); crs.CodeOf(err) != want {
-			t.Errorf("%s: %v, want %s", method, err, want)
-		}
+		t.Run(method, func(t *testing.T) {
+			if err := c.ask(t.Context(), method, nil, nil); crs.CodeOf(err) != want {
+				t.Errorf("%v, want %s", err, want)
+			}
+		})
 	}
 	if err := c.ask(t.Context(), "status", state.Site{Origin: "x"}, nil); crs.CodeOf(err) != crs.ErrInvalidRequest {
 		t.Errorf("unknown parameters: %v", err)
@@ -346,21 +348,23 @@ func TestOnlyThisProgramAttaches(t *testing.T) {
 		{copied, "link", "version 1.2.3 false"},      // whose user is told the version
 		{"/proc/self/exe", "tray", ""},
 	} {
-		cmd := exec.Command(test.program)
-		cmd.Env = append(os.Environ(), "CRS_TEST_CLIENT="+test.how)
-		out := &lockedBuffer{}
-		cmd.Stdout = out
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		if test.want == "" {
-			await.That(t, "it is attached", s.hasTray)
-			cmd.Process.Kill()
-		}
-		cmd.Wait()
-		if got := strings.TrimSpace(out.String()); got != test.want {
-			t.Errorf("%s, %s: %q, want %q", test.program, test.how, got, test.want)
-		}
+		t.Run(test.program, func(t *testing.T) {
+			cmd := exec.Command(test.program)
+			cmd.Env = append(os.Environ(), "CRS_TEST_CLIENT="+test.how)
+			out := &lockedBuffer{}
+			cmd.Stdout = out
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			if test.want == "" {
+				await.That(t, "it is attached", s.hasTray)
+				cmd.Process.Kill()
+			}
+			cmd.Wait()
+			if got := strings.TrimSpace(out.String()); got != test.want {
+				t.Errorf("%s, %s: %q, want %q", test.program, test.how, got, test.want)
+			}
+		})
 	}
 	if !strings.Contains(s.log.String(), "tray refused") {
 		t.Errorf("the log does not say so:\n%s", s.log)
@@ -401,13 +405,15 @@ func TestMalformedFrames(t *testing.T) {
 		"notification":  whole(`{"method":"status"}`),
 		"id in use":     whole(`{"id":1,"method":"ui.watch"}`) + whole(`{"id":1,"method":"status"}`),
 	} {
-		conn := open(sent)
-		if name == "truncated" {
-			conn.CloseWrite()
-		}
-		if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("%s: the connection stays", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			conn := open(sent)
+			if name == "truncated" {
+				conn.CloseWrite()
+			}
+			if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Error("the connection stays")
+			}
+		})
 	}
 	// A PIN for a request that nobody made, and an answer to one, are dropped.
 	conn := open(frame('p', 13, "\x00\x00\x00\x00\x00\x00\x00\x0713579") + whole(`{"id":9,"result":{}}`) + whole(`{"id":1,"method":"status"}`))

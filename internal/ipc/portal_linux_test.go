@@ -55,12 +55,14 @@ func TestT26PortalSocket(t *testing.T) {
 		{copied, "another user", "", "the peer is another program"}, // of this user, and without a look at the service
 		{"/proc/self/exe", "native host", "served<nil>\n", ""},
 	} {
-		cmd := exec.Command(test.program)
-		cmd.Env = append(os.Environ(), "CRS_TEST_CLIENT="+test.how, "CRS_TEST_SOCKET="+p.path)
-		out, err := cmd.Output()
-		if err != nil || string(out) != test.want || !strings.Contains(p.log.String(), test.log) {
-			t.Errorf("%s, %s: %q, %v, want %q; log:\n%s", test.program, test.how, out, err, test.want, p.log)
-		}
+		t.Run(test.program, func(t *testing.T) {
+			cmd := exec.Command(test.program)
+			cmd.Env = append(os.Environ(), "CRS_TEST_CLIENT="+test.how, "CRS_TEST_SOCKET="+p.path)
+			out, err := cmd.Output()
+			if err != nil || string(out) != test.want || !strings.Contains(p.log.String(), test.log) {
+				t.Errorf("%s, %s: %q, %v, want %q; log:\n%s", test.program, test.how, out, err, test.want, p.log)
+			}
+		})
 	}
 	if n := p.served.Load(); n != 1 {
 		t.Errorf("%d were served", n)

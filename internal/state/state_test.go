@@ -222,31 +222,33 @@ func TestDamagedSites(t *testing.T) {
 		"twice a file":  `{"version":1,"sites":{}}{"version":1,"sites":{}}`,
 		"too long":      `{"version":1,"sites":{}}` + strings.Repeat(" ", maxFile),
 	} {
-		dir := t.TempDir()
-		path := filepath.Join(dir, "sites.json")
-		s := &Sites{Dir: dir}
-		if err := s.Set(a.String(), crs.SiteBlocked); err != nil { // read well, before
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		state, err := s.State(a)
-		if err == nil || state == crs.SiteAllowed || !strings.Contains(err.Error(), path) {
-			t.Errorf("%s: %q, %v", name, state, err)
-		}
-		if s.Allow(a) == nil || s.Set(a.String(), crs.SiteBlocked) == nil || s.Set(a.String(), crs.SiteUnknown) == nil {
-			t.Errorf("%s: was changed", name)
-		}
-		if now, _ := os.ReadFile(path); string(now) != content {
-			t.Errorf("%s: did not stay as it was", name)
-		}
-		if err := os.Remove(path); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.Allow(a); err != nil {
-			t.Errorf("%s: after deleting it: %v", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "sites.json")
+			s := &Sites{Dir: dir}
+			if err := s.Set(a.String(), crs.SiteBlocked); err != nil { // read well, before
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			state, err := s.State(a)
+			if err == nil || state == crs.SiteAllowed || !strings.Contains(err.Error(), path) {
+				t.Errorf("%q, %v", state, err)
+			}
+			if s.Allow(a) == nil || s.Set(a.String(), crs.SiteBlocked) == nil || s.Set(a.String(), crs.SiteUnknown) == nil {
+				t.Error("was changed")
+			}
+			if now, _ := os.ReadFile(path); string(now) != content {
+				t.Error("did not stay as it was")
+			}
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Allow(a); err != nil {
+				t.Errorf("after deleting it: %v", err)
+			}
+		})
 	}
 }
 
@@ -301,12 +303,14 @@ func TestFullDisk(t *testing.T) {
 		"allow":  func() error { return s.Allow(b) },
 		"forget": func() error { return s.Set(a.String(), crs.SiteUnknown) },
 	} {
-		if change() == nil {
-			t.Errorf("%s: no error", name)
-		}
-		if now := states(t, s); now != before {
-			t.Errorf("%s: %s", name, now)
-		}
+		t.Run(name, func(t *testing.T) {
+			if change() == nil {
+				t.Error("no error")
+			}
+			if now := states(t, s); now != before {
+				t.Errorf("%s", now)
+			}
+		})
 	}
 }
 
@@ -604,32 +608,34 @@ func TestDamagedTries(t *testing.T) {
 		"key short": func(dir string) error { return os.Truncate(filepath.Join(dir, "tries.key"), 31) },
 		"key long":  func(dir string) error { return os.Truncate(filepath.Join(dir, "tries.key"), maxFile+1) },
 	} {
-		dir := t.TempDir()
-		tries := &Tries{Dir: dir}
-		if err := tries.Store("a", crs.PINStatus{Retries: 1}); err != nil {
-			t.Fatal(err)
-		}
-		if err := damage(dir); err != nil {
-			t.Fatal(err)
-		}
-		for _, card := range []string{"a", "b"} {
-			if got, err := tries.Load(card); got != worst || err != nil || !got.LastTry() {
-				t.Errorf("%s: card %s: %v, %v", name, card, got, err)
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			tries := &Tries{Dir: dir}
+			if err := tries.Store("a", crs.PINStatus{Retries: 1}); err != nil {
+				t.Fatal(err)
 			}
-		}
-		// A card that accepted its PIN is known again; the others are not.
-		if err := tries.Store("b", crs.UnknownPINStatus); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		if got, _ := tries.Load("b"); got != crs.UnknownPINStatus {
-			t.Errorf("%s: after a success: %v", name, got)
-		}
-		if got, _ := tries.Load("a"); got != worst {
-			t.Errorf("%s: the other card: %v", name, got)
-		}
-		if _, err := os.Stat(filepath.Join(dir, "tries.json.damaged")); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
+			if err := damage(dir); err != nil {
+				t.Fatal(err)
+			}
+			for _, card := range []string{"a", "b"} {
+				if got, err := tries.Load(card); got != worst || err != nil || !got.LastTry() {
+					t.Errorf("card %s: %v, %v", card, got, err)
+				}
+			}
+			// A card that accepted its PIN is known again; the others are not.
+			if err := tries.Store("b", crs.UnknownPINStatus); err != nil {
+				t.Errorf("%v", err)
+			}
+			if got, _ := tries.Load("b"); got != crs.UnknownPINStatus {
+				t.Errorf("after a success: %v", got)
+			}
+			if got, _ := tries.Load("a"); got != worst {
+				t.Errorf("the other card: %v", got)
+			}
+			if _, err := os.Stat(filepath.Join(dir, "tries.json.damaged")); err != nil {
+				t.Errorf("%v", err)
+			}
+		})
 	}
 }
 

@@ -84,11 +84,13 @@ func TestPersonVariants(t *testing.T) {
 				p.CardID != Shared(2048).CardID
 		}},
 	} {
-		test.identity.Key = key
-		p, err := NewPerson(test.identity)
-		if err != nil || !test.ok(p) {
-			t.Errorf("%s: %v %+v", test.name, err, p.Certificate.Subject)
-		}
+		t.Run(test.name, func(t *testing.T) {
+			test.identity.Key = key
+			p, err := NewPerson(test.identity)
+			if err != nil || !test.ok(p) {
+				t.Errorf("%v %+v", err, p.Certificate.Subject)
+			}
+		})
 	}
 	if _, err := NewPerson(Identity{Key: key, Policies: []string{"no OID"}}); err == nil {
 		t.Error("a policy that is no OID was accepted")

@@ -86,13 +86,15 @@ func TestReaderEndsTheSecurityStatusByReset(t *testing.T) {
 		"End":   func(c *Conn) error { return c.End(true) },
 		"Close": (*Conn).Close,
 	} {
-		c := connect(t, r)
-		check(t, c.Begin(), nil)
-		transmit(t, card, "0020001008"+right)
-		check(t, end(c), nil)
-		if got := transmit(t, card, "00200010"); got != "63C3" {
-			t.Errorf("after %s: %s", name, got)
-		}
+		t.Run(name, func(t *testing.T) {
+			c := connect(t, r)
+			check(t, c.Begin(), nil)
+			transmit(t, card, "0020001008"+right)
+			check(t, end(c), nil)
+			if got := transmit(t, card, "00200010"); got != "63C3" {
+				t.Errorf("after %s: %s", name, got)
+			}
+		})
 	}
 }
 
