@@ -56,6 +56,12 @@ var (
 	ErrCardReset = detail(ErrCard, "reset", "another program reset the card")
 	// ErrCardInUse: another program holds the card for itself.
 	ErrCardInUse = detail(ErrCard, "in_use", "another program is using the card")
+	// ErrContactLost: the card and the reader lost each other in the middle of a command.
+	ErrContactLost = detail(ErrCard, "contact_lost", "the reader lost contact with the card")
+	// ErrCardProtocol: the reader, or the program that had the card first, speaks another protocol.
+	ErrCardProtocol = detail(ErrCard, "protocol", "the card and the reader found no common protocol")
+	// ErrReaderFailed: the reader or its driver failed, and does not say why.
+	ErrReaderFailed = detail(ErrCard, "reader_failed", "the reader failed")
 	// ErrCardStuck: a call to the reader did not return in time and was abandoned.
 	ErrCardStuck = detail(ErrCard, "stuck", "the reader does not answer")
 	// ErrCardMute: something is in the reader, but no chip answers.
@@ -80,6 +86,17 @@ var (
 	ErrModule = detail(ErrCard, "module", "the program of the token's maker failed")
 	// ErrNoService: the operating system's smart card service does not run.
 	ErrNoService = detail(ErrCard, "no_service", "the smart card service is not running")
+	// ErrServiceRefuses: the smart card service runs, and does not serve this session: by its policy, or
+	// because it has too many clients.
+	ErrServiceRefuses = detail(ErrCard, "service_refuses", "the smart card service refuses this session")
+	// ErrServiceStuck: the smart card service runs and does not answer.
+	ErrServiceStuck = detail(ErrCard, "service_stuck", "the smart card service does not answer")
+	// ErrServiceFailed: the smart card service failed, and does not say why.
+	ErrServiceFailed = detail(ErrCard, "service_failed", "the smart card service failed")
+	// ErrNoMemory: the computer has no memory left for what the smart card service was asked.
+	ErrNoMemory = detail(ErrCard, "no_memory", "the computer is out of memory")
+	// ErrNoReader: the smart card service knows of no reader.
+	ErrNoReader = detail(ErrCard, "no_reader", "there is no reader")
 	// ErrPINUnblocked: the PIN was just unblocked, and the new one is to be typed.
 	ErrPINUnblocked = detail(ErrInternal, "pin_unblocked", "the PIN was unblocked and must be typed again")
 	// ErrPINFormat: no card of this kind has such a PIN. It was not sent.

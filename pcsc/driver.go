@@ -3,6 +3,7 @@ package pcsc
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -30,6 +31,7 @@ type Driver struct {
 	CannotSign func(crs.Info)
 
 	mu        sync.Mutex
+	inUse     func(reader string) // is called when another program keeps a card from us, if set
 	readers   map[string]*readerState
 	abandoned int
 	own       tries.Book // if there is no other
@@ -60,7 +62,7 @@ const (
 // readerState is what a Driver knows of a reader beyond a connection.
 type readerState struct {
 	turn      chan struct{} // holds one token: whoever took it talks to the reader
-	stuck     bool          // an abandoned call has not returned
+	stuck     error         // why an abandoned call has not returned, nil if there is none
 	shortOnly bool          // an extended command broke the connection
 }
 
@@ -97,6 +99,17 @@ func (d *Driver) reader(name string) *readerState {
 	return r
 }
 
+// noReader stands for the service itself where a reader is named.
+const noReader = ""
+
+// stuck returns why an abandoned call to a reader has not returned, nil if there is none.
+func (d *Driver) stuck(reader string) error {
+	state := d.reader(reader)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return state.stuck
+}
+
 func (d *Driver) shortOnly(reader string) bool {
 	state := d.reader(reader)
 	d.mu.Lock()
@@ -117,7 +130,8 @@ func (d *Driver) setShortOnly(reader string, only bool) {
 // end that would cost little (some 15 µs a call, 10 MB) and gain nothing: the service goes on
 // waiting for the reader, whoever asks next hangs too, and what frees the reader (the card
 // answers or is pulled, the service starts anew) lets the abandoned call return as well.
-func withDeadline[T any](d *Driver, reader string, limit time.Duration, call func() (T, error), dispose func(T, error)) (T, error) {
+// What it means that the call takes so long is for late to say.
+func withDeadline[T any](d *Driver, reader string, limit time.Duration, late func() error, call func() (T, error), dispose func(T, error)) (T, error) {
 	type result struct {
 		value T
 		err   error
@@ -135,13 +149,18 @@ func withDeadline[T any](d *Driver, reader string, limit time.Duration, call fun
 	case <-timer.C:
 	}
 
+	why := late()
+	// A card in use is let go sooner or later: there is nothing that a new process would mend.
+	counts := !errors.Is(why, crs.ErrCardInUse)
 	state := d.reader(reader)
 	d.mu.Lock()
-	state.stuck = true
-	d.abandoned++
-	giveUp := d.abandoned == maxAbandoned
+	state.stuck = why
+	if counts {
+		d.abandoned++
+	}
+	giveUp := counts && d.abandoned == maxAbandoned
 	d.mu.Unlock()
-	d.log().Warn("call to the reader abandoned", "reader", reader, "after", limit)
+	d.log().Warn("call to the reader abandoned", "reader", reader, "after", limit, "reason", crs.Word(why))
 	if giveUp && d.GiveUp != nil {
 		d.GiveUp()
 	}
@@ -149,13 +168,39 @@ func withDeadline[T any](d *Driver, reader string, limit time.Duration, call fun
 		r := <-done
 		dispose(r.value, r.err)
 		d.mu.Lock()
-		state.stuck = false
-		d.abandoned--
+		state.stuck = nil
+		if counts {
+			d.abandoned--
+		}
 		d.mu.Unlock()
 		d.log().Info("abandoned call returned", "reader", reader)
 	}()
 	var zero T
-	return zero, crs.ErrCardStuck
+	return zero, abandoned{why}
+}
+
+// abandoned is why a call was abandoned. What the call was given belongs to it until it returns.
+type abandoned struct{ error }
+
+func (a abandoned) Unwrap() error { return a.error }
+
+func isAbandoned(err error) bool { return errors.As(err, new(abandoned)) }
+
+// What it means that a call takes too long.
+func readerStuck() error  { return crs.ErrCardStuck }
+func serviceStuck() error { return crs.ErrServiceStuck }
+
+// held returns what it means that a card cannot be had in time, to which nothing was sent yet: what the
+// reader knows about it, or else usual.
+func held(r Reader, usual error) func() error {
+	return func() error {
+		if r, ok := r.(interface{ Wait() error }); ok {
+			if why := r.Wait(); !errors.Is(why, crs.ErrCardStuck) {
+				return why
+			}
+		}
+		return usual
+	}
 }
 
 // txn is how a transaction begins and ends.
@@ -169,21 +214,26 @@ type txn struct {
 // be another card.
 func (d *Driver) transaction(ctx context.Context, r Reader, t txn, f func(*session) error) (err error) {
 	state := d.reader(r.Name())
+	defer func() {
+		d.mu.Lock()
+		tell := d.inUse
+		d.mu.Unlock()
+		if tell != nil && errors.Is(err, crs.ErrCardInUse) {
+			tell(r.Name())
+		}
+	}()
 	select {
 	case <-state.turn:
 		defer func() { state.turn <- struct{}{} }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	d.mu.Lock()
-	stuck := state.stuck
-	d.mu.Unlock()
-	if stuck {
-		return crs.ErrCardStuck
+	if err := d.stuck(r.Name()); err != nil {
+		return err
 	}
 
-	s := &session{driver: d, limits: d.Timeouts.withDefaults(), ctx: ctx, reader: r.Name()}
-	s.conn, err = withDeadline(d, s.reader, s.limits.Call, r.Connect, func(c Conn, err error) {
+	s := &session{driver: d, limits: d.Timeouts.withDefaults(), ctx: ctx, reader: r.Name(), held: held(r, crs.ErrCardInUse)}
+	s.conn, err = withDeadline(d, s.reader, s.limits.Call, held(r, crs.ErrCardStuck), r.Connect, func(c Conn, err error) {
 		if err == nil {
 			c.Close()
 		}

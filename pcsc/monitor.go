@@ -73,6 +73,9 @@ func (m *Monitor) Run(ctx context.Context) {
 
 func (m *Monitor) run(ctx context.Context) {
 	const first, last = 50 * time.Millisecond, 2 * time.Second
+	m.Driver.mu.Lock()
+	m.Driver.inUse = func(reader string) { m.inUse(ctx, reader) }
+	m.Driver.mu.Unlock()
 	changed := filewatch.Watch(ctx, socket())
 	log := m.Driver.log()
 	reported := false
@@ -95,7 +98,7 @@ func (m *Monitor) run(ctx context.Context) {
 		// a change of the socket's directory is worth another, unless the service is there and
 		// refuses, as when it has too many clients: that passes without a sign.
 		var retry <-chan time.Time
-		if delay < last || serviceListens() {
+		if delay < last || errors.Is(err, crs.ErrServiceStuck) || serviceListens() {
 			retry = time.After(delay)
 			delay = min(2*delay, last)
 		}
@@ -111,50 +114,100 @@ func (m *Monitor) run(ctx context.Context) {
 // watch follows the readers until the service or the context ends. Its context is used by
 // nothing else: a second call on it would block, or read freed memory.
 func (m *Monitor) watch(ctx context.Context) error {
-	pcsc, err := scard.EstablishContext()
-	if err != nil {
-		return scardError(err)
+	d := m.Driver
+	if err := d.stuck(noReader); err != nil {
+		return err // a thread stands in it already
 	}
-	defer pcsc.Release()
-	m.Driver.log().Info("smart card service found")
+	limit := d.Timeouts.withDefaults().Call
+	pcsc, err := withDeadline(d, noReader, limit, serviceStuck, establish, func(pcsc *scard.Context, err error) {
+		if err == nil {
+			pcsc.Release()
+		}
+	})
+	if err != nil {
+		return err
+	}
+	var lost error
+	defer func() {
+		if !isAbandoned(lost) { // else it is still in use
+			pcsc.Release()
+		}
+	}()
+	d.log().Info("smart card service found")
 	pnpState := scard.StateUnaware
-	for {
-		names, err := pcsc.ListReaders()
-		if err != nil && err != scard.ErrNoReadersAvailable {
-			return scardError(err)
+	for first := 0; ; {
+		names, err := withDeadline(d, noReader, limit, serviceStuck, func() ([]string, error) { return readerNamesOf(pcsc) },
+			func([]string, error) { pcsc.Release() })
+		if err != nil {
+			lost = err
+			return err
 		}
 		m.forget(names, nil)
-		states := []scard.ReaderState{{Reader: pnp, CurrentState: pnpState}}
-		for _, name := range names {
+		watched, all, limit := watchable(names, &first)
+		var states []scard.ReaderState
+		if all {
+			states = append(states, scard.ReaderState{Reader: pnp, CurrentState: pnpState})
+		}
+		for _, name := range watched {
 			states = append(states, scard.ReaderState{Reader: name, CurrentState: m.lastEvent(name)})
 		}
-		switch err := wait(ctx, pcsc, states); {
-		case errors.Is(err, crs.ErrCardRemoved): // a reader went before it could be looked at
+		switch err := wait(ctx, pcsc, states, limit); {
+		case errors.Is(err, crs.ErrNoReader): // a reader went before it could be looked at
 			time.Sleep(50 * time.Millisecond)
 			continue
 		case err != nil:
 			return err
 		}
-		pnpState = states[0].EventState &^ scard.StateChanged
-		for _, s := range states[1:] {
-			if s.EventState&scard.StateUnknown == 0 { // else it is gone from the next list
+		for _, s := range states {
+			switch {
+			case s.Reader == pnp:
+				pnpState = s.EventState &^ scard.StateChanged
+			case s.EventState&scard.StateUnknown == 0: // else it is gone from the next list
 				m.update(ctx, s)
 			}
 		}
 	}
 }
 
-// wait is GetStatusChange without limit. A Cancel before the call began is lost, so it is
-// repeated until the call returned.
-func wait(ctx context.Context, pcsc *scard.Context, states []scard.ReaderState) error {
+// maxStates is how many states one SCardGetStatusChange takes (pcsclite.h,
+// PCSCLITE_MAX_READERS_CONTEXTS): with more it fails, each time.
+const maxStates = 16
+
+// watchable returns the readers that the next wait is for, whether that leaves room for the pseudo-reader,
+// and how long it may last, -1 for ever. If there are too many for one wait, it goes round them, from first
+// on, and pcsc-lite's own limit of readers is what keeps that from happening on Linux.
+func watchable(names []string, first *int) (some []string, all bool, limit time.Duration) {
+	switch n := len(names); {
+	case n < maxStates:
+		return names, true, -1
+	case n == maxStates:
+		return names, false, 5 * time.Second // then the list is looked at again
+	default:
+		for i := range maxStates {
+			some = append(some, names[(*first+i)%n])
+		}
+		*first = (*first + maxStates) % n
+		return some, false, time.Second
+	}
+}
+
+// wait is GetStatusChange; that its time is over is no error. A Cancel before the call began is lost, so
+// it is repeated until the call returned.
+func wait(ctx context.Context, pcsc *scard.Context, states []scard.ReaderState, limit time.Duration) error {
 	done := make(chan error, 1)
-	go func() { done <- pcsc.GetStatusChange(states, -1) }()
+	go func() { done <- pcsc.GetStatusChange(states, limit) }()
 	select {
 	case err := <-done:
-		if err != nil {
-			return scardError(err)
+		switch err {
+		case nil:
+			return nil
+		case scard.ErrTimeout:
+			for i := range states {
+				states[i].EventState = states[i].CurrentState
+			}
+			return nil
 		}
-		return nil
+		return serviceError(err)
 	case <-ctx.Done():
 	}
 	for {
@@ -224,7 +277,7 @@ func (m *Monitor) update(ctx context.Context, now scard.ReaderState) {
 // read opens the card in a reader. What may pass, such as another program holding the card, is
 // tried again while the card stays in: PC/SC does not tell every time that a card was let go.
 func (m *Monitor) read(ctx context.Context, r pcscReader, s *slot, insertion int) {
-	const first, last = time.Second, 5 * time.Second
+	const first, last = time.Second, 3 * time.Second
 	for delay := first; ; delay = min(2*delay, last) {
 		card, err := m.Driver.Open(ctx, r)
 		m.mu.Lock()
@@ -259,11 +312,29 @@ func (m *Monitor) read(ctx context.Context, r pcscReader, s *slot, insertion int
 	}
 }
 
+// inUse takes a card that another program keeps from us for one that was just inserted: it is read again,
+// and again, until it is let go, and those who look at the reader are told meanwhile.
+func (m *Monitor) inUse(ctx context.Context, reader string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for raw, s := range m.slots {
+		if s.state.Name != reader || s.state.Card == nil {
+			continue
+		}
+		m.clear(s)
+		s.state.Err = crs.ErrCardInUse
+		ctx, s.stop = context.WithCancel(ctx)
+		go m.read(ctx, pcscReader(raw), s, s.reading)
+		m.changed.Announce()
+		return
+	}
+}
+
 // forget drops the readers that are not in names, and notes whether there is a service.
 func (m *Monitor) forget(names []string, service error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if (service == nil) != (m.service == nil) {
+	if crs.Word(service) != crs.Word(m.service) {
 		m.Announce()
 	}
 	m.service = service
@@ -297,7 +368,7 @@ func (m *Monitor) Announce() { m.changed.Announce() }
 // Readers lists the readers once, for programs that do not stay, and opens the cards in those
 // whose name is wanted.
 func (d *Driver) Readers(ctx context.Context, wanted func(name string) bool) ([]crs.Reader, error) {
-	names, err := withDeadline(d, "", d.Timeouts.withDefaults().Call, listReaders, func([]string, error) {})
+	names, err := withDeadline(d, noReader, d.Timeouts.withDefaults().Call, serviceStuck, listReaders, func([]string, error) {})
 	if err != nil {
 		return nil, err
 	}
@@ -317,14 +388,19 @@ func (d *Driver) Readers(ctx context.Context, wanted func(name string) bool) ([]
 }
 
 func listReaders() ([]string, error) {
-	pcsc, err := scard.EstablishContext()
+	pcsc, err := establish()
 	if err != nil {
-		return nil, scardError(err)
+		return nil, err
 	}
 	defer pcsc.Release()
+	return readerNamesOf(pcsc)
+}
+
+// readerNamesOf is SCardListReaders, to which a list without readers is an error.
+func readerNamesOf(pcsc *scard.Context) ([]string, error) {
 	names, err := pcsc.ListReaders()
 	if err != nil && err != scard.ErrNoReadersAvailable {
-		return nil, scardError(err)
+		return nil, serviceError(err)
 	}
 	return names, nil
 }

@@ -189,7 +189,7 @@ func TestWaitThatIsCancelledAtOnce(t *testing.T) {
 	go func() {
 		defer close(done)
 		for range 5 {
-			wait(ctx, pcsc, states)
+			wait(ctx, pcsc, states, -1)
 		}
 	}()
 	select {
@@ -252,7 +252,7 @@ func TestStuckPCSCD(t *testing.T) {
 	}
 	defer ns.Pcscd.Signal(syscall.SIGCONT)
 	d := &Driver{Timeouts: Timeouts{Call: 100 * time.Millisecond}}
-	if _, err := d.Readers(context.Background(), func(string) bool { return true }); !errors.Is(err, crs.ErrCardStuck) {
+	if _, err := d.Readers(context.Background(), func(string) bool { return true }); !errors.Is(err, crs.ErrServiceStuck) {
 		t.Errorf("readers: %v", err)
 	}
 	cancel()

@@ -103,13 +103,13 @@ func TestRule8LateTransactionDoesNotReset(t *testing.T) {
 	if err := other.Begin(); err != nil {
 		t.Fatal(err)
 	}
-	if err := v.login(t, card, rightPIN); !errors.Is(err, crs.ErrCardStuck) {
+	if err := v.login(t, card, rightPIN); !errors.Is(err, crs.ErrCardInUse) {
 		t.Fatalf("login: %v", err)
 	}
 	if err := other.End(false); err != nil {
 		t.Fatal(err)
 	}
-	for errors.Is(v.login(t, card, rightPIN), crs.ErrCardStuck) {
+	for errors.Is(v.login(t, card, rightPIN), crs.ErrCardInUse) {
 		time.Sleep(10 * time.Millisecond) // until the abandoned call has returned
 	}
 	if v.Secrets() != 1 {
@@ -130,14 +130,14 @@ func TestRule8LateTransactionIsNotHeard(t *testing.T) {
 	if err := other.Begin(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := v.driver.Open(context.Background(), v.reader); !errors.Is(err, crs.ErrCardStuck) {
+	if _, err := v.driver.Open(context.Background(), v.reader); !errors.Is(err, crs.ErrCardInUse) {
 		t.Fatalf("open: %v", err)
 	}
 	if err := other.End(false); err != nil {
 		t.Fatal(err)
 	}
 	for {
-		if _, err := v.driver.Open(context.Background(), v.reader); !errors.Is(err, crs.ErrCardStuck) {
+		if _, err := v.driver.Open(context.Background(), v.reader); !errors.Is(err, crs.ErrCardInUse) {
 			break
 		}
 		time.Sleep(10 * time.Millisecond)

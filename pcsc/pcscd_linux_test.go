@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -426,32 +424,4 @@ func TestExclusiveUseByAnotherProgram(t *testing.T) {
 		t.Error(err)
 	}
 	pull()
-}
-
-func TestSCardErrors(t *testing.T) {
-	for code, want := range map[scard.Error]error{
-		scard.ErrNoSmartcard: crs.ErrCardRemoved, scard.ErrRemovedCard: crs.ErrCardRemoved,
-		scard.ErrUnknownReader: crs.ErrCardRemoved, scard.ErrReaderUnavailable: crs.ErrCardRemoved,
-		scard.ErrResetCard: crs.ErrCardReset, scard.ErrSharingViolation: crs.ErrCardInUse,
-		scard.ErrUnresponsiveCard: crs.ErrCardMute, scard.ErrUnpoweredCard: crs.ErrCardMute,
-		scard.ErrProtoMismatch: crs.ErrCardMute, scard.ErrUnsupportedCard: crs.ErrCardMute,
-		scard.ErrNoService: crs.ErrNoService, scard.ErrCommError: crs.ErrNoService,
-		scard.ErrServiceStopped: crs.ErrNoService, scard.ErrInvalidHandle: crs.ErrNoService,
-		scard.ErrNoReadersAvailable: crs.ErrNoService,
-		scard.ErrNotTransacted:      crs.ErrCard, scard.ErrInsufficientBuffer: crs.ErrCard, scard.ErrUnexpected: crs.ErrCard,
-	} {
-		if err := scardError(code); !errors.Is(err, want) || !strings.Contains(err.Error(), strconv.FormatUint(uint64(code), 16)[:4]) {
-			t.Errorf("%08X: %v", uint32(code), err)
-		}
-	}
-	if err := scardError(errors.New("anything")); !errors.Is(err, crs.ErrCard) {
-		t.Error(err)
-	}
-	// Within a transaction the card lost its protocol by a reset.
-	if err := transmitError(scard.ErrProtoMismatch); !errors.Is(err, crs.ErrCardReset) {
-		t.Error(err)
-	}
-	if err := transmitError(scard.ErrRemovedCard); !errors.Is(err, crs.ErrCardRemoved) {
-		t.Error(err)
-	}
 }

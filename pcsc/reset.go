@@ -11,7 +11,7 @@ import (
 // Reset resets the card in a reader, so that what another driver was allowed with a PIN ends (rule
 // 8). If no reader has that name, which was the other driver's, the cards in all readers are reset.
 func (d *Driver) Reset(reader string) {
-	names, err := withDeadline(d, "", d.Timeouts.withDefaults().Call, listReaders, func([]string, error) {})
+	names, err := withDeadline(d, noReader, d.Timeouts.withDefaults().Call, serviceStuck, listReaders, func([]string, error) {})
 	if i := slices.IndexFunc(names, func(name string) bool { return pcscReader(name).Name() == reader }); i >= 0 {
 		names = names[i : i+1]
 	}

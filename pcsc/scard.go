@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/outside"
@@ -55,15 +56,45 @@ func (r pcscReader) Connect() (Conn, error) {
 		case err == nil:
 			return c, nil
 		case i == attempts || err != scard.ErrResetCard:
-			return nil, scardError(err)
+			return nil, cardError(err)
 		}
+	}
+}
+
+// Wait says why Connect, or a transaction after it, has to wait: pcscd keeps both back while another
+// program has a transaction. A reader that hangs is one that nobody else is connected to.
+func (r pcscReader) Wait() error {
+	const limit = 2 * time.Second
+	answer := make(chan error, 1)
+	go func() {
+		ctx, err := establish()
+		if err != nil {
+			answer <- err
+			return
+		}
+		defer ctx.Release()
+		state := []scard.ReaderState{{Reader: string(r)}}
+		switch err := ctx.GetStatusChange(state, 0); {
+		case err != nil && err != scard.ErrTimeout:
+			answer <- cardError(err)
+		case state[0].EventState&(scard.StateInuse|scard.StateExclusive) != 0:
+			answer <- crs.ErrCardInUse
+		default:
+			answer <- crs.ErrCardStuck
+		}
+	}()
+	select {
+	case err := <-answer:
+		return err
+	case <-time.After(limit):
+		return crs.ErrServiceStuck
 	}
 }
 
 // connect uses a context of its own: on a shared one, a second connection to the reader of an
 // open transaction never returns. Its errors are PC/SC's.
 func connect(reader string) (*pcscConn, error) {
-	ctx, err := scard.EstablishContext()
+	ctx, err := establish()
 	if err != nil {
 		return nil, err
 	}
@@ -118,12 +149,12 @@ func (c *pcscConn) Begin() error {
 		c.inTransaction = true
 		return nil
 	}
-	err = scardError(err)
+	err = cardError(err)
 	if errors.Is(err, crs.ErrCardReset) {
 		// The handle is good again only after a reconnect.
 		// The protocol stays the one that commands are encoded for.
 		if again := c.card.Reconnect(scard.ShareShared, c.card.ActiveProtocol(), scard.LeaveCard); again != nil {
-			return scardError(again)
+			return cardError(again)
 		}
 	}
 	return err
@@ -146,7 +177,7 @@ func (c *pcscConn) End(reset bool) error {
 		disposition = scard.ResetCard
 	}
 	if err := c.card.EndTransaction(disposition); err != nil {
-		return scardError(err)
+		return cardError(err)
 	}
 	c.inTransaction = false
 	return nil
@@ -263,38 +294,4 @@ func property(list []byte, tag byte) []byte {
 		list = list[2+n:]
 	}
 	return nil
-}
-
-// transmitError is scardError for a connection that had a protocol. When a program dies, pcscd
-// ends its transaction first and resets the card then, perhaps within the next transaction: the
-// card has lost its protocol, and soon the error is that of a reset.
-func transmitError(err error) error {
-	if err == scard.ErrProtoMismatch {
-		err = scard.ErrResetCard
-	}
-	return scardError(err)
-}
-
-// scardError maps PC/SC's errors to this software's, in one place.
-func scardError(err error) error {
-	code, ok := err.(scard.Error)
-	if !ok {
-		return fmt.Errorf("%w: %w", crs.ErrCard, err)
-	}
-	var meaning error
-	switch code {
-	case scard.ErrNoSmartcard, scard.ErrRemovedCard, scard.ErrUnknownReader, scard.ErrReaderUnavailable:
-		meaning = crs.ErrCardRemoved
-	case scard.ErrResetCard:
-		meaning = crs.ErrCardReset
-	case scard.ErrUnresponsiveCard, scard.ErrUnpoweredCard, scard.ErrUnsupportedCard, scard.ErrProtoMismatch:
-		meaning = crs.ErrCardMute
-	case scard.ErrSharingViolation:
-		meaning = crs.ErrCardInUse
-	case scard.ErrNoService, scard.ErrServiceStopped, scard.ErrCommError, scard.ErrInvalidHandle, scard.ErrNoReadersAvailable:
-		meaning = crs.ErrNoService
-	default:
-		meaning = crs.ErrCard
-	}
-	return fmt.Errorf("%w (PC/SC %08X: %s)", meaning, uint32(code), code.Error())
 }

@@ -1,6 +1,8 @@
 package pcsc
 
 import (
+	"errors"
+	"io/fs"
 	"net"
 	"os"
 )
@@ -13,12 +15,12 @@ func socket() string {
 	return "/run/pcscd/pcscd.comm"
 }
 
-// serviceListens reports whether pcscd is there, even if it turns its clients away. A socket
-// that a killed pcscd left behind is not listened on.
+// serviceListens reports whether pcscd is there, even if it turns its clients away or its socket is not
+// for this user. A socket that a killed pcscd left behind is not listened on.
 func serviceListens() bool {
 	c, err := net.Dial("unix", socket())
 	if err != nil {
-		return false
+		return errors.Is(err, fs.ErrPermission)
 	}
 	c.Close()
 	return true

@@ -16,6 +16,7 @@ type session struct {
 	limits Timeouts
 	ctx    context.Context
 	reader string
+	held   func() error // what it means that a transaction does not begin
 	conn   Conn
 	t0     bool
 
@@ -43,11 +44,13 @@ var errEndless = fmt.Errorf("%w: endless response", crs.ErrCard)
 const maxResponse = maxExtended
 
 // call runs a call of the connection within the usual limit.
-func (s *session) call(f func() error) error {
-	_, err := withDeadline(s.driver, s.reader, s.limits.Call,
+func (s *session) call(f func() error) error { return s.callOr(readerStuck, f) }
+
+func (s *session) callOr(late, f func() error) error {
+	_, err := withDeadline(s.driver, s.reader, s.limits.Call, late,
 		func() (struct{}, error) { return struct{}{}, f() },
 		func(struct{}, error) { s.dispose() })
-	s.lost = s.lost || errors.Is(err, crs.ErrCardStuck)
+	s.lost = s.lost || isAbandoned(err)
 	return err
 }
 
@@ -55,7 +58,7 @@ func (s *session) call(f func() error) error {
 // program is harmless.
 func (s *session) begin() (err error) {
 	for range maxBeginAttempts {
-		if err = s.call(s.conn.Begin); !errors.Is(err, crs.ErrCardReset) {
+		if err = s.callOr(s.held, s.conn.Begin); !errors.Is(err, crs.ErrCardReset) {
 			break
 		}
 	}
@@ -172,9 +175,9 @@ func (s *session) send(c command, limit time.Duration, call func() ([]byte, erro
 	if s.lost {
 		return response{}, crs.ErrCardStuck
 	}
-	answer, err := withDeadline(s.driver, s.reader, limit, call, func([]byte, error) { s.dispose() })
+	answer, err := withDeadline(s.driver, s.reader, limit, readerStuck, call, func([]byte, error) { s.dispose() })
 	if err != nil {
-		s.lost = s.lost || errors.Is(err, crs.ErrCardStuck)
+		s.lost = s.lost || isAbandoned(err)
 		s.log(c, 0, "none")
 		return response{}, err
 	}

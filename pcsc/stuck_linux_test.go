@@ -75,7 +75,7 @@ func TestAHangOutlivesItsProcess(t *testing.T) {
 	victim.Wait()
 
 	d := &Driver{Timeouts: Timeouts{Call: time.Second}}
-	if _, err := d.Open(t.Context(), pcscReader(ns.FirstReader)); !errors.Is(err, crs.ErrCardStuck) {
+	if _, err := d.Open(t.Context(), pcscReader(ns.FirstReader)); !errors.Is(err, crs.ErrCardInUse) {
 		t.Errorf("the reader of a process that was killed: %v", err)
 	}
 	other := newVirtual(virtualcard.Config{})

@@ -41,6 +41,7 @@ const (
 	StateUnavailable = scard.StateUnavailable
 	StateEmpty       = scard.StateEmpty
 	StatePresent     = scard.StatePresent
+	StateExclusive   = scard.StateExclusive
 	StateInuse       = scard.StateInuse
 	StateMute        = scard.StateMute
 

@@ -79,6 +79,7 @@ const (
 	StateUnavailable StateFlag = 0x8
 	StateEmpty       StateFlag = 0x10
 	StatePresent     StateFlag = 0x20
+	StateExclusive   StateFlag = 0x80
 	StateInuse       StateFlag = 0x100
 	StateMute        StateFlag = 0x200
 

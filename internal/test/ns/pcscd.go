@@ -39,6 +39,10 @@ type Daemon struct {
 	// Name is what the reader is called from the next Start on; "" is "Virtual PCD".
 	Name string
 
+	// Readers is how many readers of two slots there are from the next Start on; 0 is one. Their ports
+	// follow those of the first.
+	Readers int
+
 	mu      sync.Mutex
 	process *os.Process   // nil: none
 	ended   chan struct{} // closed when process has ended
@@ -63,8 +67,16 @@ func (d *Daemon) Start() error {
 		return err
 	}
 	config := filepath.Join(socketDir, "reader.conf")
-	reader := "FRIENDLYNAME \"" + cmp.Or(d.Name, "Virtual PCD") + "\"\nDEVICENAME /dev/null:0x8C7B\nLIBPATH " + driver + "\nCHANNELID 0x8C7B\n"
-	if err := os.WriteFile(config, []byte(reader), 0o600); err != nil {
+	var readers strings.Builder
+	for i := range max(d.Readers, 1) {
+		port := 0x8C7B + 2*i
+		name := cmp.Or(d.Name, "Virtual PCD")
+		if i > 0 {
+			name = fmt.Sprintf("%s %d", name, i+1)
+		}
+		fmt.Fprintf(&readers, "FRIENDLYNAME \"%s\"\nDEVICENAME /dev/null:0x%X\nLIBPATH %s\nCHANNELID 0x%X\n\n", name, port, driver, port)
+	}
+	if err := os.WriteFile(config, []byte(readers.String()), 0o600); err != nil {
 		return err
 	}
 	log, err := os.Create(filepath.Join(socketDir, "log"))

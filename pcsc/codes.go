@@ -1,0 +1,99 @@
+package pcsc
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/crs-bridge/crs"
+	"github.com/crs-bridge/crs/internal/scard"
+)
+
+// What the codes of PC/SC mean depends on who was asked. The service alone takes part in
+// SCardEstablishContext, SCardListReaders and SCardGetStatusChange: whatever they answer is no fault of a
+// card. The names are those of pcsclite.h and winerror.h.
+
+// establish is SCardEstablishContext. pcsc-lite says the same of a service that is not there and of one
+// that closes the connection at once (polkit's no to a session over ssh, too many clients).
+func establish() (*scard.Context, error) {
+	ctx, err := scard.EstablishContext()
+	switch {
+	case err == nil:
+		return ctx, nil
+	case (err == scard.ErrNoService || err == scard.ErrCommError) && serviceListens():
+		return nil, explain(crs.ErrServiceRefuses, err)
+	}
+	return nil, serviceError(err)
+}
+
+// serviceError is what an error means that the service gave about itself.
+func serviceError(err error) error {
+	switch err {
+	case scard.ErrNoReadersAvailable, scard.ErrUnknownReader, scard.ErrReaderUnavailable:
+		return explain(crs.ErrNoReader, err)
+	}
+	if meaning := ofService(err); meaning != nil {
+		return explain(meaning, err)
+	}
+	return explain(crs.ErrServiceFailed, err)
+}
+
+// cardError is what an error means that came of connecting to a card, or of talking to it.
+func cardError(err error) error {
+	if _, ok := err.(scard.Error); !ok && crs.CodeOf(err) == crs.ErrCard {
+		return err // has its meaning
+	}
+	if meaning := ofService(err); meaning != nil {
+		return explain(meaning, err)
+	}
+	switch err {
+	case scard.ErrNoSmartcard, scard.ErrRemovedCard, scard.ErrUnknownReader, scard.ErrReaderUnavailable, scard.ErrNoReadersAvailable:
+		return explain(crs.ErrCardRemoved, err)
+	case scard.ErrResetCard:
+		return explain(crs.ErrCardReset, err)
+	case scard.ErrUnresponsiveCard, scard.ErrUnpoweredCard, scard.ErrUnsupportedCard:
+		return explain(crs.ErrCardMute, err)
+	case scard.ErrProtoMismatch:
+		return explain(crs.ErrCardProtocol, err)
+	case scard.ErrSharingViolation:
+		return explain(crs.ErrCardInUse, err)
+	case scard.ErrCommDataLost, scard.ErrNotTransacted: // pcsc-lite's Transmit says the latter when the driver fails
+		return explain(crs.ErrContactLost, err)
+	case scard.ErrUnknownError, scard.ErrUnexpected:
+		return explain(crs.ErrReaderFailed, err)
+	}
+	return explain(crs.ErrCard, err)
+}
+
+// transmitError is cardError for a connection that had a protocol. When a program dies, pcscd ends its
+// transaction first and resets the card then, perhaps within the next transaction: the card has lost its
+// protocol, and soon the error is that of a reset.
+func transmitError(err error) error {
+	if err == scard.ErrProtoMismatch {
+		err = scard.ErrResetCard
+	}
+	return cardError(err)
+}
+
+// ofService returns the meaning of an error that is the service's own, whatever it was asked, nil for others.
+func ofService(err error) error {
+	switch err {
+	case scard.ErrNoService, scard.ErrServiceStopped, scard.ErrShutdown, scard.ErrSystemCancelled,
+		scard.ErrCommError, scard.ErrInvalidHandle: // it went while it was asked
+		return crs.ErrNoService
+	case scard.ErrSecurityViolation, scard.ErrNoAccess:
+		return crs.ErrServiceRefuses
+	case scard.ErrNoMemory:
+		return crs.ErrNoMemory
+	case scard.ErrServerTooBusy:
+		return crs.ErrServiceStuck
+	}
+	return nil
+}
+
+func explain(meaning, err error) error {
+	var code scard.Error
+	if !errors.As(err, &code) {
+		return fmt.Errorf("%w: %w", meaning, err)
+	}
+	return fmt.Errorf("%w (PC/SC %08X: %s)", meaning, uint32(code), code.Error())
+}
