@@ -61,8 +61,10 @@ func TestPINs(t *testing.T) {
 			"pin pin"},
 		"reset before": {func(w *offlineWorld) { w.card.failures = []error{crs.ErrCardReset} }, "", 2,
 			"pin pin"},
-		"in use": {func(w *offlineWorld) { w.card.failures = []error{crs.ErrCardInUse} }, crs.ErrCard, 1,
-			"pin " + report(crs.ErrCardInUse)},
+		"in use": {func(w *offlineWorld) { w.card.failures = []error{crs.ErrCardInUse} }, "", 2,
+			"pin " + pinAfter(crs.ErrCardInUse)},
+		"reader failed": {func(w *offlineWorld) { w.card.failures = []error{crs.ErrReaderFailed} }, crs.ErrCard, 1,
+			"pin " + report(crs.ErrReaderFailed)},
 		"unusable": {func(w *offlineWorld) { w.card.failures = []error{crs.ErrNoCNS} }, crs.ErrCardUnusable, 1,
 			"pin " + report(crs.ErrNoCNS)},
 		// No second PIN into a reader that kept the first.
@@ -377,9 +379,9 @@ func TestFailuresAreHeardOf(t *testing.T) {
 			w.ui.OnPIN(catalog.KindPIN, func(context.Context, catalog.Text) (*crs.PIN, error) { return nil, nil })
 		}, "dialog without a PIN", "pin"},
 		"no report": {func(w *world) {
-			w.card.failures = []error{crs.ErrCardInUse}
+			w.card.failures = []error{crs.ErrReaderFailed}
 			w.ui.OnShow(catalog.KindReport, func(context.Context, catalog.Text) error { return noDisplay })
-		}, "there is no display", "pin " + report(crs.ErrCardInUse)},
+		}, "there is no display", "pin " + report(crs.ErrReaderFailed)},
 		"tries": {func(w *world) { w.card.noStatus = errors.New("tries.json of another") }, "tries.json of another",
 			report(errors.New("tries.json of another"))},
 		"sites": {func(w *world) { w.sites.broken = errors.New("sites.json of another") }, "sites.json of another", ""},

@@ -159,6 +159,7 @@ func (l *login) askConsent(ctx context.Context, turn *turn) error {
 // signWithCard lets the user choose a card and signs with it, from the start again when the
 // card was taken out.
 func (l *login) signWithCard(ctx context.Context) (crs.Signature, []byte, error) {
+	var last error // why the PIN is asked again
 	for {
 		card, changed, err := l.chooseCard(ctx)
 		if err != nil {
@@ -168,7 +169,7 @@ func (l *login) signWithCard(ctx context.Context) (crs.Signature, []byte, error)
 		data, err := l.readPersonalData(ctx, card)
 		var signature crs.Signature
 		if err == nil {
-			signature, err = l.sign(ctx, card)
+			signature, err = l.sign(ctx, card, last)
 		}
 		if err == nil {
 			return signature, data, nil
@@ -177,6 +178,10 @@ func (l *login) signWithCard(ctx context.Context) (crs.Signature, []byte, error)
 		if !startOver(err) {
 			return crs.Signature{}, nil, err
 		}
+		last = nil
+		if errors.Is(err, crs.ErrCardInUse) {
+			last = err
+		}
 		// The readers may not have been looked at again yet.
 		if err := wait(ctx, changed, time.Second); err != nil {
 			return crs.Signature{}, nil, err
@@ -184,12 +189,13 @@ func (l *login) signWithCard(ctx context.Context) (crs.Signature, []byte, error)
 	}
 }
 
-// startOver reports whether the card has to be looked for and identified again. There is nothing
+// startOver reports whether the card has to be looked for and identified again: one that another program
+// uses is waited for as one that was taken out. There is nothing
 // to look for in a reader that does not answer: the user has to unplug it; nor in one whose keys
 // failed.
 func startOver(err error) bool {
 	var pin *crs.PINError
-	return !errors.Is(err, crs.ErrCardStuck) && !errors.Is(err, crs.ErrPINPad) && (errors.Is(err, crs.ErrCardRemoved) || errors.Is(err, crs.ErrCardReset) ||
+	return !errors.Is(err, crs.ErrCardStuck) && !errors.Is(err, crs.ErrPINPad) && (errors.Is(err, crs.ErrCardRemoved) || errors.Is(err, crs.ErrCardReset) || errors.Is(err, crs.ErrCardInUse) ||
 		errors.As(err, &pin) && pin.Uncertain && pin.Err != nil)
 }
 
@@ -215,7 +221,8 @@ func (l *login) readPersonalData(ctx context.Context, card crs.Card) ([]byte, er
 	}
 	why := crs.Word(err)
 	switch why {
-	case "removed", "reset", "in_use", "stuck", "no_service":
+	case "removed", "reset", "in_use", "stuck",
+		"no_service", "service_refuses", "service_stuck", "service_failed", "no_memory", "no_reader":
 		return nil, err // the card could not be asked, and could not sign either
 	}
 	l.log().Warn("personal data not read", "origin", l.origin.String(), "reason", why)
@@ -224,8 +231,7 @@ func (l *login) readPersonalData(ctx context.Context, card crs.Card) ([]byte, er
 
 // sign asks for the PIN until the card accepts it. Each typing is sent at most once, and none after
 // the keys of a reader failed.
-func (l *login) sign(ctx context.Context, card crs.Card) (crs.Signature, error) {
-	var last error
+func (l *login) sign(ctx context.Context, card crs.Card, last error) (crs.Signature, error) {
 	for {
 		signature, err := l.signOnce(ctx, card, last)
 		var refused *crs.PINError

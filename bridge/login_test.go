@@ -471,8 +471,15 @@ func TestPersonalData(t *testing.T) {
 		}, "", "", "personal pin"},
 		"the reader does not answer": {`,"personalData":true`, func(w *world) { w.card.noData = crs.ErrCardStuck },
 			"", crs.ErrCard, "personal " + report(crs.ErrCardStuck)},
-		"in use": {`,"personalData":true`, func(w *world) { w.card.noData = crs.ErrCardInUse },
-			"", crs.ErrCard, "personal " + report(crs.ErrCardInUse)},
+		"in use": {`,"personalData":true`, func(w *world) {
+			w.card.noData = crs.ErrCardInUse
+			w.ui.OnAsk(catalog.KindPersonal, func(context.Context, catalog.Text) (bool, error) { // and free the second time
+				if strings.Count(w.ui.Log(), "personal") == 2 {
+					w.card.noData = nil
+				}
+				return true, nil
+			})
+		}, testFile, "", "personal personal " + pinAfter(crs.ErrCardInUse)},
 		"no service": {`,"personalData":true`, func(w *world) { w.card.noData = crs.ErrNoService },
 			"", crs.ErrCard, "personal " + report(crs.ErrNoService)},
 		"pulled": {`,"personalData":true`, func(w *world) {
