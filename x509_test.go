@@ -37,6 +37,11 @@ const testCN = "BNCNCL96B69Z999X/6090000000000001.AAAAAAAAAAAAAAAAAAAAAAAAAAA="
 // issued returns a certificate as a CNS has it, with a name of these strings.
 func issued(t testing.TB, public crypto.PublicKey, names ...pkix.AttributeTypeAndValue) []byte {
 	t.Helper()
+	return issuedWith(t, public, func(c *x509.Certificate) { c.Subject.ExtraNames = names })
+}
+
+func issuedWith(t testing.TB, public crypto.PublicKey, edit func(*x509.Certificate)) []byte {
+	t.Helper()
 	_, ca := testKeys()
 	policy, err := x509.OIDFromInts([]uint64{1, 3, 76, 16, 2, 1})
 	if err != nil {
@@ -44,13 +49,13 @@ func issued(t testing.TB, public crypto.PublicKey, names ...pkix.AttributeTypeAn
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(0x1234567),
-		Subject: pkix.Name{Country: []string{"IT"}, OrganizationalUnit: []string{"Regione Esempio"}, CommonName: testCN,
-			ExtraNames: names},
-		NotBefore: time.Date(2024, 1, 2, 3, 4, 5, 0, time.UTC), NotAfter: time.Date(2051, 1, 2, 3, 4, 5, 0, time.UTC),
+		Subject:      pkix.Name{Country: []string{"IT"}, OrganizationalUnit: []string{"Regione Esempio"}, CommonName: testCN},
+		NotBefore:    time.Date(2024, 1, 2, 3, 4, 5, 0, time.UTC), NotAfter: time.Date(2051, 1, 2, 3, 4, 5, 0, time.UTC),
 		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection, x509.ExtKeyUsageClientAuth},
 		Policies:    []x509.OID{policy},
 	}
+	edit(template)
 	issuer := &x509.Certificate{Subject: pkix.Name{CommonName: "CA di prova", Organization: []string{"Lombardia Esempio"}}}
 	der, err := x509.CreateCertificate(rand.Reader, template, issuer, public, ca)
 	if err != nil {
@@ -296,8 +301,12 @@ func TestParseCertificateRefuses(t *testing.T) {
 		"length of five bytes": append([]byte{0x30, 0x85, 0, 0, 0}, der[2:]...),
 		"too long":             append(bytes.Clone(der), make([]byte, maxCertificate)...),
 		"no time":              replace(t, der, "\x17\x0d240102030405Z", "\x17\x0d241302030405Z"),
-		"key usage twice":      replace(t, der, "\x06\x03\x55\x1d\x25", usage),
-		"key usage no bits":    replace(t, der, usage+"\x01\x01\xff\x04\x04\x03\x02", usage+"\x01\x01\xff\x04\x04\x05\x02"),
+		"key usage twice": issuedWith(t, &key.PublicKey, func(c *x509.Certificate) {
+			for _, bits := range []byte{0xc0, 0x80} { // with nonRepudiation, and without
+				c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 15}, Value: []byte{3, 2, 6, bits}})
+			}
+		}),
+		"key usage no bits": replace(t, der, usage+"\x01\x01\xff\x04\x04\x03\x02", usage+"\x01\x01\xff\x04\x04\x05\x02"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			if cert, err := ParseCertificate(b); cert != nil || !errors.Is(err, ErrCertificate) || CodeOf(err) != ErrCardUnusable {

@@ -51,6 +51,11 @@ func TestRule2UnknownModel(t *testing.T) {
 			if errors.As(err, &model) != (test.want == crs.ErrUnknownModel) || model != nil && fmt.Sprintf("%X", model.ATR) != fmt.Sprintf("%X", v.ATR()) {
 				t.Errorf("model %+v", model)
 			}
+			for _, x := range v.Log() {
+				if x.INS == insSelect && x.P1 == 0x04 && test.want == crs.ErrNoCNS {
+					t.Error("an application was looked for on a card without the marker")
+				}
+			}
 			v.onlyRead(t)
 		})
 	}
