@@ -10,6 +10,8 @@ import (
 
 	"github.com/gorilla/websocket"
 	"golang.org/x/sys/unix"
+
+	"github.com/crs-bridge/crs/internal/test/await"
 )
 
 // A client that does not read cannot hold a login, or the bridge's end, for ever.
@@ -25,7 +27,7 @@ func TestClientThatDoesNotRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ws.Close()
-	ws.SetWriteDeadline(time.Now().Add(30 * time.Second))
+	ws.SetWriteDeadline(time.Now().Add(await.Limit))
 	for err == nil {
 		err = ws.WriteMessage(websocket.TextMessage, []byte("x"))
 	}

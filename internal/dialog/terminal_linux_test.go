@@ -9,12 +9,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
+	"github.com/crs-bridge/crs/internal/test/await"
 	"github.com/crs-bridge/crs/internal/test/screen"
 )
 
@@ -108,6 +108,26 @@ func TestTerminalHidesPIN(t *testing.T) {
 	}
 }
 
+// typeHalf types a part of a hidden line, and returns when the terminal has it. Nothing is echoed then,
+// so Ctrl-S and Ctrl-Q are typed behind it: a terminal in packet mode says when it took those.
+func typeHalf(t *testing.T, person *os.File, shown *screen.Text, half string) {
+	t.Helper()
+	packets := func(on int) {
+		c, err := person.SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Control(func(fd uintptr) { err = unix.IoctlSetPointerInt(int(fd), unix.TIOCPKT, on) })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	packets(1)
+	answer(t, person, half+"\x13\x11")
+	shown.Await(t, string(rune(unix.TIOCPKT_START)))
+	packets(0)
+}
+
 // TestTerminalRestored: when the page goes while half a PIN is typed, the terminal shows what is
 // typed again, and the half is no answer to the next question.
 func TestTerminalRestored(t *testing.T) {
@@ -121,8 +141,7 @@ func TestTerminalRestored(t *testing.T) {
 		done <- err
 	}()
 	shown.Await(t, pinPromptEnd)
-	answer(t, person, "97")
-	time.Sleep(20 * time.Millisecond) // for the terminal to have it
+	typeHalf(t, person, shown, "97")
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("AskPIN = %v", err)
@@ -138,9 +157,7 @@ func TestTerminalRestored(t *testing.T) {
 		}
 		done <- err
 	}()
-	for strings.Count(shown.String(), pinPromptEnd) < 2 {
-		time.Sleep(time.Millisecond)
-	}
+	await.That(t, "a second question", func() bool { return strings.Count(shown.String(), pinPromptEnd) >= 2 })
 	answer(t, person, "13579\n")
 	if err := <-done; err != nil {
 		t.Error(err)

@@ -200,6 +200,7 @@ func TestFailuresAreNoCancellation(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("the display goes away", ended(), "zenity ended")
+	server.Wait() // until then it takes connections
 	check("a display that is not there", ask(Windows{}), "--ui terminal")
 	t.Setenv("DISPLAY", "")
 	check("no display", ask(Windows{}), "--ui terminal")
