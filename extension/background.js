@@ -12,7 +12,7 @@ const METHODS = new Set(["hello", "authenticate", "cancel"]);
 // Connections that a tab may have, and how many it may open in a while: each is a process.
 const OPEN = 4, OPENED = 30, WHILE_MS = 10_000;
 
-const WHO_MS = 1_000; // how long the top page of a tab may take to answer
+const WHO_MS = 5_000; // how long the top page of a tab may take to answer, which may be busy
 
 const connections = []; // of the last while, and those still open: {tab, since, ended}
 

@@ -35,10 +35,15 @@ chrome.runtime.onMessage.addListener(({ who }, sender, answer) => {
   answer();
 });
 
+// A click counts for some seconds, in which a page may ask. What a program that starts takes of them
+// is given back.
+const CLICK_MS = 5_000;
+let givenBack = 0; // until then, by performance.now()
+
 // clicked reports whether the page may ask now. After an update of the extension this script is left
 // over without one.
 function clicked() {
-  return navigator.userActivation.isActive && Boolean(chrome.runtime?.id);
+  return (navigator.userActivation.isActive || performance.now() < givenBack) && Boolean(chrome.runtime?.id);
 }
 
 function hear({ channel, action, text }) {

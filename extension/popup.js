@@ -10,7 +10,7 @@ const SELFTEST = "";
 // What a program is that refuses to join; without a code there is none.
 const REFUSING = { origin_denied: "found", busy: "found", unsupported_version: "old" };
 
-const ANSWER_MS = 15_000; // more than a program takes that starts its service first
+const ANSWER_MS = 20_000; // more than a program takes that starts its service first
 
 const say = chrome.i18n.getMessage;
 const part = (selector) => document.querySelector(selector);

@@ -8,9 +8,19 @@
 const WEB_EID = "2.0.0";
 
 const FOREIGN_MS = 200; // that another extension has
-const ACK_MS = 900; // for an acknowledgement: the library gives up after a second
-const LOGIN_MS = 120_000; // unless the page says otherwise, and at most
+
+// The library gives up after a second without an acknowledgement, and a program that has to start may
+// take longer to say whether the site is allowed. The acknowledgement does not wait for that: it says
+// that there is an extension, as "found" does. Later than LATE_MS the page may have given up.
+const ACK_MS = 600;
+const LATE_MS = 900;
+const START_MS = 20_000; // for the program and its service
+
+// The time that the citizen has, unless the page says otherwise, and at most. The page itself waits
+// so much longer, for the program to start.
+const LOGIN_MS = 120_000;
 const LONGEST_MS = 300_000;
+const PAGE_MS = 5_000;
 
 // The library knows these codes only, and keeps what stands beside them: our own code.
 const WEB_EID_CODES = {
@@ -27,7 +37,7 @@ const WEB_EID_CODES = {
 // what a page chose. They fail, and no card is touched.
 const WEB_EID_ACTIONS = ["web-eid:status", "web-eid:authenticate", "web-eid:get-signing-certificate", "web-eid:sign"];
 
-const acknowledged = new Map(); // by action: how many answers of another extension were seen
+const acknowledged = new Map(); // by action: how many acknowledgements were seen, ours too
 
 window.addEventListener("message", (event) => {
   if (!isOfPage(event)) return;
@@ -36,13 +46,14 @@ window.addEventListener("message", (event) => {
   if (action.endsWith("-ack")) {
     acknowledged.set(action, (acknowledged.get(action) ?? 0) + 1);
   } else if (WEB_EID_ACTIONS.includes(action) && clicked()) {
-    answerWebEID(event.data);
+    answerWebEID(event.data, event.timeStamp);
   }
 });
 
-async function answerWebEID({ action, libraryVersion, challengeNonce, options }) {
-  const seen = acknowledged.get(action + "-ack");
-  const another = () => acknowledged.get(action + "-ack") !== seen;
+async function answerWebEID({ action, libraryVersion, challengeNonce, options }, began) {
+  const acks = () => acknowledged.get(action + "-ack") ?? 0;
+  const seen = acks();
+  const another = () => acks() > seen + answered;
   const channel = Symbol(action); // no page can name it, nor does another request have it
   let answered = false; // with an acknowledgement: the page has heard of us
   let timer = null;
@@ -50,7 +61,13 @@ async function answerWebEID({ action, libraryVersion, challengeNonce, options })
   const finish = (kind, fields) => {
     clearTimeout(timer);
     if (connection?.channel === channel) disconnect();
-    if (answered) tell(kind, fields);
+    if (answered && kind) tell(kind, fields);
+  };
+  const acknowledge = () => {
+    // The citizen must not be asked for a PIN that the page does not wait for any more.
+    if (performance.now() - began > LATE_MS) return false;
+    tell("ack");
+    return answered = true;
   };
   const fail = (code, message = "The CRS software did not log in.") => {
     const known = WEB_EID_CODES[code] ?? "NATIVE_FATAL";
@@ -59,24 +76,31 @@ async function answerWebEID({ action, libraryVersion, challengeNonce, options })
     finish("failure", { error });
   };
 
-  // The citizen is not to be asked for a PIN that the page does not wait for any more.
-  timer = setTimeout(finish, ACK_MS);
   await new Promise((resolve) => setTimeout(resolve, FOREIGN_MS));
-  if (another()) return finish();
+  if (another()) return;
+  timer = setTimeout(() => {
+    if (another() || !acknowledge()) return finish();
+    timer = setTimeout(fail, START_MS, "bridge_unavailable");
+  }, ACK_MS - FOREIGN_MS);
   connect(channel, {
     open({ allowed }) {
       // Asked again: the program took its time, and the other extension may have.
-      if (!allowed || another()) return finish();
+      if (another()) return finish();
+      if (!allowed) return fail("bridge_unavailable"); // as if there were no program
+      if (!answered && !acknowledge()) return finish();
       clearTimeout(timer);
-      answered = true;
-      tell("ack");
-      if (action === "web-eid:status") return finish("success", { library: libraryVersion, extension: WEB_EID, nativeApp: WEB_EID });
+      if (action === "web-eid:status") {
+        givenBack = performance.now() + CLICK_MS; // pages ask for the login next
+        return finish("success", { library: libraryVersion, extension: WEB_EID, nativeApp: WEB_EID });
+      }
       if (action !== "web-eid:authenticate") return fail("invalid_request", "The CRS software only logs in.");
       if (typeof challengeNonce !== "string") {
         return finish("failure", { error: { code: "ERR_WEBEID_MISSING_PARAMETER", message: "challengeNonce is missing.", crsCode: "invalid_request" } });
       }
       const asked = Number(options?.userInteractionTimeout) || LOGIN_MS;
-      timer = setTimeout(() => fail("timeout"), Math.min(asked, LONGEST_MS));
+      const left = Math.min(asked, LONGEST_MS, asked + PAGE_MS - (performance.now() - began));
+      if (left <= 0) return fail("timeout");
+      timer = setTimeout(fail, left, "timeout");
       const params = { challenge: challengeNonce };
       if (typeof options?.lang === "string") params.lang = options.lang;
       send(JSON.stringify({ jsonrpc: "2.0", id: 1, method: "authenticate", params }));

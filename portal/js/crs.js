@@ -7,9 +7,15 @@
 const PORTS = [27770, 27771, 27772];
 const PROTOCOL = 1;
 
-// How long the extension may take to answer, a port to say hello, and the citizen to answer the
-// browser's question whether this site may reach programs of this computer.
-const FIND_MS = 300;
+// How long the extension may take to answer, in steps: the clock of a page that is busy runs on, but
+// what the extension said is heard before the next step.
+const FIND_MS = 100;
+const FINDS = 3;
+
+// How long the program behind the extension may take to start, and its service after it, on an old
+// computer; a port to say hello; and the citizen to answer the browser's question whether this site
+// may reach programs of this computer.
+const START_MS = 20_000;
 const HELLO_MS = 5_000;
 const PERMISSION_MS = 600_000;
 
@@ -66,7 +72,7 @@ export async function probe({ signal, onProgress = () => {} } = {}) {
   return ways;
 }
 
-const tryWay = (way, signal) => way ? greet(new Bridge(way, signal), HELLO_MS).then(greeted, (error) => error.code) : "";
+const tryWay = (way, signal) => way ? greet(new Bridge(way, signal), START_MS).then(greeted, (error) => error.code) : "";
 const greeted = (bridge) => (bridge.close(), "ready");
 
 // connect takes the extension, which needs no permission, or else the socket.
@@ -79,7 +85,7 @@ async function connect(signal, onProgress) {
   const channel = await findExtension();
   if (channel) {
     try {
-      return await greet(new Bridge(joinExtension(channel), signal), HELLO_MS);
+      return await greet(new Bridge(joinExtension(channel), signal), START_MS);
     } catch (error) {
       if (framed && error.code === "origin_denied") throw inFrame();
       // The program itself would say the same by the other way.
@@ -185,11 +191,14 @@ function findExtension() {
   return new Promise((resolve) => {
     const channel = crypto.randomUUID();
     const end = (found) => {
-      clearTimeout(timer);
+      clearInterval(timer);
       stop();
       resolve(found);
     };
-    const timer = setTimeout(end, FIND_MS, null);
+    let steps = 0;
+    const timer = setInterval(() => {
+      if (++steps === FINDS) end(null);
+    }, FIND_MS);
     const stop = listen(channel, ({ action, protocol }) => {
       if (action === "found") end(protocol === PROTOCOL ? channel : null);
     });

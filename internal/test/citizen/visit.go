@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/gorilla/websocket"
 
@@ -234,6 +235,14 @@ func (h Home) HostProgram(t *testing.T) string {
 	}
 	file := filepath.Join(string(h), "crs-native-host")
 	WriteFile(t, file, "#!/bin/sh\nexec "+crs+" \"$@\"\n", 0o755)
+	return file
+}
+
+// SlowHost is a HostProgram on a computer that takes its time to start it.
+func (h Home) SlowHost(t *testing.T, start time.Duration) string {
+	t.Helper()
+	file := filepath.Join(string(h), "slow-host")
+	WriteFile(t, file, fmt.Sprintf("#!/bin/sh\nsleep %f\nexec %s \"$@\"\n", start.Seconds(), h.HostProgram(t)), 0o755)
 	return file
 }
 

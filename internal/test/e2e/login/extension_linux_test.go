@@ -5,6 +5,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/crs-bridge/crs/internal/test/citizen"
 )
@@ -13,6 +14,7 @@ import (
 
 // Where the extension finds no program the page tries a socket: nobody is what comes of that.
 func withExtension(t *testing.T, v *citizen.Visit, nobody string) {
+	world := t
 	t.Run("strict CSP", func(t *testing.T) { v.LogsInAt(t, citizen.Site+"/csp") })
 	t.Run("Permissions-Policy", func(t *testing.T) { v.LogsInAt(t, citizen.Site+"/policy") })
 	t.Run("TestT05ForeignFrame", func(t *testing.T) {
@@ -49,6 +51,11 @@ func withExtension(t *testing.T, v *citizen.Visit, nobody string) {
 		if heard != `[{"from":"crs-extension","channel":"x","action":"closed","code":"bridge_unavailable"}]` {
 			t.Errorf("without a click the page hears %s", heard)
 		}
+	})
+	t.Run("slow start", func(t *testing.T) {
+		v.InstallHost(world, v.SlowHost(t, 6*time.Second))
+		v.LogsInAt(t, citizen.Site+"/csp") // where a socket cannot be
+		v.InstallHost(world, v.HostProgram(world))
 	})
 	t.Run("Web eID", func(t *testing.T) { webEID(t, v) })
 	v.InstallHost(t, v.HostProgram(t)) // that test had others
