@@ -1,6 +1,7 @@
 # make demo    a login on an embedded card: no reader, no setup
 # make crs     the program, build/crs; RELEASE=1.2.3 names it, else git does
 # make extension   the browser extension for both stores, into build
+# make check   what needs Go alone, for every commit
 # make test    everything that is tested, on real parts
 # make bench   the figures of docs/figures.md
 # make fuzz    the parsers, for FUZZTIME each
@@ -12,7 +13,7 @@ SOAK ?= 5m
 RELEASE ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 export GOFLAGS ?= -buildvcs=false
 
-.PHONY: demo crs extension test bench fuzz soak screenshots clean
+.PHONY: demo crs extension check test bench fuzz soak screenshots clean
 
 # Not by `go run`, to which Ctrl-C is a failure.
 demo: crs
@@ -24,6 +25,9 @@ crs:
 
 extension:
 	@go run ./extension/pack build
+
+check:
+	@scripts/check
 
 test:
 	@scripts/bootstrap test

@@ -13,6 +13,7 @@ import (
 
 	"github.com/crs-bridge/crs/internal/test/await"
 	"github.com/crs-bridge/crs/internal/test/citizen"
+	"github.com/crs-bridge/crs/internal/test/ns"
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
 
@@ -20,6 +21,7 @@ import (
 // bridge are on this computer both, so that it asks for no permission.
 func startBrowser(t *testing.T) context.Context {
 	t.Helper()
+	ns.NeedProgram(t, "chromium")
 	dir := t.TempDir()
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.NoSandbox, // tests may run as root

@@ -17,6 +17,7 @@ import (
 // TestWithoutModules: on a computer without any module the native driver does what it does, and the
 // list says that there is none.
 func TestWithoutModules(t *testing.T) {
+	ns.NeedPcscd(t)
 	hideModules(t)
 	h := citizen.NewHome(t)
 	serve := h.Serve(t)

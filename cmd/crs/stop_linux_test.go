@@ -11,11 +11,13 @@ import (
 
 	"github.com/crs-bridge/crs/internal/test/await"
 	"github.com/crs-bridge/crs/internal/test/citizen"
+	"github.com/crs-bridge/crs/internal/test/ns"
 )
 
 // freezePcscd makes the pcscd of this world answer nothing, until thaw is called.
 func freezePcscd(t *testing.T) (thaw func()) {
 	t.Helper()
+	ns.NeedPcscd(t)
 	lists, err := filepath.Glob("/proc/self/task/*/children")
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 // Need fails the test where it has no network and no mounts of its own.
 func Need(t testing.TB) {
 	t.Helper()
+	skipShort(t)
 	if noWorld != nil {
 		t.Fatalf("this test needs a private namespace: %v; the kernel must allow user namespaces, or run it as root", noWorld)
 	}
@@ -26,6 +27,7 @@ func NeedPcscd(t testing.TB) {
 // NeedUsers fails the test where it cannot become another user. Its World must say Users.
 func NeedUsers(t testing.TB) {
 	t.Helper()
+	skipShort(t)
 	if os.Getuid() == 0 && otherUsers() {
 		return
 	}

@@ -4,6 +4,7 @@ package ns
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -63,6 +64,9 @@ func (w World) run() (int, error) {
 	if os.Getenv(marker) != "" {
 		return w.inside()
 	}
+	if flag.Parse(); testing.Short() {
+		return w.alone(), nil
+	}
 	if w.Users && os.Getuid() != 0 && mapsUsers() {
 		return asRoot()
 	}
@@ -72,9 +76,13 @@ func (w World) run() (int, error) {
 		return code, err
 	}
 	noWorld = none
-	// The tests run in the machine itself. No card of its user may be within their reach.
+	return w.alone(), nil
+}
+
+// alone runs the tests in the machine itself. No card of its user may be within their reach.
+func (w World) alone() int {
 	os.Setenv("PCSCLITE_CSOCK_NAME", "/nonexistent/pcscd.comm")
-	return w.Tests.Run(), nil
+	return w.Tests.Run()
 }
 
 // noWorldError says why there cannot be a private world on this machine.

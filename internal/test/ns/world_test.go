@@ -130,6 +130,9 @@ func TestInMemory(t *testing.T) {
 }
 
 func TestNeedProgram(t *testing.T) {
+	if testing.Short() {
+		t.Skip("with -short nothing fails for want of a program")
+	}
 	var failed failure
 	NeedProgram(&failed, "go", "/", "no-such-program")
 	if !strings.Contains(failed.text, "no-such-program") || !strings.Contains(failed.text, "scripts/bootstrap test") {

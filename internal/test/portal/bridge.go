@@ -7,8 +7,11 @@ import (
 	"net/http/httptest"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/gorilla/websocket"
+
+	"github.com/crs-bridge/crs/internal/test/await"
 )
 
 // A Bridge is the other end of crs.js in tests: it speaks the protocol's messages, as the
@@ -69,6 +72,12 @@ func (b *Bridge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer ws.Close()
 	serve(&Conn{t: b.t, ws: ws, Origin: r.Header.Get("Origin")})
+	// Closed in order: a browser may not read what came before a connection that breaks off.
+	ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(await.Limit))
+	ws.SetReadDeadline(time.Now().Add(await.Limit))
+	for err == nil {
+		_, _, err = ws.ReadMessage()
+	}
 }
 
 // closedPort returns an address of the loopback interface where nobody listens.

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/crs-bridge/crs/internal/test/ns"
 )
 
 // A Browser says how Chromium finds its way in a test.
@@ -25,6 +27,7 @@ type Browser struct {
 // Start starts a headless Chromium for the test, which has time for it on a busy machine too.
 func (b Browser) Start(t testing.TB) context.Context {
 	t.Helper()
+	ns.NeedProgram(t, "chromium")
 	var rules []string
 	for i, port := range []string{"27770", "27771", "27772"} {
 		if b.Ports[i] == "" {
