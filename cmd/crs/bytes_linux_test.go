@@ -17,6 +17,7 @@ import (
 // TestReaderNameThatIsNoUTF8: a reader whose driver names it in Latin-1 can be used for everything,
 // and is called the same everywhere.
 func TestReaderNameThatIsNoUTF8(t *testing.T) {
+	ns.NeedPcscd(t)
 	const name, freshPIN = "Lettore carità 00 00", "8264513"
 	if err := ns.Pcscd.Stop(); err != nil {
 		t.Fatal(err)
