@@ -136,23 +136,25 @@ func TestT05Connect(t *testing.T) {
 		{`connect`, crs.ErrInvalidRequest},
 		{``, crs.ErrInvalidRequest},
 	} {
-		w := newWorld(t, func(w *world) { w.sites.set("https://blocked.example", crs.SiteBlocked) })
-		f := w.native("")
-		f.send(test.first)
-		if m := f.read(); m.code() != test.want {
-			t.Errorf("%s: %q, not %q", test.first, m.code(), test.want)
-		}
-		if test.want != "" {
-			f.ends()
-		} else {
-			f.send(connectMessage(`{"origin":"` + other + `"}`))
-			if m := f.read(); m.code() != crs.ErrInvalidRequest {
-				t.Errorf("a second connect: %q", m.code())
+		t.Run(test.first, func(t *testing.T) {
+			w := newWorld(t, func(w *world) { w.sites.set("https://blocked.example", crs.SiteBlocked) })
+			f := w.native("")
+			f.send(test.first)
+			if m := f.read(); m.code() != test.want {
+				t.Errorf("%q, not %q", m.code(), test.want)
 			}
-		}
-		if w.ui.Log() != "" || w.cards.looked() != 0 {
-			t.Errorf("%s: asked %q, %d looks at the cards", test.first, w.ui.Log(), w.cards.looked())
-		}
+			if test.want != "" {
+				f.ends()
+			} else {
+				f.send(connectMessage(`{"origin":"` + other + `"}`))
+				if m := f.read(); m.code() != crs.ErrInvalidRequest {
+					t.Errorf("a second connect: %q", m.code())
+				}
+			}
+			if w.ui.Log() != "" || w.cards.looked() != 0 {
+				t.Errorf("asked %q, %d looks at the cards", w.ui.Log(), w.cards.looked())
+			}
+		})
 	}
 	w := newWorld(t)
 	c := w.dial(portale)
@@ -210,18 +212,20 @@ func TestT25Frames(t *testing.T) {
 	for name, raw := range map[string]string{
 		"4 GiB": frame(1<<32-1, "x"), "too long": frame(64<<10+1, "x"), "a big-endian length": "\x00\x00\x00\x20{}",
 	} {
-		for _, connected := range []bool{false, true} {
-			f := w.native("")
-			if connected {
-				f.send(first)
-				f.read()
+		t.Run(name, func(t *testing.T) {
+			for _, connected := range []bool{false, true} {
+				f := w.native("")
+				if connected {
+					f.send(first)
+					f.read()
+				}
+				f.conn.Write([]byte(raw)[:4])
+				if m := f.read(); m.code() != crs.ErrInvalidRequest {
+					t.Errorf("%q", m.code())
+				}
+				f.ends()
 			}
-			f.conn.Write([]byte(raw)[:4])
-			if m := f.read(); m.code() != crs.ErrInvalidRequest {
-				t.Errorf("%s: %q", name, m.code())
-			}
-			f.ends()
-		}
+		})
 	}
 	f := w.native("")
 	f.conn.Write([]byte(frame(100, "{")))

@@ -108,33 +108,35 @@ func TestT20NoSecondVERIFYInALogin(t *testing.T) {
 		"nobody": {func(context.Context, catalog.Text) (bool, error) { return true, errors.New("no display") }, "reader type done"},
 		"yes":    {yes, "pin"},
 	} {
-		var log bytes.Buffer
-		w := withKeys(t)
-		w.Log = slog.New(slog.NewTextHandler(&log, nil))
-		w.ui.OnAsk(catalog.KindKeyboard, test.keys)
-		w.card.failures = []error{padFailed}
-		result, err := w.login(portale)
-		if crs.CodeOf(err) != crs.ErrCard || result.Token.Signature != nil || w.ui.Log() != failed {
-			t.Errorf("%s: %v, asked %q", name, err, w.ui.Log())
-		}
-		if _, signs := w.card.used(); signs != 1 {
-			t.Errorf("%s: %d calls of Sign", name, signs)
-		}
-		if len(w.mutes.dismissals) != 0 {
-			t.Errorf("%s: counted as a dismissal of the site", name)
-		}
-		if !strings.Contains(log.String(), "SW 6982: pin_pad") {
-			t.Errorf("%s: log %s", name, &log)
-		}
-		if _, err := w.login(portale); err != nil || w.ui.Log() != failed+" "+test.next {
-			t.Errorf("%s, the next login: %v, asked %q", name, err, w.ui.Log())
-		}
-		other := newCard()
-		other.info.PINPad, other.info.Reader = true, "another reader"
-		w.cards.set(crs.Reader{Card: other})
-		if _, err := w.login(portale); err != nil || !strings.HasSuffix(w.ui.Log(), "reader type done") {
-			t.Errorf("%s, another reader: %v, asked %q", name, err, w.ui.Log())
-		}
+		t.Run(name, func(t *testing.T) {
+			var log bytes.Buffer
+			w := withKeys(t)
+			w.Log = slog.New(slog.NewTextHandler(&log, nil))
+			w.ui.OnAsk(catalog.KindKeyboard, test.keys)
+			w.card.failures = []error{padFailed}
+			result, err := w.login(portale)
+			if crs.CodeOf(err) != crs.ErrCard || result.Token.Signature != nil || w.ui.Log() != failed {
+				t.Errorf("%v, asked %q", err, w.ui.Log())
+			}
+			if _, signs := w.card.used(); signs != 1 {
+				t.Errorf("%d calls of Sign", signs)
+			}
+			if len(w.mutes.dismissals) != 0 {
+				t.Error("counted as a dismissal of the site")
+			}
+			if !strings.Contains(log.String(), "SW 6982: pin_pad") {
+				t.Errorf("log %s", &log)
+			}
+			if _, err := w.login(portale); err != nil || w.ui.Log() != failed+" "+test.next {
+				t.Errorf("%s, the next login: %v, asked %q", name, err, w.ui.Log())
+			}
+			other := newCard()
+			other.info.PINPad, other.info.Reader = true, "another reader"
+			w.cards.set(crs.Reader{Card: other})
+			if _, err := w.login(portale); err != nil || !strings.HasSuffix(w.ui.Log(), "reader type done") {
+				t.Errorf("%s, another reader: %v, asked %q", name, err, w.ui.Log())
+			}
+		})
 	}
 }
 

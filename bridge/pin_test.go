@@ -301,12 +301,14 @@ func TestChangeOutlivesItsTray(t *testing.T) {
 		"uncertain": {uncertain, "old new again " + outcome(false, uncertain)},
 		"not sent":  {crs.ErrCardRemoved, "old new again"},
 	} {
-		w := offline(t)
-		ctx, leave := context.WithCancel(t.Context())
-		card := &pinCard{testCard: w.card, unblocked: []error{test.answer}, entered: leave}
-		w.cards.set(crs.Reader{Name: "reader", Card: card})
-		if err := w.ChangePIN(ctx, "reader"); err != nil || w.ui.Log() != test.asked {
-			t.Errorf("%s: %v, asked %s", name, err, w.ui.Log())
-		}
+		t.Run(name, func(t *testing.T) {
+			w := offline(t)
+			ctx, leave := context.WithCancel(t.Context())
+			card := &pinCard{testCard: w.card, unblocked: []error{test.answer}, entered: leave}
+			w.cards.set(crs.Reader{Name: "reader", Card: card})
+			if err := w.ChangePIN(ctx, "reader"); err != nil || w.ui.Log() != test.asked {
+				t.Errorf("%v, asked %s", err, w.ui.Log())
+			}
+		})
 	}
 }

@@ -206,9 +206,11 @@ func TestMessagesOnTheWay(t *testing.T) {
 func TestLanguage(t *testing.T) {
 	t.Parallel()
 	for tag, want := range map[string]string{"it": "it", "en": "en", "it-IT": "it", "EN-us": "en", "de": "de", "de-IT": "de", "": "", "fr": "", "italian": "", "it_IT": ""} {
-		if got := language(tag); got != want {
-			t.Errorf("language(%q) = %q", tag, got)
-		}
+		t.Run(tag, func(t *testing.T) {
+			if got := language(tag); got != want {
+				t.Errorf("language(%q) = %q", tag, got)
+			}
+		})
 	}
 }
 

@@ -133,9 +133,11 @@ func TestT01Origins(t *testing.T) {
 		{"moz-extension://2c127fa4-62c7-7e4f-90e5-472b45eecfdc", refused},
 		{"https://" + strings.Repeat("a.", 130) + "it", refused},
 	} {
-		if got := whatHappens(w, test.origin); got != test.want {
-			t.Errorf("Origin %q: %s, want %s", test.origin, got, test.want)
-		}
+		t.Run(test.origin, func(t *testing.T) {
+			if got := whatHappens(w, test.origin); got != test.want {
+				t.Errorf("Origin %q: %s, want %s", test.origin, got, test.want)
+			}
+		})
 	}
 
 	for _, twice := range [][]string{
@@ -188,9 +190,11 @@ func TestDeveloperOrigins(t *testing.T) {
 		"http://evil.example:3000":     false,
 		"http://localhost:3000.evil.x": false,
 	} {
-		if got := accepted(knock(t, w.addr, handshake("Host: "+w.addr, "Origin: "+origin))); got != want {
-			t.Errorf("Origin %s with --developer 3000: %v", origin, got)
-		}
+		t.Run(origin, func(t *testing.T) {
+			if got := accepted(knock(t, w.addr, handshake("Host: "+w.addr, "Origin: "+origin))); got != want {
+				t.Errorf("Origin %s with --developer 3000: %v", origin, got)
+			}
+		})
 	}
 	w.ui.OnAsk(catalog.KindAllow, func(_ context.Context, p catalog.Text) (bool, error) {
 		if !strings.HasPrefix(p.Before, catalog.Say("developer")) {
@@ -239,10 +243,12 @@ func TestT02Hosts(t *testing.T) {
 		"[::1]" + port + "\r\n evil.it":    false,
 		"127.0.0.1" + port + "\r\nHost: x": false,
 	} {
-		answer := knock(t, w.addr, handshake("Host: "+host, origin))
-		if accepted(answer) != want || !want && answer != refusal {
-			t.Errorf("Host %q: %q", host, answer)
-		}
+		t.Run(host, func(t *testing.T) {
+			answer := knock(t, w.addr, handshake("Host: "+host, origin))
+			if accepted(answer) != want || !want && answer != refusal {
+				t.Errorf("Host %q: %q", host, answer)
+			}
+		})
 	}
 	if answer := knock(t, w.addr, handshake(origin)); answer != refusal {
 		t.Errorf("without Host: %q", answer)

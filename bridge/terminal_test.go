@@ -48,9 +48,11 @@ func TestPINForm(t *testing.T) {
 		"PIN (non si vede mentre ":  5,
 		"nessun tentativo è andato": 4,
 	} {
-		if n := strings.Count(strings.ReplaceAll(shown.String(), "\n", " "), text); n != times {
-			t.Errorf("%q is shown %d times, want %d", text, n, times)
-		}
+		t.Run(text, func(t *testing.T) {
+			if n := strings.Count(strings.ReplaceAll(shown.String(), "\n", " "), text); n != times {
+				t.Errorf("%q is shown %d times, want %d", text, n, times)
+			}
+		})
 	}
 }
 
@@ -79,20 +81,22 @@ func TestT14DefaultsToNo(t *testing.T) {
 		"change":  {"", "12345\n", "12345\n13579\n", "12345\n13579\n13579\n", "87654321\n"},
 		"unblock": {"", "87654321\n", "87654321\n13579\n", "87654321\n13579\n13579\n"},
 	} {
-		for _, typed := range inputs {
-			for _, end := range []string{"\n", ""} {
-				card := newTypingCard()
-				card.pin.Retries, card.puk.Retries = 1, 1
-				flow, shown := onPipe(t, card, typed+end)
-				if err := flows[name](flow, t.Context()); !errors.Is(err, crs.ErrCancelled) || len(card.sent) != 0 {
-					t.Errorf("%s, %q: %v, %d sent", name, typed+end, err, len(card.sent))
-				}
-				for _, secret := range []string{"87654321", "12345", "13579"} {
-					if strings.Contains(shown.String(), secret) {
-						t.Errorf("%s is shown:\n%s", secret, shown)
+		t.Run(name, func(t *testing.T) {
+			for _, typed := range inputs {
+				for _, end := range []string{"\n", ""} {
+					card := newTypingCard()
+					card.pin.Retries, card.puk.Retries = 1, 1
+					flow, shown := onPipe(t, card, typed+end)
+					if err := flows[name](flow, t.Context()); !errors.Is(err, crs.ErrCancelled) || len(card.sent) != 0 {
+						t.Errorf("%s, %q: %v, %d sent", name, typed+end, err, len(card.sent))
+					}
+					for _, secret := range []string{"87654321", "12345", "13579"} {
+						if strings.Contains(shown.String(), secret) {
+							t.Errorf("%s is shown:\n%s", secret, shown)
+						}
 					}
 				}
 			}
-		}
+		})
 	}
 }

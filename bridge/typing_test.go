@@ -179,32 +179,34 @@ func TestT12LastTries(t *testing.T) {
 	for name, types := range map[string][]string{
 		"verify": {"12345"}, "change": {"12345", "24680", "24680"}, "unblock": {"87654321", "24680", "24680"},
 	} {
-		for left, asks := range map[int]bool{0: true, 1: true, 2: false, -1: false} {
-			for answer, test := range map[string]struct {
-				yes bool
-				err error
-			}{"yes": {true, nil}, "no": {false, nil}, "closed": {true, crs.ErrCancelled}, "fails": {true, closed}} {
-				u, card := &screen.User{}, newTypingCard()
-				u.Types(types...)
-				u.OnAsk(catalog.KindLastTry, func(context.Context, catalog.Text) (bool, error) { return test.yes, test.err })
-				card.pin.Retries, card.puk.Retries = left, 2
-				if name == "unblock" {
-					card.pin.Retries, card.puk.Retries = 2, left
+		t.Run(name, func(t *testing.T) {
+			for left, asks := range map[int]bool{0: true, 1: true, 2: false, -1: false} {
+				for answer, test := range map[string]struct {
+					yes bool
+					err error
+				}{"yes": {true, nil}, "no": {false, nil}, "closed": {true, crs.ErrCancelled}, "fails": {true, closed}} {
+					u, card := &screen.User{}, newTypingCard()
+					u.Types(types...)
+					u.OnAsk(catalog.KindLastTry, func(context.Context, catalog.Text) (bool, error) { return test.yes, test.err })
+					card.pin.Retries, card.puk.Retries = left, 2
+					if name == "unblock" {
+						card.pin.Retries, card.puk.Retries = 2, left
+					}
+					err := flows[name](PINFlow{Screen: u, Card: card}, t.Context())
+					if asked := strings.HasSuffix(u.Log(), " last"); asked != asks {
+						t.Errorf("%s, %d left: asked %s", name, left, u.Log())
+					}
+					sends := !asks || answer == "yes"
+					if (len(card.sent) == 1) != sends || (err == nil) != sends {
+						t.Errorf("%s, %d left, %s: %v, sent %q", name, left, answer, err, card.texts)
+					}
+					if answer == "fails" && asks && !errors.Is(err, closed) || answer == "no" && asks && !errors.Is(err, crs.ErrCancelled) {
+						t.Errorf("%s, %d left, %s: %v", name, left, answer, err)
+					}
+					wiped(t, u)
 				}
-				err := flows[name](PINFlow{Screen: u, Card: card}, t.Context())
-				if asked := strings.HasSuffix(u.Log(), " last"); asked != asks {
-					t.Errorf("%s, %d left: asked %s", name, left, u.Log())
-				}
-				sends := !asks || answer == "yes"
-				if (len(card.sent) == 1) != sends || (err == nil) != sends {
-					t.Errorf("%s, %d left, %s: %v, sent %q", name, left, answer, err, card.texts)
-				}
-				if answer == "fails" && asks && !errors.Is(err, closed) || answer == "no" && asks && !errors.Is(err, crs.ErrCancelled) {
-					t.Errorf("%s, %d left, %s: %v", name, left, answer, err)
-				}
-				wiped(t, u)
 			}
-		}
+		})
 	}
 }
 
@@ -292,20 +294,22 @@ func TestRule1ScriptIsNotAskedAgain(t *testing.T) {
 	for name, types := range map[string][]string{
 		"verify": {"11111"}, "change": {"11111", "24680", "24680"}, "unblock": {"11111111", "24680", "24680"},
 	} {
-		for _, script := range []bool{true, false} {
-			wrong := &crs.PINError{Retries: 2, PUK: name == "unblock"}
-			u, card := &screen.User{}, newTypingCard(wrong)
-			u.Types(append(slices.Clone(types), types...)...)
-			err := flows[name](PINFlow{Screen: u, Card: card, Script: script}, t.Context())
-			var refused *crs.PINError
-			if script && (len(card.sent) != 1 || !errors.As(err, &refused) || errors.Is(err, crs.ErrCancelled)) {
-				t.Errorf("%s, a script: %v, %d sent", name, err, len(card.sent))
+		t.Run(name, func(t *testing.T) {
+			for _, script := range []bool{true, false} {
+				wrong := &crs.PINError{Retries: 2, PUK: name == "unblock"}
+				u, card := &screen.User{}, newTypingCard(wrong)
+				u.Types(append(slices.Clone(types), types...)...)
+				err := flows[name](PINFlow{Screen: u, Card: card, Script: script}, t.Context())
+				var refused *crs.PINError
+				if script && (len(card.sent) != 1 || !errors.As(err, &refused) || errors.Is(err, crs.ErrCancelled)) {
+					t.Errorf("%s, a script: %v, %d sent", name, err, len(card.sent))
+				}
+				if !script && (len(card.sent) != 2 || err != nil) {
+					t.Errorf("%v, %d sent", err, len(card.sent))
+				}
+				wiped(t, u)
 			}
-			if !script && (len(card.sent) != 2 || err != nil) {
-				t.Errorf("%s: %v, %d sent", name, err, len(card.sent))
-			}
-			wiped(t, u)
-		}
+		})
 	}
 }
 
@@ -351,12 +355,14 @@ func TestFlowWithoutAScreen(t *testing.T) {
 		nothing.OnPIN(k, answers("", nil))
 	}
 	for what, s := range map[string]dialog.Screen{"none": dialog.Chosen(func() (dialog.Screen, error) { return nil, none }), "nothing": nothing} {
-		for name, do := range flows {
-			card := newTypingCard()
-			err := do(PINFlow{Screen: s, Card: card}, t.Context())
-			if err == nil || what == "none" && !errors.Is(err, none) || errors.Is(err, crs.ErrCancelled) || len(card.sent) != 0 {
-				t.Errorf("%s, %s: %v", what, name, err)
+		t.Run(what, func(t *testing.T) {
+			for name, do := range flows {
+				card := newTypingCard()
+				err := do(PINFlow{Screen: s, Card: card}, t.Context())
+				if err == nil || what == "none" && !errors.Is(err, none) || errors.Is(err, crs.ErrCancelled) || len(card.sent) != 0 {
+					t.Errorf("%s, %s: %v", what, name, err)
+				}
 			}
-		}
+		})
 	}
 }

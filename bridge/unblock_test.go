@@ -60,20 +60,22 @@ func TestT12NoPUKWithoutTheUser(t *testing.T) {
 		"closes the PUK":     func(w *offlineWorld) { w.ui.OnPIN(catalog.KindPUK, closes) },
 		"closes the new PIN": func(w *offlineWorld) { w.ui.OnPIN(catalog.KindNewPIN, closes) },
 	} {
-		w := offline(t)
-		card := w.blockedCard()
-		change(w)
-		for range 1000 {
-			w.card.failures = []error{&crs.PINError{Blocked: true, SW: 0x6983}}
-			w.login(portale)
-			w.mutes = mutes{} // that a mute ends the dialogs after three is tested elsewhere
-		}
-		if len(card.typed) != 0 {
-			t.Errorf("%s: %d PUKs were sent", name, len(card.typed)/2)
-		}
-		if _, signs := w.card.used(); signs > 1000 {
-			t.Errorf("%s: %d PINs were sent", name, signs)
-		}
+		t.Run(name, func(t *testing.T) {
+			w := offline(t)
+			card := w.blockedCard()
+			change(w)
+			for range 1000 {
+				w.card.failures = []error{&crs.PINError{Blocked: true, SW: 0x6983}}
+				w.login(portale)
+				w.mutes = mutes{} // that a mute ends the dialogs after three is tested elsewhere
+			}
+			if len(card.typed) != 0 {
+				t.Errorf("%d PUKs were sent", len(card.typed)/2)
+			}
+			if _, signs := w.card.used(); signs > 1000 {
+				t.Errorf("%d PINs were sent", signs)
+			}
+		})
 	}
 }
 
@@ -202,19 +204,21 @@ func TestUnblockTimeouts(t *testing.T) {
 			w.ui.OnPIN(catalog.KindPUK, func(ctx context.Context, _ catalog.Text) (*crs.PIN, error) { return nil, never(ctx) })
 		}, 2*time.Minute + time.Second, crs.ErrPINBlocked},
 	} {
-		synctest.Test(t, func(t *testing.T) {
-			w := offline(t)
-			w.blockedCard()
-			w.ui.OnPIN(catalog.KindPIN, func(context.Context, catalog.Text) (*crs.PIN, error) {
-				time.Sleep(time.Second) // the unblock has its own time
-				return crs.NewPIN([]byte(testPIN)), nil
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := offline(t)
+				w.blockedCard()
+				w.ui.OnPIN(catalog.KindPIN, func(context.Context, catalog.Text) (*crs.PIN, error) {
+					time.Sleep(time.Second) // the unblock has its own time
+					return crs.NewPIN([]byte(testPIN)), nil
+				})
+				test.change(w)
+				began := time.Now()
+				_, err := w.login(portale)
+				if took := time.Since(began); crs.CodeOf(err) != test.code || took != test.after || strings.Contains(w.ui.Log(), "outcome") {
+					t.Errorf("%v after %v, asked %s", err, took, w.ui.Log())
+				}
 			})
-			test.change(w)
-			began := time.Now()
-			_, err := w.login(portale)
-			if took := time.Since(began); crs.CodeOf(err) != test.code || took != test.after || strings.Contains(w.ui.Log(), "outcome") {
-				t.Errorf("%s: %v after %v, asked %s", name, err, took, w.ui.Log())
-			}
 		})
 	}
 }

@@ -188,9 +188,11 @@ func TestRule9Structures(t *testing.T) {
 		t.Errorf("modify\n% X, want\n% X", got, want)
 	}
 	for language, want := range map[string]uint16{"it": 0x0410, "en": 0x0409, "de": 0x0407, "": 0x0410, "fr": 0x0410} {
-		if got := languageID(language); got != want {
-			t.Errorf("%q: %04X", language, got)
-		}
+		t.Run(language, func(t *testing.T) {
+			if got := languageID(language); got != want {
+				t.Errorf("%04X", got)
+			}
+		})
 	}
 }
 
@@ -568,27 +570,29 @@ func TestRule9Change(t *testing.T) {
 		"not this model": {fault: virtualcard.Fault{INS: insChangePIN, SW: 0x6D00}, press: three(rightPIN, freshPIN, freshPIN), want: crs.ErrPINUnsupported, kept: crs.UnknownPINStatus, sent: 1, holds: rightPIN},
 		"no such PIN":    {fault: virtualcard.Fault{INS: insChangePIN, SW: 0x6A88}, press: three(rightPIN, freshPIN, freshPIN), want: crs.ErrPINUnusable, kept: crs.UnknownPINStatus, sent: 1, holds: rightPIN},
 	} {
-		v := newVirtual(virtualcard.Config{})
-		_, card := v.withKeypad(t, test.press, press{types: []string{test.holds}})
-		if test.fault.INS != 0 {
-			v.Inject(test.fault)
-		}
-		err := card.(crs.PINManager).ChangePIN(context.Background(), nil, nil)
-		if test.want == nil && err != nil || !errors.Is(err, test.want) {
-			t.Errorf("%s: %v", name, err)
-		}
-		if s, _ := card.PINStatus(context.Background()); s != test.kept {
-			t.Errorf("%s: kept %+v", name, s)
-		}
-		if v.Count(insChangePIN) != test.sent || v.Secrets() != test.sent {
-			t.Errorf("%s: %d CHANGE, %d secrets", name, v.Count(insChangePIN), v.Secrets())
-		}
-		if err := verifyPINOnPad(t, card); err != nil {
-			t.Errorf("%s, the PIN that holds: %v", name, err)
-		}
-		if s, _ := card.PINStatus(context.Background()); s != crs.UnknownPINStatus {
-			t.Errorf("%s, after the proof: kept %+v", name, s)
-		}
+		t.Run(name, func(t *testing.T) {
+			v := newVirtual(virtualcard.Config{})
+			_, card := v.withKeypad(t, test.press, press{types: []string{test.holds}})
+			if test.fault.INS != 0 {
+				v.Inject(test.fault)
+			}
+			err := card.(crs.PINManager).ChangePIN(context.Background(), nil, nil)
+			if test.want == nil && err != nil || !errors.Is(err, test.want) {
+				t.Errorf("%v", err)
+			}
+			if s, _ := card.PINStatus(context.Background()); s != test.kept {
+				t.Errorf("kept %+v", s)
+			}
+			if v.Count(insChangePIN) != test.sent || v.Secrets() != test.sent {
+				t.Errorf("%d CHANGE, %d secrets", v.Count(insChangePIN), v.Secrets())
+			}
+			if err := verifyPINOnPad(t, card); err != nil {
+				t.Errorf("%s, the PIN that holds: %v", name, err)
+			}
+			if s, _ := card.PINStatus(context.Background()); s != crs.UnknownPINStatus {
+				t.Errorf("%s, after the proof: kept %+v", name, s)
+			}
+		})
 	}
 	v := newVirtual(virtualcard.Config{Profile: "nfc"})
 	_, card := v.withKeypad(t)
@@ -658,9 +662,11 @@ func TestRule9Features(t *testing.T) {
 	for properties, want := range map[string]bool{
 		"": true, "06 01 04 07 01 10": true, "06 01 05 07 01 08": true, "07 01 00": true, "06 01 06": false, "07 01 07": false, "06 02 06 00": true,
 	} {
-		if got := takesPIN(unhex(t, properties)); got != want {
-			t.Errorf("%s: %v", properties, got)
-		}
+		t.Run(properties, func(t *testing.T) {
+			if got := takesPIN(unhex(t, properties)); got != want {
+				t.Errorf("%v", got)
+			}
+		})
 	}
 }
 

@@ -46,19 +46,21 @@ func TestT11CareWipes(t *testing.T) {
 			"pulled":      {before: func(v *virtual) { v.reader.Remove() }},
 			"contactless": {config: virtualcard.Config{Profile: "nfc"}},
 		} {
-			v := newVirtual(test.config)
-			card := v.open(t)
-			if test.before != nil {
-				test.before(v)
-			}
-			first, second := rightFor(ins), cardtest.PIN(freshPIN)
-			if test.form {
-				first = cardtest.PIN("1")
-			}
-			run(context.Background(), card.(crs.PINManager), first, second)
-			if first.Len() != 0 || ins != insVerify && second.Len() != 0 {
-				t.Errorf("INS %02X, %s: %d and %d digits are left", ins, name, first.Len(), second.Len())
-			}
+			t.Run(name, func(t *testing.T) {
+				v := newVirtual(test.config)
+				card := v.open(t)
+				if test.before != nil {
+					test.before(v)
+				}
+				first, second := rightFor(ins), cardtest.PIN(freshPIN)
+				if test.form {
+					first = cardtest.PIN("1")
+				}
+				run(context.Background(), card.(crs.PINManager), first, second)
+				if first.Len() != 0 || ins != insVerify && second.Len() != 0 {
+					t.Errorf("INS %02X, %s: %d and %d digits are left", ins, name, first.Len(), second.Len())
+				}
+			})
 		}
 	}
 }
@@ -75,19 +77,21 @@ func TestRule6PulledBetweenTheDialogs(t *testing.T) {
 			"pulled": nil, "another citizen's": virtualcard.New(virtualcard.Config{Person: other}),
 			"foreign": virtualcard.New(virtualcard.Config{Foreign: virtualcard.ForeignIAS}),
 		} {
-			v := newVirtual(virtualcard.Config{})
-			card := v.open(t)
-			v.reader.Remove()
-			if swapped != nil {
-				v.reader.Insert(swapped)
-			}
-			err := run(context.Background(), card.(crs.PINManager), rightFor(ins), cardtest.PIN(freshPIN))
-			if !errors.Is(err, crs.ErrCardRemoved) || v.Secrets() != 0 || swapped != nil && swapped.Secrets() != 0 {
-				t.Errorf("INS %02X, %s: %v", ins, name, err)
-			}
-			if status, _ := card.PINStatus(context.Background()); status != crs.UnknownPINStatus {
-				t.Errorf("INS %02X, %s: kept %+v", ins, name, status)
-			}
+			t.Run(name, func(t *testing.T) {
+				v := newVirtual(virtualcard.Config{})
+				card := v.open(t)
+				v.reader.Remove()
+				if swapped != nil {
+					v.reader.Insert(swapped)
+				}
+				err := run(context.Background(), card.(crs.PINManager), rightFor(ins), cardtest.PIN(freshPIN))
+				if !errors.Is(err, crs.ErrCardRemoved) || v.Secrets() != 0 || swapped != nil && swapped.Secrets() != 0 {
+					t.Errorf("INS %02X, %s: %v", ins, name, err)
+				}
+				if status, _ := card.PINStatus(context.Background()); status != crs.UnknownPINStatus {
+					t.Errorf("INS %02X, %s: kept %+v", ins, name, status)
+				}
+			})
 		}
 	}
 }

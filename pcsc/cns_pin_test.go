@@ -163,20 +163,22 @@ func TestRule6Interrupted(t *testing.T) {
 			for name, fault := range map[string]virtualcard.Fault{
 				"pulled": {Remove: true}, "no bytes": {Mute: true}, "never answers": {Hang: never},
 			} {
-				v := newVirtual(virtualcard.Config{})
-				v.driver.Timeouts = Timeouts{PIN: 50 * time.Millisecond}
-				card := v.open(t)
-				v.Forget()
-				fault.INS, fault.After = c.ins, after
-				v.Inject(fault)
-				var refused *crs.PINError
-				err := c.run(card, right[c.ins], freshPIN)
-				if !errors.As(err, &refused) || !refused.Uncertain || refused.PUK != (c.ins == insResetRetry) {
-					t.Errorf("INS %02X, %s, after %v: %v", c.ins, name, after, err)
-				}
-				if v.Secrets() != 1 || v.Count(insVerify) != 0 {
-					t.Errorf("INS %02X, %s: %d secrets", c.ins, name, v.Secrets())
-				}
+				t.Run(name, func(t *testing.T) {
+					v := newVirtual(virtualcard.Config{})
+					v.driver.Timeouts = Timeouts{PIN: 50 * time.Millisecond}
+					card := v.open(t)
+					v.Forget()
+					fault.INS, fault.After = c.ins, after
+					v.Inject(fault)
+					var refused *crs.PINError
+					err := c.run(card, right[c.ins], freshPIN)
+					if !errors.As(err, &refused) || !refused.Uncertain || refused.PUK != (c.ins == insResetRetry) {
+						t.Errorf("INS %02X, %s, after %v: %v", c.ins, name, after, err)
+					}
+					if v.Secrets() != 1 || v.Count(insVerify) != 0 {
+						t.Errorf("INS %02X, %s: %d secrets", c.ins, name, v.Secrets())
+					}
+				})
 			}
 		}
 	}

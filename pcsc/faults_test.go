@@ -212,19 +212,23 @@ func TestHostilePersonalData(t *testing.T) {
 		"one byte": {'0'}, "no padding": []byte("00002A046090" + strings.Repeat("00", 15)),
 		"large": bytes.Repeat([]byte("F"), 4000), "too large": bytes.Repeat([]byte("F"), 5000),
 	} {
-		v := newVirtual(virtualcard.Config{Files: map[string][]byte{"1100/1102": content}})
-		b, err := v.open(t).(crs.PersonalDataReader).PersonalData(context.Background())
-		if (err != nil) != (name == "too large") || err == nil && !bytes.Equal(b, content) {
-			t.Errorf("%s: %d bytes, %v", name, len(b), err)
-		}
+		t.Run(name, func(t *testing.T) {
+			v := newVirtual(virtualcard.Config{Files: map[string][]byte{"1100/1102": content}})
+			b, err := v.open(t).(crs.PersonalDataReader).PersonalData(context.Background())
+			if (err != nil) != (name == "too large") || err == nil && !bytes.Equal(b, content) {
+				t.Errorf("%d bytes, %v", len(b), err)
+			}
+		})
 	}
 	for name, content := range map[string][]byte{
 		"none": nil, "empty": {}, "zeros": make([]byte, 400), "FF": bytes.Repeat([]byte{0xFF}, 400),
 		"empty fields": []byte("000026" + strings.Repeat("00", 16)),
 	} {
-		v := newVirtual(virtualcard.Config{Files: map[string][]byte{"1100/1102": content}})
-		if _, err := v.open(t).(crs.PersonalDataReader).PersonalData(context.Background()); !errors.Is(err, crs.ErrNoPersonalData) {
-			t.Errorf("%s: %v", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			v := newVirtual(virtualcard.Config{Files: map[string][]byte{"1100/1102": content}})
+			if _, err := v.open(t).(crs.PersonalDataReader).PersonalData(context.Background()); !errors.Is(err, crs.ErrNoPersonalData) {
+				t.Errorf("%v", err)
+			}
+		})
 	}
 }

@@ -80,15 +80,17 @@ func TestRule2Keys(t *testing.T) {
 		"RSA-2048": {&person.Key.PublicKey, true}, "RSA-1024": {modulus(1024), true}, "RSA-4096": {modulus(4096), true},
 		"RSA-1016": {modulus(1016), false}, "RSA-4104": {modulus(4104), false}, "P-256": {&curve.PublicKey, false},
 	} {
-		der, err := x509.CreateCertificate(rand.Reader, person.Certificate, person.Certificate, test.key, person.Key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		v := newVirtual(virtualcard.Config{Files: map[string][]byte{"1100/1101": der}})
-		_, err = v.driver.Open(context.Background(), v.reader)
-		if test.ok && err != nil || !test.ok && !errors.Is(err, crs.ErrNoCNS) {
-			t.Errorf("%s: %v", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			der, err := x509.CreateCertificate(rand.Reader, person.Certificate, person.Certificate, test.key, person.Key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			v := newVirtual(virtualcard.Config{Files: map[string][]byte{"1100/1101": der}})
+			_, err = v.driver.Open(context.Background(), v.reader)
+			if test.ok && err != nil || !test.ok && !errors.Is(err, crs.ErrNoCNS) {
+				t.Errorf("%v", err)
+			}
+		})
 	}
 }
 
@@ -230,26 +232,28 @@ func TestRule5NoExtendedCommand(t *testing.T) {
 		"T=0":          newVirtual(virtualcard.Config{Profile: "t0"}),
 		"broke before": newVirtual(virtualcard.Config{Profile: "idemia"}),
 	} {
-		breaks := name == "broke before"
-		tap := &tapReader{v.reader, func(c Conn, b []byte) ([]byte, error) {
-			if isExtended(b) {
-				if breaks {
-					return nil, crs.ErrCard
+		t.Run(name, func(t *testing.T) {
+			breaks := name == "broke before"
+			tap := &tapReader{v.reader, func(c Conn, b []byte) ([]byte, error) {
+				if isExtended(b) {
+					if breaks {
+						return nil, crs.ErrCard
+					}
+					t.Errorf("% X", b[:7])
 				}
-				t.Errorf("%s: % X", name, b[:7])
+				return c.Transmit(b)
+			}}
+			for range 2 {
+				card, err := v.driver.Open(context.Background(), tap)
+				if err == nil {
+					err = v.login(t, card, rightPIN)
+				}
+				if err != nil {
+					t.Errorf("%v", err)
+				}
+				breaks = false
 			}
-			return c.Transmit(b)
-		}}
-		for range 2 {
-			card, err := v.driver.Open(context.Background(), tap)
-			if err == nil {
-				err = v.login(t, card, rightPIN)
-			}
-			if err != nil {
-				t.Errorf("%s: %v", name, err)
-			}
-			breaks = false
-		}
+		})
 	}
 }
 

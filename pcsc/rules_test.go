@@ -515,15 +515,17 @@ func TestRule8NoStateIsLeft(t *testing.T) {
 		"login": {}, "PSO refused": {INS: insPSO, SW: 0x6985}, "MSE refused": {INS: insMSE, SW: 0x6A88},
 		"PSO lost": {INS: insPSO, Mute: true}, "VERIFY lost": {INS: insVerify, Mute: true, After: true},
 	} {
-		v := newVirtual(virtualcard.Config{})
-		card := v.open(t)
-		v.Inject(fault)
-		v.login(t, card, rightPIN)
-		v.Inject()
-		if got := signWithoutPIN(t, v.reader); got != 0x6982 {
-			t.Errorf("%s: a second program got %v", name, got)
-		}
-		v.mustLogin(t)
+		t.Run(name, func(t *testing.T) {
+			v := newVirtual(virtualcard.Config{})
+			card := v.open(t)
+			v.Inject(fault)
+			v.login(t, card, rightPIN)
+			v.Inject()
+			if got := signWithoutPIN(t, v.reader); got != 0x6982 {
+				t.Errorf("a second program got %v", got)
+			}
+			v.mustLogin(t)
+		})
 	}
 }
 

@@ -258,9 +258,11 @@ func TestFileSize(t *testing.T) {
 		"6F 80 80 02 08 00" + strings.Repeat(" 83 00", 62): -1, // no length of DER that ISO 7816-4 knows
 		"": -1,
 	} {
-		if got := fileSize(unhex(t, fci)); got != want {
-			t.Errorf("%s: %d", fci, got)
-		}
+		t.Run(fci, func(t *testing.T) {
+			if got := fileSize(unhex(t, fci)); got != want {
+				t.Errorf("%d", got)
+			}
+		})
 	}
 }
 
@@ -310,9 +312,11 @@ func TestMaxDataField(t *testing.T) {
 		"0B 02 00 00 0A 04 00 00 01 00": 65536,
 		"0A 04 FF FF FF FF":             65536,
 	} {
-		if got := maxDataField(unhex(t, properties)); got != want {
-			t.Errorf("%s: %d", properties, got)
-		}
+		t.Run(properties, func(t *testing.T) {
+			if got := maxDataField(unhex(t, properties)); got != want {
+				t.Errorf("%d", got)
+			}
+		})
 	}
 }
 

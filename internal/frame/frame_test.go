@@ -89,8 +89,10 @@ func TestEnds(t *testing.T) {
 		"p\x00\x00\x00\x0b":   ErrMalformed,
 		"m\x80\x00\x00\x02{}": ErrMalformed,
 	} {
-		if _, _, err := Read(bytes.NewReader([]byte(in)), limits); !errors.Is(err, want) {
-			t.Errorf("%q: %v", in, err)
-		}
+		t.Run(in, func(t *testing.T) {
+			if _, _, err := Read(bytes.NewReader([]byte(in)), limits); !errors.Is(err, want) {
+				t.Errorf("%v", err)
+			}
+		})
 	}
 }

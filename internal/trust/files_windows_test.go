@@ -26,16 +26,18 @@ func TestAdminsAlone(t *testing.T) {
 		{"one that users may take", "O:BAD:(A;;FA;;;SY)(A;;WO;;;BU)", false, false},
 		{"one that users may not write to", "O:BAD:(D;;FA;;;BU)(A;;FA;;;SY)", true, true},
 	} {
-		sd, err := windows.SecurityDescriptorFromString(test.descriptor)
-		if err != nil {
-			t.Errorf("%s: %v", test.name, err)
-			continue
-		}
-		way, wayErr := adminsAlone(sd, changing&^adding)
-		own, ownErr := adminsAlone(sd, changing)
-		if way != test.way || own != test.own || wayErr != nil || ownErr != nil {
-			t.Errorf("%s: %t %v on the way, %t %v as the own directory", test.name, way, wayErr, own, ownErr)
-		}
+		t.Run(test.name, func(t *testing.T) {
+			sd, err := windows.SecurityDescriptorFromString(test.descriptor)
+			if err != nil {
+				t.Errorf("%v", err)
+				return
+			}
+			way, wayErr := adminsAlone(sd, changing&^adding)
+			own, ownErr := adminsAlone(sd, changing)
+			if way != test.way || own != test.own || wayErr != nil || ownErr != nil {
+				t.Errorf("%t %v on the way, %t %v as the own directory", way, wayErr, own, ownErr)
+			}
+		})
 	}
 
 	// Those that Wine cannot read as text.
