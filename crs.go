@@ -19,6 +19,7 @@ package crs
 import (
 	"context"
 	"crypto/x509"
+	"time"
 )
 
 // Card is one authentication key on a smart card or token.
@@ -84,6 +85,9 @@ type Info struct {
 	// CNS, 16 hexadecimal digits of its certificate's digest. Personal, as Holder.
 	ID string
 
+	// NotBefore and NotAfter are when the certificate is valid; zero: not known.
+	NotBefore, NotAfter time.Time
+
 	PINFormat PINFormat
 	PUKFormat PINFormat // zero: this software cannot unblock the PIN
 
@@ -97,6 +101,11 @@ type Info struct {
 	// TwoPartPIN is set when the issuer is known to hand the PIN out in two parts: two digits
 	// on paper and three in a message; the PUK two and six.
 	TwoPartPIN bool
+}
+
+// ValidAt reports whether the certificate is valid at a time, as far as is known.
+func (i Info) ValidAt(t time.Time) bool {
+	return !t.Before(i.NotBefore) && (i.NotAfter.IsZero() || !t.After(i.NotAfter))
 }
 
 // PINStatus is what is known about a PIN before it is typed.

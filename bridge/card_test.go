@@ -13,6 +13,7 @@ import (
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/test/await"
+	"github.com/crs-bridge/crs/internal/test/screen"
 )
 
 // types returns a user who types these PINs one after the other, and then closes the dialog.
@@ -318,7 +319,7 @@ func TestInsertAndPick(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
-		want := strings.Join([]string{"insert", insertAfter(crs.ErrCardMute), insertAfter(crs.ErrCardInUse), insertAfter(crs.ErrCard), "insert pick pin"}, " ")
+		want := strings.Join([]string{"insert", insertAfter(crs.ErrCardMute), screen.Note(catalog.InsertCard(site, []crs.Reader{{Name: "a", Err: crs.ErrCardMute}, {Name: "b"}})), insertAfter(crs.ErrCardInUse), insertAfter(crs.ErrCard), "insert pick pin"}, " ")
 		if asked := w.ui.Log(); asked != want {
 			t.Errorf("asked %q\n want %q", asked, want)
 		}
@@ -329,6 +330,27 @@ func TestInsertAndPick(t *testing.T) {
 			t.Error("not the picked card signed")
 		}
 	})
+}
+
+// Of two cards of one person the valid one stands first, and each says when it expires.
+func TestValidCardFirst(t *testing.T) {
+	t.Parallel()
+	w := offline(t)
+	valid := newCard()
+	w.card.info.NotAfter, w.card.info.ID = time.Now().AddDate(-1, 0, 0), "expired"
+	valid.info.NotAfter = time.Now().AddDate(5, 0, 0)
+	w.cards.set(crs.Reader{Name: "a", Card: w.card}, crs.Reader{Name: "b", Card: valid})
+	var offered []string
+	w.ui.OnChoose(func(_ context.Context, _ catalog.Text, rows []string) (int, error) {
+		offered = rows
+		return 0, nil
+	})
+	if _, err := w.login(portale); err != nil {
+		t.Fatal(err)
+	}
+	if _, signs := valid.used(); signs != 1 || len(offered) != 2 || !strings.HasSuffix(offered[0], catalog.Validity(valid.info)) || !strings.HasSuffix(offered[1], catalog.Validity(w.card.info)) {
+		t.Errorf("offered %q, the valid one signed %d times", offered, signs)
+	}
 }
 
 func TestPickedCardLeaves(t *testing.T) {
@@ -412,15 +434,25 @@ func TestFailuresAreHeardOf(t *testing.T) {
 // Who gives up in front of a card that cannot be used did not lack a card.
 func TestGiveUp(t *testing.T) {
 	t.Parallel()
-	for want, problem := range map[crs.Code]error{crs.ErrCancelled: nil, crs.ErrCardUnusable: crs.ErrNoCNS} {
+	for name, test := range map[string]struct {
+		readers []crs.Reader
+		want    crs.Code
+	}{
+		"nothing":            {[]crs.Reader{{Name: "a"}}, crs.ErrCancelled},
+		"useless":            {[]crs.Reader{{Name: "a", Err: crs.ErrNoCNS}}, crs.ErrCardUnusable},
+		"two useless":        {[]crs.Reader{{Name: "a", Err: crs.ErrCardMute}, {Name: "b", Err: crs.ErrCardStuck}}, crs.ErrCardUnusable},
+		"mute beside free":   {[]crs.Reader{{Name: "a", Err: crs.ErrCardMute}, {Name: "b"}}, crs.ErrCancelled},
+		"free beside stuck":  {[]crs.Reader{{Name: "a"}, {Name: "b", Err: crs.ErrCardStuck}}, crs.ErrCancelled},
+		"in use beside free": {[]crs.Reader{{Name: "a", Err: crs.ErrCardInUse}, {Name: "b"}}, crs.ErrCardUnusable},
+	} {
 		w := newWorld(t)
-		w.cards.set(crs.Reader{Name: "a", Err: problem})
+		w.cards.set(test.readers...)
 		w.ui.OnShow(catalog.KindInsert, func(context.Context, catalog.Text) error { return crs.ErrCancelled })
-		if m, states := w.dial(portale).login(""); m.code() != want || states != "card" {
-			t.Errorf("%v: %s after %s", problem, m.code(), states)
+		if m, states := w.dial(portale).login(""); m.code() != test.want || states != "card" {
+			t.Errorf("%s: %s after %s", name, m.code(), states)
 		}
 		if len(w.mutes.dismissals["portale.example"]) != 1 {
-			t.Errorf("%v: not counted as dismissed", problem)
+			t.Errorf("%s: not counted as dismissed", name)
 		}
 	}
 }

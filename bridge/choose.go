@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
@@ -10,9 +11,10 @@ import (
 
 // view is what a login sees of the readers.
 type view struct {
-	cards   []crs.Card
-	reading bool  // a card was just inserted
-	problem error // why the card that is in a reader cannot be used
+	cards   []crs.Card // that can be used, the valid ones first
+	reading bool       // a card was just inserted
+	insert  catalog.Text
+	useless bool // there is a card, and no other reader is free
 	changed <-chan struct{}
 }
 
@@ -25,25 +27,19 @@ func (l *login) snapshot() view {
 			v.reading = true
 		case r.Card != nil:
 			v.cards = append(v.cards, r.Card)
-		case v.problem == nil:
-			v.problem = r.Err
 		}
 	}
+	catalog.ValidFirst(v.cards, crs.Card.Info)
+	free, problems := catalog.Problems(readers)
+	v.insert, v.useless = catalog.InsertCard(l.prompt, readers), problems != nil && !free
 	return v
 }
 
 // same reports whether a question that was asked about v still fits w. A problem that is found
 // again at a second try is the same to the user, though not the same error.
 func (v view) same(w view) bool {
-	if v.reading != w.reading || len(v.cards) != len(w.cards) || crs.Word(v.problem) != crs.Word(w.problem) {
-		return false
-	}
-	for i := range v.cards {
-		if v.cards[i].Info() != w.cards[i].Info() {
-			return false
-		}
-	}
-	return true
+	return v.reading == w.reading && v.insert == w.insert &&
+		slices.EqualFunc(v.cards, w.cards, func(a, b crs.Card) bool { return a.Info() == b.Info() })
 }
 
 // chooseCard waits until there is a card, and lets the user pick if there are several. It also
@@ -73,10 +69,9 @@ func (l *login) chooseCard(ctx context.Context) (crs.Card, <-chan struct{}, erro
 }
 
 func (l *login) insertCard(ctx context.Context, now view) error {
-	text := catalog.InsertCard(l.prompt, now.problem)
 	err := l.whileSame(ctx, now, func(ctx context.Context) error {
 		return l.ask(ctx, func(ctx context.Context) error {
-			if err := l.Screen.Wait(ctx, text); err != nil {
+			if err := l.Screen.Wait(ctx, now.insert); err != nil {
 				return err
 			}
 			<-ctx.Done() // read, but not closed
@@ -84,7 +79,7 @@ func (l *login) insertCard(ctx context.Context, now view) error {
 		})
 	})
 	var by dismissal
-	if errors.As(err, &by) && now.problem != nil {
+	if errors.As(err, &by) && now.useless {
 		return dismissal{crs.ErrCardUnusable}
 	}
 	return err

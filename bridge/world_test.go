@@ -219,7 +219,9 @@ func pinAfter(last error) string {
 func report(problem error) string { return screen.Note(catalog.Report(site, problem)) }
 
 // insertAfter is the note of a card that is asked for because of a problem.
-func insertAfter(problem error) string { return screen.Note(catalog.InsertCard(site, problem)) }
+func insertAfter(problem error) string {
+	return screen.Note(catalog.InsertCard(site, []crs.Reader{{Name: "a", Err: problem}}))
+}
 
 // readerAfter is pinAfter where the PIN is typed on the reader, and keyboardAfter what is offered when
 // its keys failed.

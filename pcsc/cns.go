@@ -53,6 +53,8 @@ func (c *cns) Info() crs.Info {
 		Model:       c.layout.name,
 		Holder:      c.holder,
 		ID:          c.cardID,
+		NotBefore:   c.certificate.NotBefore,
+		NotAfter:    c.certificate.NotAfter,
 		PINFormat:   cnsPIN,
 		PUKFormat:   cnsPUK,
 		PINPad:      c.pinPad,

@@ -44,6 +44,8 @@ func (c *card) Info() crs.Info {
 		Model:      "PKCS#11: " + c.module.Name,
 		Holder:     c.chosen.holder,
 		ID:         c.chosen.id,
+		NotBefore:  c.chosen.parsed.NotBefore,
+		NotAfter:   c.chosen.parsed.NotAfter,
 		PINFormat:  c.pinFormat(),
 		PINPad:     c.hasPad(),
 		TwoPartPIN: crs.IssuedInTwoParts(c.chosen.parsed),

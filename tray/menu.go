@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/ipc"
 )
@@ -63,7 +64,7 @@ func look(s ipc.Status, ok bool, language string) view {
 		{label: catalog.Say("tray.without.port"), hidden: !slices.Contains(s.Without, ipc.WithoutPort), off: true},
 		{label: catalog.Say("tray.without.browsers"), hidden: !slices.Contains(s.Without, ipc.WithoutBrowsers), off: true},
 		{label: catalog.Say("tray.start"), hidden: ok || s.Version != "", action: action{do: startService}},
-		{label: catalog.CardTitle(one.Card.Holder, one.Card.Kind, false), hidden: len(cards) != 1, off: true},
+		{label: catalog.CardTitle(one.Card.Info(), false), hidden: len(cards) != 1, off: true},
 		{},
 	}
 	for _, i := range care(one) {
@@ -75,7 +76,7 @@ func look(s ipc.Status, ok bool, language string) view {
 		if !hidden {
 			r = cards[i]
 		}
-		menu = append(menu, item{label: catalog.CardTitle(r.Card.Holder, r.Card.Kind, r.Card.Blocked), hidden: hidden, items: append(
+		menu = append(menu, item{label: catalog.CardTitle(r.Card.Info(), r.Card.Blocked), hidden: hidden, items: append(
 			[]item{{label: catalog.Say("tray.reader", "reader", catalog.Literal(r.Name)), off: true}}, care(r)...)})
 	}
 	return view{icon, title, append(menu,
@@ -98,7 +99,7 @@ func sum(s ipc.Status, ok bool) (icon picture, key string, cards []ipc.Reader) {
 		return noService, "tray.noservice", nil
 	}
 	icon, key = noReader, "tray.noreader"
-	var blocked, reading bool
+	var blocked, reading, free, inUse bool
 	var problem string
 	for _, r := range s.Readers {
 		switch {
@@ -112,6 +113,9 @@ func sum(s ipc.Status, ok bool) (icon picture, key string, cards []ipc.Reader) {
 			reading = true
 		case r.Problem != "":
 			problem = catalog.TrayProblem(r.Problem)
+			inUse = inUse || r.Problem == crs.Word(crs.ErrCardInUse)
+		default:
+			free = true // that is where a card belongs, whatever is in the others
 		}
 		icon, key = noCard, "tray.nocard"
 	}
@@ -120,7 +124,7 @@ func sum(s ipc.Status, ok bool) (icon picture, key string, cards []ipc.Reader) {
 		icon, key = cardReady, "tray.ready"
 	case reading:
 		key = "tray.reading"
-	case problem != "":
+	case problem != "" && (inUse || !free):
 		key = problem
 	}
 	if blocked {
@@ -129,6 +133,7 @@ func sum(s ipc.Status, ok bool) (icon picture, key string, cards []ipc.Reader) {
 	if len(cards) > 1 {
 		key = "tray.several"
 	}
+	catalog.ValidFirst(cards, func(r ipc.Reader) crs.Info { return r.Card.Info() })
 	return icon, key, cards
 }
 
@@ -197,7 +202,7 @@ func (n notice) text() string {
 		text = catalog.Say("tray.notice.blocked.after")
 	}
 	if n.kind != "" {
-		text = catalog.CardTitle(n.holder, n.kind, false) + "\n" + text
+		text = catalog.CardTitle(crs.Info{Holder: n.holder, Kind: n.kind}, false) + "\n" + text
 	}
 	return text
 }

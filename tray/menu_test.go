@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/crs-bridge/crs/internal/catalog"
 	"github.com/crs-bridge/crs/internal/ipc"
@@ -57,6 +58,8 @@ func TestLook(t *testing.T) {
 	second := ipc.Reader{Name: "Reader 2"}
 	cannot := ada
 	cannot.CanChange, cannot.CanUnblock = false, false
+	expired := ada
+	expired.NotAfter = time.Date(2019, 12, 31, 0, 0, 0, 0, time.UTC)
 	token := ipc.Card{Kind: "token", Holder: "ADA ESEMPIO", Model: "bit4id", CanChange: true, Tries: -1}
 	for _, test := range []struct {
 		name   string
@@ -81,6 +84,13 @@ func TestLook(t *testing.T) {
 		{"mute", status(ipc.Reader{Name: "R", Problem: "mute"}), false, noCard, "(Il chip non si trova: giri la carta)" + noCare + rest},
 		{"a problem beside an empty reader", status(ipc.Reader{Name: "R", Problem: "in_use"}, second), false, noCard,
 			"(Un altro programma usa la carta: lo chiuda)" + noCare + rest},
+		{"a foreign card beside an empty reader", status(ipc.Reader{Name: "R", Problem: "mute"}, second), false, noCard,
+			"(Nessuna carta: la inserisca nel lettore)" + noCare + rest},
+		{"an empty reader beside a stuck one", status(second, ipc.Reader{Name: "R", Problem: "stuck"}), false, noCard,
+			"(Nessuna carta: la inserisca nel lettore)" + noCare + rest},
+		{"an expired card and a valid one", status(with(bit4id, expired, false), with(second, ada, false)), false, cardReady, "(Carte nei lettori: 2) |" +
+			" ADA ESEMPIO – CNS [(Lettore: Reader 2) Cambia PIN… Sblocca PIN con il PUK…]" +
+			" ADA ESEMPIO – CNS (scaduta il 31/12/2019) [(Lettore: Bit4id miniLector EVO 00 00) Cambia PIN… Sblocca PIN con il PUK…]" + rest},
 		{"a word of a newer service", status(ipc.Reader{Name: "R", Problem: "tired"}), false, noCard,
 			"(La carta non si può usare: apra Diagnostica)" + noCare + rest},
 		{"ready", status(with(bit4id, ada, false)), false, cardReady,

@@ -84,22 +84,19 @@ func findReaders(ctx context.Context, word string) ([]crs.Reader, *pkcs11.Tokens
 // theCard returns the one card that can be used.
 func theCard(readers []crs.Reader) (crs.Card, error) {
 	var usable []crs.Reader
-	var problem error
 	for _, r := range readers {
 		if r.Card != nil {
 			usable = append(usable, r)
 		}
-		if r.Err != nil {
-			problem = r.Err
-		}
 	}
+	free, problems := catalog.Problems(readers)
 	switch {
 	case len(usable) == 1:
 		return usable[0].Card, nil
 	case len(usable) > 1:
 		return nil, told("card.several", "readers", names(usable))
-	case problem != nil:
-		return nil, problem
+	case problems != nil && !free:
+		return nil, problems[0].Err
 	}
 	return nil, told("card.none")
 }
@@ -108,26 +105,32 @@ func names(readers []crs.Reader) string {
 	var b strings.Builder
 	for _, r := range readers {
 		b.WriteString("\n  " + catalog.Literal(r.Name))
+		if r.Card != nil {
+			card := r.Card.Info()
+			b.WriteString(": " + catalog.CardTitle(card, false))
+		}
 	}
 	return b.String()
 }
 
 // listed is a row of `crs card list --json`.
 type listed struct {
-	Reader string   `json:"reader,omitempty"`
-	Kind   string   `json:"kind,omitempty"`
-	Model  string   `json:"model,omitempty"`
-	Holder string   `json:"holder,omitempty"`
-	ID     string   `json:"id,omitempty"`
-	Error  crs.Code `json:"error,omitempty"`
-	Reason string   `json:"reason,omitempty"`
+	Reader  string   `json:"reader,omitempty"`
+	Kind    string   `json:"kind,omitempty"`
+	Model   string   `json:"model,omitempty"`
+	Holder  string   `json:"holder,omitempty"`
+	ID      string   `json:"id,omitempty"`
+	Error   crs.Code `json:"error,omitempty"`
+	Reason  string   `json:"reason,omitempty"`
+	Expires string   `json:"expires,omitempty"`
 
 	// Of a module instead of a reader.
 	Module string   `json:"module,omitempty"`
 	Path   string   `json:"path,omitempty"`
 	Output []string `json:"output,omitempty"` // the last lines that one which failed wrote
 
-	problem string // what Reason means, for people
+	problem  string // what Reason means, for people
+	validity string // what Expires means
 }
 
 // maxOutput is how many lines of a module are shown, and its last ones say most.
@@ -141,6 +144,10 @@ func listCards(readers []crs.Reader, modules []pkcs11.Module, all, asJSON bool) 
 		case r.Card != nil:
 			i := r.Card.Info()
 			row.Kind, row.Model, row.Holder, row.ID = i.Kind, i.Model, i.Holder, i.ID
+			if !i.NotAfter.IsZero() {
+				row.Expires = i.NotAfter.UTC().Format("2006-01-02")
+			}
+			row.validity = catalog.Validity(i)
 		case !all:
 			continue
 		case r.Err != nil:
@@ -169,7 +176,7 @@ func listCards(readers []crs.Reader, modules []pkcs11.Module, all, asJSON bool) 
 		what := catalog.Say("card.empty")
 		switch {
 		case row.Kind != "":
-			what = row.Kind + "  " + catalog.Literal(row.Holder) + "  " + row.ID
+			what = row.Kind + "  " + catalog.Literal(row.Holder) + "  " + row.ID + row.validity
 		case row.Error != "":
 			// What it is on the reader's line, what to do on those below.
 			sentence, advice, _ := strings.Cut(row.problem, ". ")

@@ -17,8 +17,8 @@ func TestNobodyToAskAtStart(t *testing.T) {
 		"none":   `level=INFO msg="nobody is asked, because of --ui none"`,
 	} {
 		serve := h.Start(t, "crs", "serve", "--ui", mode)
-		serve.Next("msg=listening")
 		serve.Next(want)
+		serve.Next("msg=listening")
 		serve.Stop(syscall.SIGTERM)
 	}
 }

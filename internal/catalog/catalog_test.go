@@ -291,7 +291,10 @@ func everyDialog(t *testing.T, p Prompt) map[string]Text {
 	pick.After += "\n\n" + strings.Join(rows, "\n")
 	all["pick"] = pick
 	for i, err := range problems {
-		all[fmt.Sprint("insert ", i)] = InsertCard(p, err)
+		all[fmt.Sprint("insert ", i)] = InsertCard(p, []crs.Reader{{Name: "Reader 0", Err: err}})
+		all[fmt.Sprint("insert beside ", i)] = InsertCard(p, []crs.Reader{{Name: "Reader 0"}, {Name: cards[2].Reader, Err: err}})
+		all[fmt.Sprint("insert two ", i)] = InsertCard(p, []crs.Reader{{Name: "Reader 0", Err: crs.ErrCardMute}, {Name: cards[2].Reader, Err: err}})
+		all[fmt.Sprint("insert beside two ", i)] = InsertCard(p, []crs.Reader{{Name: "a"}, {Name: "Reader 0", Err: crs.ErrCardMute}, {Name: cards[2].Reader, Err: err}, {Name: "c", Err: err}})
 		all[fmt.Sprint("report ", i)] = Report(p, err)
 	}
 	for i, card := range cards {
@@ -465,7 +468,7 @@ func TestEveryDialog(t *testing.T) {
 func TestSiteNamed(t *testing.T) {
 	p := Prompt{Origin: origin(t, "https://portale.example"), Lang: "it"}
 	pick, _ := PickCard(p, cards)
-	for _, d := range []Text{AllowSite(p), InsertCard(p, nil), InsertCard(p, crs.ErrNoCNS), pick,
+	for _, d := range []Text{AllowSite(p), InsertCard(p, nil), InsertCard(p, []crs.Reader{{Err: crs.ErrNoCNS}}), pick,
 		SharePersonalData(p, cards[0]), PIN(PINPrompt{Prompt: p, Card: cards[0]}),
 		ReaderPIN(PINPrompt{Prompt: p, Card: cards[0]}), TypePIN(PINPrompt{Prompt: p, Card: cards[0]})} {
 		if d.Site != "portale.example" || d.Before == "" {
@@ -557,7 +560,7 @@ func TestWhatNext(t *testing.T) {
 				t.Errorf("report of %v: %q", test.problem, text)
 			}
 		}
-		if text := InsertCard(site, test.problem).After; !strings.Contains(text, test.says) || !strings.Contains(text, alone) || strings.Contains(text, page) || strings.Contains(text, command) {
+		if text := InsertCard(site, []crs.Reader{{Err: test.problem}}).After; !strings.Contains(text, test.says) || !strings.Contains(text, alone) || strings.Contains(text, page) || strings.Contains(text, command) {
 			t.Errorf("insert, %v: %q", test.problem, text)
 		}
 	}
@@ -736,5 +739,68 @@ func TestEnds(t *testing.T) {
 		if got := endOfHost(o); got != want {
 			t.Errorf("endOfHost(%s) = %q, want %q", host, got, want)
 		}
+	}
+}
+
+// TestInsertCardBesideAnother: where a reader is free, a card is asked for there, and what is wrong with
+// another is a remark with that reader's name; where none is, it is said of each which it is.
+func TestInsertCardBesideAnother(t *testing.T) {
+	free, mute, stuck := crs.Reader{Name: "Free 00"}, crs.Reader{Name: "Mute 01", Err: crs.ErrCardMute}, crs.Reader{Name: "Stuck 02", Err: crs.ErrCardStuck}
+	reading := crs.Reader{Name: "Slow 03", Reading: true}
+	in := func(key string) string { return languages()["en"][key] }
+	for name, test := range map[string]struct {
+		readers    []crs.Reader
+		has, lacks []string
+	}{
+		"none":                 {nil, []string{in("insert.after")}, []string{in("insert.free")}},
+		"free":                 {[]crs.Reader{free}, []string{in("insert.after")}, []string{in("insert.free"), "Free 00"}},
+		"mute":                 {[]crs.Reader{mute}, []string{in("problem.mute")}, []string{in("insert.after"), "Mute 01"}},
+		"mute beside free":     {[]crs.Reader{mute, free}, []string{in("insert.after"), in("insert.free"), "Mute 01: "}, []string{"Free 00"}},
+		"free beside mute":     {[]crs.Reader{free, mute}, []string{in("insert.after"), "Mute 01: "}, nil},
+		"stuck beside free":    {[]crs.Reader{stuck, free}, []string{in("insert.after"), "Stuck 02: "}, nil},
+		"in use beside free":   {[]crs.Reader{free, {Name: "Busy 04", Err: crs.ErrCardInUse}}, []string{in("problem.in_use")}, []string{in("insert.after")}},
+		"two, none free":       {[]crs.Reader{mute, stuck}, []string{"Mute 01: ", "Stuck 02: ", in("insert.goon")}, []string{in("insert.after")}},
+		"one that is busy now": {[]crs.Reader{mute, reading}, []string{in("problem.mute")}, []string{in("insert.after")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := InsertCard(Prompt{Lang: "en"}, test.readers).After
+			for _, want := range test.has {
+				if !strings.Contains(text, want) {
+					t.Errorf("%q is missing:\n%s", want, text)
+				}
+			}
+			for _, no := range test.lacks {
+				if strings.Contains(text, no) {
+					t.Errorf("%q is there:\n%s", no, text)
+				}
+			}
+		})
+	}
+}
+
+// TestValidity: two cards of one person are told apart by when they expire, wherever one is chosen.
+func TestValidity(t *testing.T) {
+	t.Setenv("LANGUAGE", "it")
+	day := func(years int) time.Time { return time.Now().AddDate(years, 0, 0) }
+	old := crs.Info{Kind: "CNS", Holder: "MARIO ROSSI", Reader: "Reader 0", NotBefore: day(-7), NotAfter: day(-1)}
+	next := crs.Info{Kind: "CNS", Holder: "MARIO ROSSI", Reader: "Reader 1", NotBefore: day(-1), NotAfter: day(5)}
+	early, token, unknown := next, old, next
+	early.NotBefore = day(1)
+	token.PINFormat = crs.PINFormat{Min: 4, Max: 16}
+	unknown.NotBefore, unknown.NotAfter = time.Time{}, time.Time{}
+	cards := []crs.Info{old, next, early, token, unknown}
+	_, rows := PickCard(Prompt{Lang: "it"}, cards)
+	date := func(t time.Time) string { return t.Format("02/01/2006") }
+	for i, want := range []string{
+		" (scaduta il " + date(old.NotAfter) + ")", " (scade il " + date(next.NotAfter) + ")",
+		" (non vale prima del " + date(early.NotBefore) + ")", " (scaduto il " + date(old.NotAfter) + ")", "",
+	} {
+		if title := CardTitle(cards[i], false); !strings.HasSuffix(rows[i], "Reader 0"+want) && !strings.HasSuffix(rows[i], "Reader 1"+want) || !strings.HasSuffix(title, "CNS"+want) {
+			t.Errorf("%d: %q, %q", i, rows[i], title)
+		}
+	}
+	ValidFirst(cards, func(c crs.Info) crs.Info { return c })
+	if cards[0] != next || cards[1] != unknown || cards[2] != old || cards[3] != early || cards[4] != token {
+		t.Errorf("sorted: %+v", cards)
 	}
 }

@@ -3,8 +3,10 @@ package catalog
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/net/publicsuffix"
 
@@ -74,15 +76,50 @@ func AllowSite(p Prompt) Text {
 	return t.answers(d, "allow.yes", "allow.no", "terminal.yesno")
 }
 
-// InsertCard asks for a card. The problem, if any, is why the card in the reader is of no use.
-func InsertCard(p Prompt, problem error) Text {
+// InsertCard asks for a card. The readers are those without a card that can be used.
+func InsertCard(p Prompt, readers []crs.Reader) Text {
 	t := in(p.Lang)
 	d := t.dialog(KindInsert, p, "title", "insert.before", "insert.self")
-	d.After = t.say("insert.after")
-	if problem != nil {
-		d.After = t.cardProblem(problem) + "\n\n" + t.say("insert.goon")
+	free, problems := Problems(readers)
+	switch {
+	case problems == nil:
+		d.After = t.paragraphs(t.say("insert.after"), t.say("insert.turn"))
+	case free:
+		d.After = t.paragraphs(t.say("insert.after"), t.say("insert.free"), t.readerProblems(problems))
+	case len(problems) == 1:
+		d.After = t.cardProblem(problems[0].Err) + "\n\n" + t.say("insert.goon")
+	default:
+		d.After = t.paragraphs(t.readerProblems(problems), t.say("insert.goon"))
 	}
 	return t.answers(d, "", "cancel", "")
+}
+
+// Problems returns the readers whose card cannot be used, and whether another is free: then that is
+// where a card belongs, and what is in the others may have nothing to do with it. A card that another
+// program uses is most likely the right one.
+func Problems(readers []crs.Reader) (free bool, problems []crs.Reader) {
+	inUse := false
+	for _, r := range readers {
+		switch {
+		case r.Err != nil:
+			inUse = inUse || errors.Is(r.Err, crs.ErrCardInUse)
+			problems = append(problems, r)
+		case r.Card == nil && !r.Reading:
+			free = true
+		}
+	}
+	return free && !inUse, problems
+}
+
+// readerProblems says of several readers which one is how.
+func (t texts) readerProblems(problems []crs.Reader) string {
+	const most = 2 // of a dialog's height
+	var all []string
+	for _, r := range problems[:min(len(problems), most)] {
+		what, _, _ := strings.Cut(t.problem(r.Err), "\n\n")
+		all = append(all, t.say("insert.reader", "reader", ends(r.Name, maxReader), "problem", what))
+	}
+	return t.paragraphs(all...)
 }
 
 // PickCard asks which of several cards to use; rows says how each is called.
@@ -93,9 +130,40 @@ func PickCard(p Prompt, cards []crs.Info) (d Text, rows []string) {
 	d = t.answers(d, "continue", "cancel", "terminal.number")
 	for _, card := range cards {
 		rows = append(rows, t.say("pick.card", "holder", t.holder(card),
-			"kind", literal(card.Kind, maxReader), "reader", ends(card.Reader, maxReader))) // two of a kind differ at the end
+			"kind", literal(card.Kind, maxReader), "reader", ends(card.Reader, maxReader))+t.validity(card)) // two of a kind differ at the end
 	}
 	return d, rows
+}
+
+// ValidFirst sorts cards so that those whose certificate is valid come first.
+func ValidFirst[T any](cards []T, info func(T) crs.Info) {
+	now := time.Now()
+	rank := func(c T) int {
+		if info(c).ValidAt(now) {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(cards, func(a, b T) int { return rank(a) - rank(b) })
+}
+
+// Validity says when a card expires, or that it has, in brackets: "" when that is not known.
+func Validity(card crs.Info) string { return in("").validity(card) }
+
+func (t texts) validity(card crs.Info) string {
+	key, day, now := "card.expires", card.NotAfter, time.Now()
+	switch {
+	case card.NotAfter.IsZero():
+		return ""
+	case now.Before(card.NotBefore):
+		key, day = "card.notyet", card.NotBefore
+	case card.ValidAt(now):
+	case isToken(card):
+		key = "card.expired.token"
+	default:
+		key = "card.expired"
+	}
+	return " (" + t.say(key, "date", day.Format("02/01/2006")) + ")"
 }
 
 // SharePersonalData asks whether the site may have the personal data on the card.

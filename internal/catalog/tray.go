@@ -9,13 +9,13 @@ import (
 )
 
 // CardTitle is how a menu calls a card.
-func CardTitle(holder, kind string, blocked bool) string {
+func CardTitle(card crs.Info, blocked bool) string {
 	t := in("")
 	key := "tray.card"
 	if blocked {
 		key = "tray.card.blocked"
 	}
-	return t.say(key, "holder", t.holder(crs.Info{Holder: holder}), "kind", literal(kind, maxReader))
+	return t.say(key, "holder", t.holder(card), "kind", literal(card.Kind, maxReader)) + t.validity(card)
 }
 
 // Sites asks which of the sites to decide about anew. A host that is too long for a row goes on in

@@ -76,7 +76,7 @@ func TestScript(t *testing.T) {
 	}
 	short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
 	defer cancel()
-	if err := ui.Wait(short, catalog.InsertCard(portal, crs.ErrNoCNS)); !errors.Is(err, context.DeadlineExceeded) {
+	if err := ui.Wait(short, catalog.InsertCard(portal, []crs.Reader{{Name: "Reader 0", Err: crs.ErrNoCNS}})); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("InsertCard = %v", err)
 	}
 	if i, err := pickCard(ctx, ui, []crs.Info{rossi, bianca}); err != nil || i != 1 {

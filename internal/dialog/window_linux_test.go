@@ -388,16 +388,17 @@ func everyDialog(t *testing.T, lang string) (all []shownDialog) {
 	add("allow-program", catalog.AllowSite(by(site, "/home/mario/Scaricati/firefox-portable/firefox")), ask)
 	add("allow-program-unknown", catalog.AllowSite(by(site, crs.UnknownProgram)), ask)
 	add("allow-program-long", catalog.AllowSite(by(deep, "/home/"+strings.Repeat("W", 250))), ask)
-	add("insert-inside-long", catalog.InsertCard(deep, crs.ErrCardMute), w.Wait)
+	add("insert-inside-long", catalog.InsertCard(deep, []crs.Reader{{Name: "Reader 0", Err: crs.ErrCardMute}}), w.Wait)
 	add("personal-inside", catalog.SharePersonalData(inside, rossi), ask)
 	add("personal-inside-long", catalog.SharePersonalData(deep, wide), ask)
 	add("pin-inside", catalog.PIN(pin(inside, rossi, -1, nil)), enter)
 	add("pin-inside-long", catalog.PIN(pin(deep, wide, -1, catalog.CheckPIN(crs.NewPIN([]byte("1234a")), format))), enter)
 	add("last-inside-long", catalog.LastTry(pin(deep, wide, -1, nil)), ask)
 	add("insert", catalog.InsertCard(site, nil), w.Wait)
-	add("insert-long", catalog.InsertCard(develop, crs.ErrCardMute), w.Wait)
+	add("insert-beside", catalog.InsertCard(develop, []crs.Reader{{Name: "a"}, {Name: wide.Reader, Err: crs.ErrCardMute}, {Name: wide.Reader, Err: crs.ErrCardMute}}), w.Wait)
+	add("insert-long", catalog.InsertCard(develop, []crs.Reader{{Name: "Reader 0", Err: crs.ErrCardMute}}), w.Wait)
 	for name, problem := range map[string]error{"nocns": crs.ErrNoCNS, "stuck": crs.ErrCardStuck, "inuse": crs.ErrCardInUse} {
-		add("insert-"+name, catalog.InsertCard(site, problem), w.Wait)
+		add("insert-"+name, catalog.InsertCard(site, []crs.Reader{{Name: "Reader 0", Err: problem}}), w.Wait)
 	}
 	pick := func(p catalog.Prompt) (catalog.Text, func(context.Context, catalog.Text) error) {
 		text, rows := catalog.PickCard(p, []crs.Info{rossi, odd, wide, {Reader: "Reader_2", Kind: "CNS"}})

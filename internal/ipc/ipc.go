@@ -9,6 +9,7 @@ package ipc
 import (
 	"context"
 	"net"
+	"time"
 
 	"github.com/crs-bridge/crs"
 )
@@ -53,7 +54,12 @@ type Card struct {
 	CanUnblock bool `json:"canUnblock,omitempty"` // and unblocked, with the PUK
 	Tries      int  `json:"tries"`                // of the PIN, -1: not known
 	Doubtful   bool `json:"doubtful,omitempty"`   // there may be fewer tries
+
+	NotAfter time.Time `json:"notAfter,omitzero"` // when it expires, zero: not known
 }
+
+// Info is what a menu says of the card.
+func (c *Card) Info() crs.Info { return crs.Info{Kind: c.Kind, Holder: c.Holder, NotAfter: c.NotAfter} }
 
 // Readers describes readers to the owner. It does no card I/O.
 func Readers(ctx context.Context, readers []crs.Reader) []Reader {
@@ -72,7 +78,7 @@ func Readers(ctx context.Context, readers []crs.Reader) []Reader {
 			pin = status
 		}
 		all[i].Card = &Card{Kind: info.Kind, Holder: info.Holder, Model: info.Model, CanChange: managed, CanUnblock: managed && info.PUKFormat.Max > 0,
-			Blocked: pin.Blocked, Tries: pin.Retries, Doubtful: pin.Doubtful}
+			Blocked: pin.Blocked, Tries: pin.Retries, Doubtful: pin.Doubtful, NotAfter: info.NotAfter}
 	}
 	return all
 }

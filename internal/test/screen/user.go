@@ -217,7 +217,7 @@ func Note(t catalog.Text) string {
 		}
 		why = strings.Join(before, " ")
 	case catalog.KindInsert:
-		if t.After != catalog.Say("insert.after") {
+		if t.After != catalog.Say("insert.after")+"\n\n"+catalog.Say("insert.turn") {
 			why = strings.Join(after, " ")
 		}
 	case catalog.KindReport, catalog.KindKeyboard:
