@@ -99,7 +99,7 @@ func sum(s ipc.Status, ok bool) (icon picture, key string, cards []ipc.Reader) {
 		return noService, "tray.noservice", nil
 	}
 	icon, key = noReader, "tray.noreader"
-	var blocked, reading, free, inUse bool
+	var blocked, reading, free, own bool
 	var problem string
 	for _, r := range s.Readers {
 		switch {
@@ -113,7 +113,7 @@ func sum(s ipc.Status, ok bool) (icon picture, key string, cards []ipc.Reader) {
 			reading = true
 		case r.Problem != "":
 			problem = catalog.TrayProblem(r.Problem)
-			inUse = inUse || r.Problem == crs.Word(crs.ErrCardInUse)
+			own = own || !catalog.Foreign(r.Problem)
 		default:
 			free = true // that is where a card belongs, whatever is in the others
 		}
@@ -124,7 +124,7 @@ func sum(s ipc.Status, ok bool) (icon picture, key string, cards []ipc.Reader) {
 		icon, key = cardReady, "tray.ready"
 	case reading:
 		key = "tray.reading"
-	case problem != "" && (inUse || !free):
+	case problem != "" && (own || !free):
 		key = problem
 	}
 	if blocked {

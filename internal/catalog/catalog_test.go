@@ -570,7 +570,7 @@ func TestWhatNext(t *testing.T) {
 func TestModelError(t *testing.T) {
 	err := &crs.ModelError{Holder: "ADA\x1b[2J ESEMPIO", Expires: time.Date(2030, 1, 31, 0, 0, 0, 0, time.UTC), Err: crs.ErrModelCannotSign}
 	p := Prompt{Origin: origin(t, "https://portale.example"), Lang: "it"}
-	for _, text := range []string{InsertCard(p, err).After, Report(p, err).After} {
+	for _, text := range []string{InsertCard(p, []crs.Reader{{Name: "a"}, {Name: "b", Err: err}}).After, Report(p, err).After} {
 		if !strings.Contains(text, "ESEMPIO, valida fino al 31/01/2030.") || strings.Contains(text, "\x1b") || !strings.Contains(text, "non ha alcun difetto") {
 			t.Errorf("%q", text)
 		}

@@ -95,20 +95,30 @@ func InsertCard(p Prompt, readers []crs.Reader) Text {
 }
 
 // Problems returns the readers whose card cannot be used, and whether another is free: then that is
-// where a card belongs, and what is in the others may have nothing to do with it. A card that another
-// program uses is most likely the right one.
+// where a card belongs, unless one of the problems is most likely that of the user's own card.
 func Problems(readers []crs.Reader) (free bool, problems []crs.Reader) {
-	inUse := false
+	own := false
 	for _, r := range readers {
 		switch {
 		case r.Err != nil:
-			inUse = inUse || errors.Is(r.Err, crs.ErrCardInUse)
+			own = own || !Foreign(crs.Word(r.Err))
 			problems = append(problems, r)
 		case r.Card == nil && !r.Reading:
 			free = true
 		}
 	}
-	return free && !inUse, problems
+	return free && !own, problems
+}
+
+// Foreign reports whether a problem, by its word, may have nothing to do with the user's card: it is
+// how a company badge or a reader that is out of order looks.
+func Foreign(word string) bool {
+	for _, err := range []error{crs.ErrCardMute, crs.ErrNoCNS, crs.ErrCardProtocol, crs.ErrCardStuck, crs.ErrReaderFailed} {
+		if word == crs.Word(err) {
+			return true
+		}
+	}
+	return false
 }
 
 // readerProblems says of several readers which one is how.
