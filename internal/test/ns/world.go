@@ -61,10 +61,11 @@ func (w World) Run() int {
 }
 
 func (w World) run() (int, error) {
+	flag.Parse() // of -short
 	if os.Getenv(marker) != "" {
 		return w.inside()
 	}
-	if flag.Parse(); testing.Short() {
+	if testing.Short() {
 		return w.alone(), nil
 	}
 	if w.Users && os.Getuid() != 0 && mapsUsers() {
