@@ -12,17 +12,23 @@ import (
 // SCardEstablishContext, SCardListReaders and SCardGetStatusChange: whatever they answer is no fault of a
 // card. The names are those of pcsclite.h and winerror.h.
 
-// establish is SCardEstablishContext. pcsc-lite says the same of a service that is not there and of one
-// that closes the connection at once (polkit's no to a session over ssh, too many clients).
+// establish is SCardEstablishContext.
 func establish() (*scard.Context, error) {
 	ctx, err := scard.EstablishContext()
-	switch {
-	case err == nil:
-		return ctx, nil
-	case (err == scard.ErrNoService || err == scard.ErrCommError) && serviceListens():
-		return nil, explain(crs.ErrServiceRefuses, err)
+	if err != nil {
+		return nil, establishError(err, serviceListens)
 	}
-	return nil, serviceError(err)
+	return ctx, nil
+}
+
+// establishError is what it means that no context can be had. A pcscd that closes the connection at once
+// (polkit's no to a session over ssh, too many clients) is 8010006A to pcsc-lite 1.9; one whose socket is not
+// for this user is the same to it as none.
+func establishError(err error, listens func() bool) error {
+	if (err == scard.ErrNoService || err == scard.ErrCommError) && listens() {
+		return explain(crs.ErrServiceRefuses, err)
+	}
+	return serviceError(err)
 }
 
 // serviceError is what an error means that the service gave about itself.

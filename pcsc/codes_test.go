@@ -75,6 +75,25 @@ func TestCodes(t *testing.T) {
 	}
 }
 
+// No context can be had of a service that is there: it refuses.
+func TestNoContext(t *testing.T) {
+	for _, test := range []struct {
+		code    scard.Error
+		listens bool
+		want    string
+	}{
+		{scard.ErrNoService, false, "no_service"},
+		{scard.ErrNoService, true, "service_refuses"},
+		{scard.ErrCommError, true, "service_refuses"},
+		{scard.ErrSecurityViolation, true, "service_refuses"},
+		{scard.ErrNoMemory, true, "no_memory"},
+	} {
+		if err := establishError(test.code, func() bool { return test.listens }); crs.Word(err) != test.want {
+			t.Errorf("%08X, listens %v: %v", uint32(test.code), test.listens, err)
+		}
+	}
+}
+
 // No wait asks about more readers than one call takes, and none of them is left out for long.
 func TestWatchable(t *testing.T) {
 	for _, test := range []struct {

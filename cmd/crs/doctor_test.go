@@ -57,6 +57,9 @@ func TestDoctor(t *testing.T) {
 		says string // in Italian
 	}{
 		{"healthy", func(*computer) {}, "", "✓ Porta: il servizio risponde ai siti sulla 27770."},
+		{"pcscd refuses", func(c *computer) {
+			c.readers = func(context.Context) ([]crs.Reader, *pkcs11.Tokens, error) { return nil, nil, crs.ErrServiceRefuses }
+		}, "pcsc:service_refuses reader:skipped card:skipped", "ssh"},
 		{"no pcscd", func(c *computer) {
 			c.readers = func(context.Context) ([]crs.Reader, *pkcs11.Tokens, error) { return nil, nil, crs.ErrNoService }
 		}, "pcsc:no_service reader:skipped card:skipped", "pcscd.socket"},
