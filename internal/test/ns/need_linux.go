@@ -10,8 +10,8 @@ import (
 func Need(t testing.TB) {
 	t.Helper()
 	skipShort(t)
-	if noWorld != nil {
-		t.Fatalf("this test needs a private namespace: %v; the kernel must allow user namespaces, or run it as root", noWorld)
+	if errNoWorld != nil {
+		t.Fatalf("this test needs a private namespace: %v; the kernel must allow user namespaces, or run it as root", errNoWorld)
 	}
 }
 
@@ -19,8 +19,8 @@ func Need(t testing.TB) {
 func NeedPcscd(t testing.TB) {
 	t.Helper()
 	Need(t)
-	if noPcscd != nil {
-		t.Fatalf("this test needs pcscd in a private namespace: %v; %s", noPcscd, advice)
+	if errNoPcscd != nil {
+		t.Fatalf("this test needs pcscd in a private namespace: %v; %s", errNoPcscd, advice)
 	}
 }
 

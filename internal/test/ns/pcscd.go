@@ -52,8 +52,8 @@ type Daemon struct {
 func (d *Daemon) Start() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if noWorld != nil {
-		return noWorld // it would take the readers of the machine
+	if errNoWorld != nil {
+		return errNoWorld // it would take the readers of the machine
 	}
 	if d.process != nil {
 		return errors.New("pcscd runs already")

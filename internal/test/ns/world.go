@@ -40,8 +40,8 @@ const marker = "CRS_TESTNS_INNER"
 
 // What there is of the world. A nil error means that it is there.
 var (
-	noWorld = errors.New("TestMain made none")
-	noPcscd = errors.New("TestMain started none")
+	errNoWorld = errors.New("TestMain made none")
+	errNoPcscd = errors.New("TestMain started none")
 )
 
 // Run returns the exit code of the tests, or 1 and says why when they cannot run.
@@ -76,7 +76,7 @@ func (w World) run() (int, error) {
 	if !errors.As(err, &none) {
 		return code, err
 	}
-	noWorld = none
+	errNoWorld = none
 	return w.alone(), nil
 }
 
@@ -110,9 +110,9 @@ func (w World) inside() (int, error) {
 		return 1, nil
 	}
 	outer.Close()
-	noWorld = nil
+	errNoWorld = nil
 	if !w.WithoutPcscd {
-		noPcscd = startPcscd()
+		errNoPcscd = startPcscd()
 	}
 	code := w.Tests.Run()
 	if err := Pcscd.Stop(); err != nil {

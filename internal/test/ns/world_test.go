@@ -124,7 +124,7 @@ func TestInner(t *testing.T) {
 }
 
 func TestInMemory(t *testing.T) {
-	if _, err := os.Stat(os.Getenv("PCSCLITE_CSOCK_NAME")); noWorld != nil && err == nil {
+	if _, err := os.Stat(os.Getenv("PCSCLITE_CSOCK_NAME")); errNoWorld != nil && err == nil {
 		t.Error("the pcscd of the machine is within reach")
 	}
 }
