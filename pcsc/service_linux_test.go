@@ -18,6 +18,7 @@ import (
 // What is at the socket of the service decides what is told, to a program that asks once and to the monitor
 // alike: never anything about a card.
 func TestServiceThatDoesNotServe(t *testing.T) {
+	ns.Need(t)
 	if err := ns.Pcscd.Stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -85,6 +86,7 @@ func listen(t *testing.T, path string, serve func(net.Conn)) *net.UnixListener {
 // Sixteen slots are as many as pcscd has place for, and one more than it lets a program wait for together
 // with news of readers.
 func TestMonitorOfSixteenSlots(t *testing.T) {
+	ns.NeedPcscd(t)
 	restart := func(readers int) {
 		t.Helper()
 		ns.Pcscd.Readers = readers

@@ -155,12 +155,12 @@ func hostile(t *testing.T, v *citizen.Visit) {
 	// A tab has thirty openings in ten seconds, which others do not notice.
 	rash := v.NewTab()
 	wantForged(t, rash, `
-		for (let i = 0; i < 150 && !heard.includes("busy"); i++) {
+		for (let i = 0; i < 60; i++) {
 			tell("open");
-			await pause(20);
-			tell("close");
+			await pause(5);
+			tell("close"); // perhaps before it was answered
 		}
-		return heard.at(-1)`, "busy")
+		return open()`, "busy")
 	opened := time.Now()
 	if n := hosts(); n > 30 {
 		t.Errorf("%d native hosts were started", n)
