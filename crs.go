@@ -71,10 +71,17 @@ type PersonalDataReader interface {
 	PersonalData(ctx context.Context) ([]byte, error)
 }
 
+// Kinds of cards: what the certificate on one says it is.
+const (
+	KindCNS   = "CNS"
+	KindCIE   = "CIE"
+	KindToken = "token"
+)
+
 // Info describes a card to its user and to a log.
 type Info struct {
 	Reader string // name of the reader, from PC/SC or, of a token, from its module
-	Kind   string // "CNS", "CIE" or "token"
+	Kind   string // KindCNS, KindCIE or KindToken
 	Model  string // row of the card table, or the module, for diagnosis
 
 	// Holder is a name to show to the user ("MARIO ROSSI"). It is personal: it may appear in a
@@ -87,6 +94,10 @@ type Info struct {
 
 	// NotBefore and NotAfter are when the certificate is valid; zero: not known.
 	NotBefore, NotAfter time.Time
+
+	// ByModule is set when the PKCS#11 module of its maker drives it: how many wrong PINs block it is
+	// not known then, and its PIN may have letters.
+	ByModule bool
 
 	PINFormat PINFormat
 	PUKFormat PINFormat // zero: this software cannot unblock the PIN

@@ -49,7 +49,7 @@ const pinBlock = 8 // bytes of a PIN in a command, padded with FF
 func (c *cns) Info() crs.Info {
 	return crs.Info{
 		Reader:      c.source.Name(),
-		Kind:        "CNS",
+		Kind:        crs.KindCNS,
 		Model:       c.layout.name,
 		Holder:      c.holder,
 		ID:          c.cardID,

@@ -46,6 +46,7 @@ func (c *card) Info() crs.Info {
 		ID:         c.chosen.id,
 		NotBefore:  c.chosen.parsed.NotBefore,
 		NotAfter:   c.chosen.parsed.NotAfter,
+		ByModule:   true,
 		PINFormat:  c.pinFormat(),
 		PINPad:     c.hasPad(),
 		TwoPartPIN: crs.IssuedInTwoParts(c.chosen.parsed),

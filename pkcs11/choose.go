@@ -49,7 +49,7 @@ func choose(t token, keyless func(certificate) bool, now time.Time) (chosen, err
 		}
 		r := [4]int64{
 			truth(!now.Before(candidate.parsed.NotBefore) && !now.After(candidate.parsed.NotAfter)),
-			truth(candidate.kind != kindToken),
+			truth(candidate.kind != crs.KindToken),
 			truth(slices.ContainsFunc(t.Keys, func(id []byte) bool { return bytes.Equal(id, c.ID) })),
 			candidate.parsed.NotAfter.Unix(),
 		}
@@ -70,13 +70,6 @@ func truth(b bool) int64 {
 	return 0
 }
 
-// Kinds of cards.
-const (
-	kindCNS   = "CNS"
-	kindCIE   = "CIE"
-	kindToken = "token"
-)
-
 // forLogin reports whether a certificate is one to log in with. The error is that of one that cannot be
 // read.
 func forLogin(c certificate, algorithms []crs.Algorithm) (chosen, bool, error) {
@@ -93,12 +86,12 @@ func forLogin(c certificate, algorithms []crs.Algorithm) (chosen, bool, error) {
 	if algorithm == "" {
 		return chosen{}, false, nil
 	}
-	kind := kindToken
+	kind := crs.KindToken
 	switch {
 	case crs.CheckCNSProfile(cert) == nil:
-		kind = kindCNS
+		kind = crs.KindCNS
 	case slices.ContainsFunc(cert.PolicyIdentifiers, ciePolicy.Equal):
-		kind = kindCIE
+		kind = crs.KindCIE
 	}
 	return chosen{c, cert, algorithm, kind, holder(cert), identity(cert)}, true, nil
 }

@@ -126,20 +126,20 @@ func TestChoose(t *testing.T) {
 		kind         string
 		algorithm    crs.Algorithm
 	}{
-		{name: "a CNS", certificates: list{cns}, want: cns, kind: kindCNS, algorithm: crs.RS256},
-		{name: "a good one after an expired one", certificates: list{expired, cns}, want: cns, kind: kindCNS, algorithm: crs.RS256},
-		{name: "a good one before an expired one", certificates: list{cns, expired}, want: cns, kind: kindCNS, algorithm: crs.RS256},
-		{name: "a good one before one that is not valid yet", certificates: list{cns, notYet}, want: cns, kind: kindCNS, algorithm: crs.RS256},
+		{name: "a CNS", certificates: list{cns}, want: cns, kind: crs.KindCNS, algorithm: crs.RS256},
+		{name: "a good one after an expired one", certificates: list{expired, cns}, want: cns, kind: crs.KindCNS, algorithm: crs.RS256},
+		{name: "a good one before an expired one", certificates: list{cns, expired}, want: cns, kind: crs.KindCNS, algorithm: crs.RS256},
+		{name: "a good one before one that is not valid yet", certificates: list{cns, notYet}, want: cns, kind: crs.KindCNS, algorithm: crs.RS256},
 		// The native driver takes an expired one too: the portal is who refuses it, and says why.
-		{name: "none but expired ones", certificates: list{longExpired, expired}, want: expired, kind: kindCNS, algorithm: crs.RS256},
-		{name: "none but one that is not valid yet", certificates: list{notYet}, want: notYet, kind: kindCNS, algorithm: crs.RS256},
-		{name: "the newest", certificates: list{cns, newer}, want: newer, kind: kindCNS, algorithm: crs.RS256},
-		{name: "a CNS before another certificate", certificates: list{token, cns}, want: cns, kind: kindCNS, algorithm: crs.RS256},
-		{name: "a CIE before another certificate", certificates: list{token, cie}, want: cie, kind: kindCIE, algorithm: crs.RS256},
-		{name: "a valid one before a CNS that is expired", certificates: list{expired, token}, want: token, kind: kindToken, algorithm: crs.RS256},
-		{name: "one whose key shows", certificates: list{newer, cns}, keys: []byte{2}, want: cns, kind: kindCNS, algorithm: crs.RS256},
-		{name: "a CNS whose key does not show", certificates: list{token, cns}, keys: []byte{1}, want: cns, kind: kindCNS, algorithm: crs.RS256},
-		{name: "not one whose key is missing", certificates: list{newer, cns}, missing: 1, want: cns, kind: kindCNS, algorithm: crs.RS256},
+		{name: "none but expired ones", certificates: list{longExpired, expired}, want: expired, kind: crs.KindCNS, algorithm: crs.RS256},
+		{name: "none but one that is not valid yet", certificates: list{notYet}, want: notYet, kind: crs.KindCNS, algorithm: crs.RS256},
+		{name: "the newest", certificates: list{cns, newer}, want: newer, kind: crs.KindCNS, algorithm: crs.RS256},
+		{name: "a CNS before another certificate", certificates: list{token, cns}, want: cns, kind: crs.KindCNS, algorithm: crs.RS256},
+		{name: "a CIE before another certificate", certificates: list{token, cie}, want: cie, kind: crs.KindCIE, algorithm: crs.RS256},
+		{name: "a valid one before a CNS that is expired", certificates: list{expired, token}, want: token, kind: crs.KindToken, algorithm: crs.RS256},
+		{name: "one whose key shows", certificates: list{newer, cns}, keys: []byte{2}, want: cns, kind: crs.KindCNS, algorithm: crs.RS256},
+		{name: "a CNS whose key does not show", certificates: list{token, cns}, keys: []byte{1}, want: cns, kind: crs.KindCNS, algorithm: crs.RS256},
+		{name: "not one whose key is missing", certificates: list{newer, cns}, missing: 1, want: cns, kind: crs.KindCNS, algorithm: crs.RS256},
 		{name: "none whose key is missing", certificates: list{cns}, missing: 1},
 		{name: "none that signs documents", certificates: list{issue(t, key, func(c *x509.Certificate) { c.KeyUsage |= x509.KeyUsageContentCommitment })}},
 		{name: "none that signs nothing", certificates: list{issue(t, key, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment })}},
@@ -150,8 +150,8 @@ func TestChoose(t *testing.T) {
 		{name: "P-224", certificates: list{issue(t, curveKey(t, elliptic.P224()), nil)}},
 		{name: "P-521", certificates: list{issue(t, curveKey(t, elliptic.P521()), nil)}},
 		{name: "none", certificates: nil},
-		{name: "PKCS#1 where both are there", certificates: list{cns}, algorithms: []crs.Algorithm{crs.PS256, crs.RS256}, want: cns, kind: kindCNS, algorithm: crs.RS256},
-		{name: "PSS where nothing else is there", certificates: list{cns}, algorithms: []crs.Algorithm{crs.PS256}, want: cns, kind: kindCNS, algorithm: crs.PS256},
+		{name: "PKCS#1 where both are there", certificates: list{cns}, algorithms: []crs.Algorithm{crs.PS256, crs.RS256}, want: cns, kind: crs.KindCNS, algorithm: crs.RS256},
+		{name: "PSS where nothing else is there", certificates: list{cns}, algorithms: []crs.Algorithm{crs.PS256}, want: cns, kind: crs.KindCNS, algorithm: crs.PS256},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			tok := token11(test.certificates, test.keys, test.algorithms)

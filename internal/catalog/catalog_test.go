@@ -261,7 +261,7 @@ var cards = []crs.Info{
 	{Reader: "Reader 01 00", Kind: "CNS", Holder: "<b>Mario</b> & C. {host}", PINFormat: crs.PINFormat{Min: 5, Max: 8, DigitsOnly: true}, TwoPartPIN: true},
 	{Reader: "evil\x1b[2Jreader\n", Kind: "CNS", Holder: "\x1b]0;owned\x07" + strings.Repeat("W", 300) + "\u202e", PINFormat: crs.PINFormat{Min: 8, Max: 8, DigitsOnly: true}},
 	{Reader: "Reader 03 00", Kind: "CNS", PINFormat: crs.PINFormat{Min: 5, Max: 8, DigitsOnly: true}},
-	{Reader: "Fake slot 0", Kind: "token", PINFormat: crs.PINFormat{Min: 4, Max: 255}},
+	{Reader: "Fake slot 0", Kind: crs.KindToken, ByModule: true, PINFormat: crs.PINFormat{Min: 4, Max: 255}},
 }
 
 // stuckAtPIN: the PIN was sent, and the reader never answered.
@@ -582,7 +582,7 @@ func TestModelError(t *testing.T) {
 
 // TestTokenRisks: of a token nobody says how many PINs block it, nor that a PUK helps.
 func TestTokenRisks(t *testing.T) {
-	token := crs.Info{Kind: "token", PINFormat: crs.PINFormat{Min: 4, Max: 12}}
+	token := crs.Info{Kind: crs.KindToken, ByModule: true, PINFormat: crs.PINFormat{Min: 4, Max: 12}}
 	for _, status := range []crs.PINStatus{crs.UnknownPINStatus, {Retries: 1}, {Retries: 1, Doubtful: true}, {Blocked: true}} {
 		p := PINPrompt{Prompt: Prompt{Lang: "it"}, Card: token, Status: status}
 		for _, d := range []Text{PIN(p), LastTry(p)} {
@@ -596,7 +596,7 @@ func TestTokenRisks(t *testing.T) {
 // TestLetters: of a PIN that may have letters nobody says that it is made of digits.
 func TestLetters(t *testing.T) {
 	p := Prompt{Lang: "it"}
-	token := crs.Info{Kind: "token", PINFormat: crs.PINFormat{Min: 4, Max: 12}}
+	token := crs.Info{Kind: crs.KindToken, ByModule: true, PINFormat: crs.PINFormat{Min: 4, Max: 12}}
 	for _, d := range []Text{PIN(PINPrompt{Prompt: p, Card: token}), care(p, token, false).NewPIN(false, nil)} {
 		if text := d.String(); strings.Contains(text, "cifre") || !strings.Contains(text, "caratteri") {
 			t.Errorf("%q", text)
@@ -786,7 +786,7 @@ func TestValidity(t *testing.T) {
 	next := crs.Info{Kind: "CNS", Holder: "MARIO ROSSI", Reader: "Reader 1", NotBefore: day(-1), NotAfter: day(5)}
 	early, token, unknown := next, old, next
 	early.NotBefore = day(1)
-	token.PINFormat = crs.PINFormat{Min: 4, Max: 16}
+	token.PINFormat, token.ByModule = crs.PINFormat{Min: 4, Max: 16}, true
 	unknown.NotBefore, unknown.NotAfter = time.Time{}, time.Time{}
 	cards := []crs.Info{old, next, early, token, unknown}
 	_, rows := PickCard(Prompt{Lang: "it"}, cards)

@@ -168,7 +168,7 @@ func (t texts) validity(card crs.Info) string {
 	case now.Before(card.NotBefore):
 		key, day = "card.notyet", card.NotBefore
 	case card.ValidAt(now):
-	case isToken(card):
+	case card.ByModule:
 		key = "card.expired.token"
 	default:
 		key = "card.expired"
@@ -310,13 +310,11 @@ func (t texts) holder(card crs.Info) string {
 // of is say for what differs between a CNS and a token: how many wrong PINs block a token nobody knows,
 // and it has no PUK that this software could send.
 func (t texts) of(card crs.Info, cns, token string) string {
-	if isToken(card) {
+	if card.ByModule {
 		return t.say(token)
 	}
 	return t.say(cns)
 }
-
-func isToken(card crs.Info) bool { return card.PINFormat.Max > 0 && !card.PINFormat.DigitsOnly }
 
 // digits says what the PIN of a card looks like.
 func (t texts) digits(card crs.Info) string {
@@ -324,7 +322,7 @@ func (t texts) digits(card crs.Info) string {
 	switch {
 	case card.TwoPartPIN:
 		return t.say("pin.twoparts")
-	case isToken(card):
+	case card.ByModule:
 		return t.say("pin.token", "min", strconv.Itoa(f.Min), "max", strconv.Itoa(f.Max))
 	case f.Min == f.Max:
 		return t.say("pin.exact", "max", strconv.Itoa(f.Max))

@@ -61,6 +61,10 @@ type Card struct {
 // Info is what a menu says of the card.
 func (c *Card) Info() crs.Info { return crs.Info{Kind: c.Kind, Holder: c.Holder, NotAfter: c.NotAfter} }
 
+// statusKeeper is a card whose PINStatus does I/O, as a token's does, which asks its module. What was last
+// seen of it is known without.
+type statusKeeper interface{ KeptPINStatus() crs.PINStatus }
+
 // Readers describes readers to the owner. It does no card I/O.
 func Readers(ctx context.Context, readers []crs.Reader) []Reader {
 	all := make([]Reader, len(readers))
@@ -72,8 +76,8 @@ func Readers(ctx context.Context, readers []crs.Reader) []Reader {
 		info := r.Card.Info()
 		_, managed := r.Card.(crs.PINManager)
 		pin := crs.UnknownPINStatus
-		if c, ok := r.Card.(interface{ KeptPINStatus() crs.PINStatus }); ok {
-			pin = c.KeptPINStatus() // of a token, whose PINStatus asks its module
+		if c, ok := r.Card.(statusKeeper); ok {
+			pin = c.KeptPINStatus()
 		} else if status, err := r.Card.PINStatus(ctx); err == nil {
 			pin = status
 		}
