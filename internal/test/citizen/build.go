@@ -53,10 +53,18 @@ func build() error {
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 		return err
 	}
-	build := exec.Command("go", append(append([]string{"build"}, raceFlags...), "-buildvcs=false", "-o", filepath.Join(dir, "crs"), "./cmd/crs")...)
+	program := filepath.Join(dir, "crs")
+	build := exec.Command("go", append(append([]string{"build"}, raceFlags...), "-buildvcs=false", "-o", program+".new", "./cmd/crs")...)
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w\n%s", strings.Join(build.Args, " "), err, out)
+	}
+	// The go command writes the file anew even when nothing has changed, and a service that runs from
+	// the old one, in a test of another package, would take this one for another program.
+	if err := exec.Command("cmp", "-s", program+".new", program).Run(); err != nil {
+		if err := os.Rename(program+".new", program); err != nil {
+			return err
+		}
 	}
 	os.Setenv("PATH", dir+string(filepath.ListSeparator)+os.Getenv("PATH"))
 	// Otherwise a program that is built with the race detector waits for a second at its end.
