@@ -84,7 +84,7 @@ func upperAlphanumeric(s string) bool {
 	return true
 }
 
-// FullName returns given name and surname, "" when the certificate tells neither.
+// FullName returns given name and surname, "" if the certificate has neither.
 func (s Subject) FullName() string {
 	return strings.TrimSpace(s.GivenName + " " + s.Surname)
 }

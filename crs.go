@@ -12,8 +12,8 @@
 //
 // Packages crs and portal are for other modules to import, and follow semantic versioning: before
 // version 1 a minor version may change them, and the change log says how to follow. The interfaces
-// of cards are implemented in this module alone and may gain methods. Codes are a list that may
-// grow: a code that is not known is an internal error. The other packages promise nothing.
+// of cards are implemented in this module alone and may gain methods. The list of codes may grow:
+// treat a code that you do not know as an internal error. The other packages promise nothing.
 package crs
 
 import (
@@ -58,7 +58,7 @@ type PINManager interface {
 	ChangePIN(ctx context.Context, old, fresh *PIN) error
 
 	// UnblockPIN replaces a PIN with the help of the PUK, and gives it all its tries back. A PUK
-	// that is used up makes the card useless for ever.
+	// that is used up makes the card useless for good.
 	UnblockPIN(ctx context.Context, puk, fresh *PIN) error
 
 	// PUKStatus is PINStatus of the PUK.
@@ -80,7 +80,7 @@ const (
 
 // Info describes a card to its user and to a log.
 type Info struct {
-	Reader string // name of the reader, from PC/SC or, of a token, from its module
+	Reader string // name of the reader, from PC/SC or, for a token, from its module
 	Kind   string // KindCNS, KindCIE or KindToken
 	Model  string // row of the card table, or the module, for diagnosis
 
@@ -88,8 +88,8 @@ type Info struct {
 	// dialog, not in a log or a message. It never contains the codice fiscale.
 	Holder string
 
-	// ID tells two cards apart: the content of EF_IDCarta, 16 characters; of a token that is no
-	// CNS, 16 hexadecimal digits of its certificate's digest. Personal, as Holder.
+	// ID tells two cards apart: the content of EF_IDCarta, 16 characters, or, for a token that is
+	// not a CNS, 16 hexadecimal digits of its certificate's digest. Personal, like Holder.
 	ID string
 
 	// NotBefore and NotAfter are when the certificate is valid; zero: not known.

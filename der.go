@@ -3,8 +3,8 @@ package crs
 import "encoding/asn1"
 
 // derReader reads one ASN.1 element after the other (X.690, section 8.1). Lengths need not be minimal.
-// The first fault ends it and all that it made: what they return from then on is empty, and is not to
-// be used.
+// The first fault ends it and every reader that it made: what they return from then on is empty and
+// must not be used.
 type derReader struct {
 	rest []byte
 	bad  *bool
@@ -32,7 +32,7 @@ func (r *derReader) fail() { *r.bad, r.rest = true, nil }
 // more reports whether there is another element.
 func (r *derReader) more() bool { return !*r.bad && len(r.rest) > 0 }
 
-// tag returns that of the next element, 0 if there is none.
+// tag returns the tag of the next element, 0 if there is none.
 func (r *derReader) tag() byte {
 	if !r.more() {
 		return 0
@@ -50,7 +50,7 @@ func (r *derReader) next() (tag byte, value []byte) {
 	tag, n, at := b[0], int(b[1]), 2
 	if n >= 0x80 {
 		digits := n - 0x80
-		if digits == 0 || digits > 4 || len(b) < at+digits { // 0: a length that is found at the end
+		if digits == 0 || digits > 4 || len(b) < at+digits { // 0: indefinite, the end shows where it ends
 			r.fail()
 			return 0, nil
 		}
@@ -70,7 +70,7 @@ func (r *derReader) next() (tag byte, value []byte) {
 
 func (r *derReader) skip() { r.next() }
 
-// value reads an element of a tag.
+// value reads an element that has the given tag.
 func (r *derReader) value(tag byte) []byte {
 	got, value := r.next()
 	if got != tag {
@@ -80,10 +80,11 @@ func (r *derReader) value(tag byte) []byte {
 	return value
 }
 
-// enter reads an element of a tag, and returns a reader of what it holds.
+// enter reads an element that has the given tag, and returns a reader of its content.
 func (r *derReader) enter(tag byte) derReader { return derReader{r.value(tag), r.bad} }
 
-// oid reads an object identifier, nil for one with numbers that nobody here asks for.
+// oid reads an object identifier, nil for one that is longer, or has larger numbers, than any that
+// is looked for here.
 func (r *derReader) oid() asn1.ObjectIdentifier {
 	value := r.value(tagOID)
 	if len(value) > 0x7f {

@@ -60,7 +60,7 @@ var (
 	ErrContactLost = detail(ErrCard, "contact_lost", "the reader lost contact with the card")
 	// ErrCardProtocol: the reader, or the program that had the card first, speaks another protocol.
 	ErrCardProtocol = detail(ErrCard, "protocol", "the card and the reader found no common protocol")
-	// ErrReaderFailed: the reader or its driver failed, and does not say why.
+	// ErrReaderFailed: the reader or its driver failed without saying why.
 	ErrReaderFailed = detail(ErrCard, "reader_failed", "the reader failed")
 	// ErrCardStuck: a call to the reader did not return in time and was abandoned.
 	ErrCardStuck = detail(ErrCard, "stuck", "the reader does not answer")
@@ -70,9 +70,10 @@ var (
 	ErrNoCNS = detail(ErrCardUnusable, "not_cns", "this card is not a CNS that can be used to log in")
 	// ErrCertificate: there is a certificate where the card has its own, and it cannot be read.
 	ErrCertificate = detail(ErrCardUnusable, "certificate", "the certificate on the card cannot be read")
-	// ErrUnknownModel: the card says that it is a health card, and has nothing where this software looks.
+	// ErrUnknownModel: the card says that it is a health card, but has nothing where this software
+	// looks.
 	ErrUnknownModel = detail(ErrCardUnusable, "unknown_model", "this software does not know this model of health card yet")
-	// ErrModelCannotSign: the model is known, and not yet how to have it sign. See ModelError.
+	// ErrModelCannotSign: the model is known, but not yet how to make it sign. See ModelError.
 	ErrModelCannotSign = detail(ErrCardUnusable, "model_cannot_sign", "this software cannot have this model of health card sign yet")
 	// ErrPINUnusable: the card has no PIN where its layout says, or says it cannot be used (6984).
 	ErrPINUnusable = detail(ErrCardUnusable, "pin_unusable", "the PIN of this card cannot be used")
@@ -80,24 +81,25 @@ var (
 	ErrPINUnsupported = detail(ErrCardUnusable, "unsupported", "the PIN of this card cannot be changed or unblocked with this program")
 	// ErrContactless: the card lies on a reader without contacts, which is too easily interrupted.
 	ErrContactless = detail(ErrCardUnusable, "contactless", "the PIN is not changed or unblocked over the air")
-	// ErrCannotSign: the card is sound, and knows none of the ways in which this software has cards sign.
+	// ErrCannotSign: the card is sound, but knows none of the ways in which this software asks for
+	// a signature.
 	ErrCannotSign = detail(ErrCard, "cannot_sign", "this software cannot have this card sign")
 	// ErrModule: the module of a token's vendor failed, or its process did.
 	ErrModule = detail(ErrCard, "module", "the program of the token's maker failed")
 	// ErrNoService: the operating system's smart card service does not run.
 	ErrNoService = detail(ErrCard, "no_service", "the smart card service is not running")
-	// ErrServiceRefuses: the smart card service runs, and does not serve this session: by its policy, or
-	// because it has too many clients.
+	// ErrServiceRefuses: the smart card service runs, but does not serve this session: by its
+	// policy, or because it has too many clients.
 	ErrServiceRefuses = detail(ErrCard, "service_refuses", "the smart card service refuses this session")
-	// ErrServiceStuck: the smart card service runs and does not answer.
+	// ErrServiceStuck: the smart card service runs but does not answer.
 	ErrServiceStuck = detail(ErrCard, "service_stuck", "the smart card service does not answer")
-	// ErrServiceFailed: the smart card service failed, and does not say why.
+	// ErrServiceFailed: the smart card service failed without saying why.
 	ErrServiceFailed = detail(ErrCard, "service_failed", "the smart card service failed")
 	// ErrNoMemory: the computer has no memory left for what the smart card service was asked.
 	ErrNoMemory = detail(ErrCard, "no_memory", "the computer is out of memory")
 	// ErrNoReader: the smart card service knows of no reader.
 	ErrNoReader = detail(ErrCard, "no_reader", "there is no reader")
-	// ErrPINUnblocked: the PIN was just unblocked, and the new one is to be typed.
+	// ErrPINUnblocked: the PIN was just unblocked, and the new one must be typed.
 	ErrPINUnblocked = detail(ErrInternal, "pin_unblocked", "the PIN was unblocked and must be typed again")
 	// ErrPINFormat: no card of this kind has such a PIN. It was not sent.
 	ErrPINFormat = detail(ErrInternal, "pin_format", "the PIN does not have the form that this card needs")
@@ -113,9 +115,9 @@ var (
 	ErrPadCancelled = detail(ErrCancelled, "pad_cancelled", "the user cancelled on the reader")
 	// ErrPadMismatch: the two new PINs typed on the reader differ. Nothing was sent to the card.
 	ErrPadMismatch = detail(ErrInternal, "pad_mismatch", "the new PIN was not typed the same twice on the reader")
-	// ErrPINUnproved: the reader said that it changed the PIN, and the new one was not proved.
+	// ErrPINUnproved: the reader said that it changed the PIN, but the new one was not proved.
 	ErrPINUnproved = detail(ErrCard, "pin_unproved", "the reader says that the PIN was changed, and it is not proved")
-	// ErrPINAgain: the card compared nothing, and is to be asked in another way with a new typing.
+	// ErrPINAgain: the card compared nothing. Asking in another form needs a new typing.
 	ErrPINAgain = detail(ErrInternal, "pin_again", "the card compared nothing, and the PIN must be typed again")
 	// ErrNoPersonalData: the card carries no EF.DatiPersonali.
 	ErrNoPersonalData = detail(ErrInternal, "no_personal_data", "the card carries no personal data")
@@ -127,7 +129,7 @@ type detailed struct {
 	text string
 }
 
-// details are all of them, in the order of their declaration.
+// details lists all of them, in order of declaration.
 var details []*detailed
 
 func detail(c Code, word, text string) error {
@@ -139,9 +141,9 @@ func detail(c Code, word, text string) error {
 func (e *detailed) Error() string        { return e.text }
 func (e *detailed) Is(target error) bool { return target == e.code }
 
-// Word returns the word for an error: of what it says more than its code, the first that is declared
-// above, else the code. A word stays the same from version to version, holds nothing from the card, and
-// finds the text for users. For nil it is "".
+// Word returns the word for an error: that of the first error above that it wraps, or else its
+// code. A word stays the same from version to version, holds nothing from the card, and finds the
+// text for users. For nil it is "".
 func Word(err error) string {
 	for _, d := range details {
 		if errors.Is(err, d) {
@@ -158,8 +160,7 @@ var precedence = []Code{
 	ErrTimeout, ErrPINBlocked, ErrCardUnusable, ErrCard, ErrInternal,
 }
 
-// CodeOf maps any error to the closed list: nil to the empty code, what is not known to
-// ErrInternal.
+// CodeOf maps any error to the closed list: nil to the empty code, an unknown error to ErrInternal.
 func CodeOf(err error) Code {
 	if err == nil {
 		return ""
@@ -180,17 +181,17 @@ func CodeOf(err error) Code {
 
 // PINError is returned when a PIN was sent and the card did not accept it, or may not have.
 type PINError struct {
-	// Retries is the number of tries left as the card told it, -1 when it did not.
+	// Retries is the number of tries left as the card reported it, -1 if it did not.
 	Retries int
-	// Blocked says that the card answered: no further PIN is compared until the PUK unblocks it.
+	// Blocked says that the card compares no further PIN until the PUK unblocks it.
 	Blocked bool
-	// Uncertain says that no clear answer came. The try is perhaps counted.
+	// Uncertain says that no clear answer came: the try may have been counted.
 	Uncertain bool
-	// PUK says that it is about the PUK. Blocked then means that the card is useless for ever.
+	// PUK says that the PUK was refused. Blocked then means that the card is useless for good.
 	PUK bool
 	// SW is the status word, 0 when none came.
 	SW uint16
-	// Err is what went wrong beneath, if anything did.
+	// Err is the underlying error, if any.
 	Err error
 }
 
@@ -215,10 +216,10 @@ func (e *PINError) Error() string {
 // ModelError is returned for a health card whose model this software cannot use yet. Nothing is wrong
 // with the card.
 type ModelError struct {
-	ATR []byte // tells the model, and nothing of the holder
+	ATR []byte // identifies the model, says nothing about the holder
 
-	// What the certificate says, where it could be read: zero otherwise. Holder is personal, as that
-	// of Info, and not in the error's text.
+	// From the certificate, where it could be read; zero otherwise. Holder is personal, like
+	// Info.Holder, and not in the error's text.
 	Holder  string
 	Expires time.Time
 
@@ -230,7 +231,7 @@ func (e *ModelError) Error() string { return fmt.Sprintf("%v (ATR %X)", e.Err, e
 // Unwrap returns which of the two it is.
 func (e *ModelError) Unwrap() error { return e.Err }
 
-// Unwrap returns what went wrong beneath, if anything did.
+// Unwrap returns the underlying error, if any.
 func (e *PINError) Unwrap() error { return e.Err }
 
 // Is maps the error to the closed list.

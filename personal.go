@@ -55,8 +55,8 @@ const (
 // either is U+FFFD. Last fields that are missing, or cut off with the file, are empty. The length, or
 // the padding, must confirm where the fields end, else they may have been read from the wrong place.
 //
-// A file that was never written, or holds 16 empty fields, is ErrNoPersonalData. Other errors tell the
-// offset. On error the result is zero.
+// A file that was never written, or holds 16 empty fields, is ErrNoPersonalData. Other errors name
+// the offset. On error the result is zero.
 func ParsePersonalData(b []byte) (PersonalData, error) {
 	p, _, err := parsePersonalData(b)
 	return p, err

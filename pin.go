@@ -35,9 +35,9 @@ func (p *PIN) Len() int {
 	return len(p.digits)
 }
 
-// Trim drops what came along with a PIN that was pasted, or typed with a blank behind it: white
-// space around one that has only digits; one line end, and nothing else, after any other, whose
-// blanks may be its own. What stands between the digits stays, and is for Check to refuse.
+// Trim drops what a paste or a trailing blank added to a PIN: white space around one that has only
+// digits; one line end, and nothing else, after any other, where a blank may be part of the PIN.
+// What stands between the digits stays, for Check to refuse.
 func (p *PIN) Trim(f PINFormat) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -81,7 +81,7 @@ func (p *PIN) Equal(q *PIN) bool {
 }
 
 // Spend returns the bytes of the PIN for the one command that may carry them. A second call
-// returns ErrPINSpent. The slice is the PIN's own: it is not to be kept, and zero after Wipe.
+// returns ErrPINSpent. The slice is the PIN's own: do not keep it. Wipe zeroes it.
 func (p *PIN) Spend() ([]byte, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

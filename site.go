@@ -10,5 +10,5 @@ const (
 	SiteBlocked SiteState = "blocked"
 )
 
-// UnknownProgram stands for the path of a program of which nothing can be told.
+// UnknownProgram stands for the path of a program that cannot be determined.
 const UnknownProgram = "?"

@@ -45,7 +45,7 @@ const (
 	ES384 Algorithm = "ES384" // ECDSA P-384 with SHA-384, raw r||s
 )
 
-// Hash returns the hash of the algorithm, 0 if it is none of this software.
+// Hash returns the hash of the algorithm, 0 if this software does not use it.
 func (a Algorithm) Hash() crypto.Hash {
 	switch a {
 	case RS256, PS256, ES256:
@@ -171,7 +171,7 @@ const (
 	maxTokenJSON = 10_000
 )
 
-// ParseToken reads a token's JSON. Unknown fields are left aside, as the other validators do.
+// ParseToken reads a token's JSON. Unknown fields are ignored, as in the other validators.
 func ParseToken(b []byte) (Token, error) {
 	if len(b) < minTokenJSON || len(b) > maxTokenJSON {
 		return Token{}, fmt.Errorf("token of %d bytes, not %d to %d", len(b), minTokenJSON, maxTokenJSON)

@@ -17,15 +17,15 @@ import (
 )
 
 // ParseCertificate reads what this software needs of a certificate on a card: names, validity, public
-// key, key usage, extended key usage as far as it is for clients, policies, and whether it is that of
-// an authority. Other fields are zero: crypto/x509 cannot verify it. Raw is the certificate as it is,
-// and what a portal gets; bytes after it are left out. PublicKey is nil if it is no RSA key and none
-// of the curves P-256 and P-384.
+// key, key usage, extended key usage as far as it concerns clients, policies, and whether it
+// belongs to an authority. Other fields are zero: crypto/x509 cannot verify it. Raw is the
+// certificate as it is, which is what a portal gets, without any bytes after it. PublicKey is nil
+// unless it is an RSA key or one on P-256 or P-384.
 //
 // crypto/x509 refuses a certificate for a letter that its string type does not allow, a negative
 // serial number, a length in too long a form, a curve that is written out. Issuers make such
 // certificates, and nothing of that keeps a card from logging in. So what is needed is found by its
-// place (RFC 5280, section 4.1), and the rest is passed over.
+// place (RFC 5280, section 4.1), and the rest is skipped.
 //
 // The error is ErrCertificate. On error the result is nil.
 func ParseCertificate(der []byte) (*x509.Certificate, error) {
@@ -73,8 +73,8 @@ func ParseCertificate(der []byte) (*x509.Certificate, error) {
 
 const maxCertificate = 64 << 10
 
-// extension reads one extension, if it is one that is needed. Twice the same is bad: the second would
-// undo what the first says.
+// extension reads one extension, if it is needed here. A repeated one is bad: the second would undo
+// what the first says.
 func (r *derReader) extension(cert *x509.Certificate, seen map[string]bool) {
 	ext := r.enter(tagSequence)
 	id := ext.oid()
@@ -212,7 +212,7 @@ func (r *derReader) publicKey() any {
 	case id.Equal(oidRSA):
 		file := derReader{key, &unusable}
 		parts := file.enter(tagSequence)
-		n := new(big.Int).SetBytes(parts.value(tagInteger)) // without a sign: some leave the first zero out
+		n := new(big.Int).SetBytes(parts.value(tagInteger)) // unsigned: some issuers leave out the leading zero
 		e := new(big.Int).SetBytes(parts.value(tagInteger))
 		if unusable || n.BitLen() > maxRSAKey || e.BitLen() > 31 || e.Bit(0) == 0 || e.BitLen() < 2 {
 			return nil
@@ -235,8 +235,8 @@ func (r *derReader) publicKey() any {
 
 const maxRSAKey = 16 << 10 // bits
 
-// curve reads the parameters of a key (SEC 1, section C.2): the name of a curve, or all that it is
-// made of, which has to be that of one with a name.
+// curve reads the parameters of a key (SEC 1, section C.2): the name of a curve, or its numbers
+// written out, which must be those of a named curve.
 func (r *derReader) curve() elliptic.Curve {
 	if r.tag() == tagOID {
 		switch id := r.oid(); {
