@@ -45,7 +45,7 @@ func (v view) same(w view) bool {
 // chooseCard waits until there is a card, and lets the user pick if there are several. It also
 // returns the channel that is closed when the readers change after that.
 func (l *login) chooseCard(ctx context.Context) (crs.Card, <-chan struct{}, error) {
-	l.tell(stateCard)
+	l.report(stateCard)
 	for {
 		now := l.snapshot()
 		var err error
@@ -105,7 +105,7 @@ func (l *login) pickCard(ctx context.Context, now view) (crs.Card, error) {
 // errCardsChanged ends a question about cards that no longer fits them.
 var errCardsChanged = errors.New("the cards changed")
 
-// whileSame asks as long as the cards are as they were, else it returns errCardsChanged.
+// whileSame asks a question, and withdraws it with errCardsChanged when the cards change.
 func (l *login) whileSame(ctx context.Context, was view, ask func(context.Context) error) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	watched := make(chan struct{})

@@ -16,11 +16,11 @@ import (
 // writeTime is how long a client may take to accept a message.
 const writeTime = 5 * time.Second
 
-// errGone is why a login ends whose page was closed.
+// errGone ends a login when its page was closed.
 var errGone = errors.New("the page is gone")
 
-// socket is a WebSocket. One goroutine reads, one sends pings; whoever answers writes, one at a
-// time.
+// socket is a WebSocket. One goroutine reads, one sends pings; any goroutine may write an answer,
+// one at a time.
 type socket struct {
 	ws      *websocket.Conn
 	limits  Limits
@@ -46,7 +46,7 @@ func (s *Server) converse(ctx context.Context, ws *websocket.Conn, origin crs.Or
 	code := c.read(ctx, func(message []byte) { client.handle(ctx, message) })
 	hangUp(errGone)
 	pings.Wait()
-	c.writing.Lock() // a login that is ending may be writing still; after this it does not begin
+	c.writing.Lock() // a login that is ending may still be writing; after this none begins to
 	defer c.writing.Unlock()
 	if code != 0 {
 		ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), time.Now().Add(writeTime))
@@ -107,7 +107,7 @@ func (c *socket) alive() error {
 	return c.ws.SetReadDeadline(time.Now().Add(2 * c.limits.Ping))
 }
 
-// write sends a message, unless the client is gone. One that does not take it in time is.
+// write sends a message. A client that does not take it in time is considered gone.
 func (c *socket) write(ctx context.Context, message []byte) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
@@ -126,8 +126,8 @@ func (c *socket) drop() {
 	c.ws.Close() // ends read
 }
 
-// ping sends pings, and ends a conversation in which no message came for long. Control frames may
-// be sent while a message is written.
+// ping sends pings, and ends a conversation without a message for too long. Control frames may be
+// sent while a message is written.
 func (c *socket) ping(ctx context.Context) {
 	tick := time.NewTicker(c.limits.Ping)
 	defer tick.Stop()
@@ -167,8 +167,7 @@ func (l Limits) throttle() throttle {
 	return throttle{rate: l.MessageRate, burst: l.MessageBurst, most: l.MessageWait}
 }
 
-// hold returns at once, or, for a message above the rate, when it may go on. It is errFlood when
-// that would take too long.
+// hold blocks while the client is above its rate. It returns errFlood if it would block too long.
 func (t *throttle) hold(ctx context.Context) error {
 	wait, err := t.take(time.Now())
 	if err != nil || wait <= 0 {

@@ -12,8 +12,8 @@ const maxReply = 1 << 20
 // errTooLong ends a conversation: what comes after a frame that is too long cannot be found.
 var errTooLong = errors.New("frame of more bytes than are allowed")
 
-// readFrame reads a message of native messaging: its length in four bytes in the order of this
-// computer, and so many bytes
+// readFrame reads a message of native messaging: its length in four bytes, in this computer's byte
+// order, and that many bytes
 // (https://developer.chrome.com/docs/extensions/develop/concepts/native-messaging).
 func readFrame(r io.Reader, most int) ([]byte, error) {
 	var header [4]byte

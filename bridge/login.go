@@ -24,7 +24,7 @@ type loginRequest struct {
 	progress     func(state)
 }
 
-// state is how far a login got, as the page is told. Each is told once, and in this order:
+// state is how far a login got, as the page sees it. Each is reported once, in this order, so that
 // whether a card was missing or a PIN wrong stays between the user and the dialog.
 type state int
 
@@ -112,7 +112,7 @@ type login struct {
 	loginRequest
 	prompt    catalog.Prompt
 	statement crs.Statement
-	told      state
+	reported  state
 }
 
 // mayAsk reports whether the user allowed a site; one that may not connect, or is mute, gets an
@@ -142,7 +142,7 @@ func (l *login) askConsent(ctx context.Context, turn *turn) error {
 	}
 	prompt := l.prompt
 	prompt.Program = l.program()
-	l.tell(stateConsent)
+	l.report(stateConsent)
 	switch yes, err := l.screen().Ask(ctx, catalog.AllowSite(prompt)); {
 	case err != nil:
 		return err
@@ -189,10 +189,9 @@ func (l *login) signWithCard(ctx context.Context) (crs.Signature, []byte, error)
 	}
 }
 
-// startOver reports whether the card has to be looked for and identified again: one that another program
-// uses is waited for as one that was taken out. There is nothing
-// to look for in a reader that does not answer: the user has to unplug it; nor in one whose keys
-// failed.
+// startOver reports whether the card must be found and identified again: one that another program
+// uses is waited for like one that was taken out. There is nothing to find in a reader that does
+// not answer, which the user has to unplug, or in one whose keys failed.
 func startOver(err error) bool {
 	var pin *crs.PINError
 	return !errors.Is(err, crs.ErrCardStuck) && !errors.Is(err, crs.ErrPINPad) && (errors.Is(err, crs.ErrCardRemoved) || errors.Is(err, crs.ErrCardReset) || errors.Is(err, crs.ErrCardInUse) ||
@@ -255,15 +254,15 @@ func (l *login) sign(ctx context.Context, card crs.Card, last error) (crs.Signat
 	}
 }
 
-// signOnce is one typing of the PIN. The driver heeds ctx up to the first byte of the PIN; from there
-// on the card's answer is waited for, whatever happens to the page.
+// signOnce is one typing of the PIN. The driver heeds ctx up to the first byte of the PIN; from
+// there on it waits for the card's answer, whatever happens to the page.
 func (l *login) signOnce(ctx context.Context, card crs.Card, last error) (signature crs.Signature, err error) {
 	flow := l.pinFlow(card, l.prompt)
 	flow.Screen = l.screen()
-	l.tell(statePIN)
+	l.report(statePIN)
 	err = flow.once(ctx, last, func(pin *crs.PIN) (err error) {
 		if pin != nil {
-			l.tell(stateSigning)
+			l.report(stateSigning)
 		}
 		signature, err = card.Sign(ctx, pin, l.statement)
 		return err
@@ -274,7 +273,7 @@ func (l *login) signOnce(ctx context.Context, card crs.Card, last error) (signat
 	case err != nil:
 		return crs.Signature{}, err
 	}
-	l.tell(stateSigning)
+	l.report(stateSigning)
 	if err := signature.Verify(l.statement); err != nil {
 		return crs.Signature{}, fmt.Errorf("%w: %w", crs.ErrCard, err)
 	}
@@ -304,10 +303,10 @@ func (l *login) explain(ctx context.Context, problem error) {
 	}
 }
 
-// tell tells the page how far the login got, if that is further than before.
-func (l *login) tell(s state) {
-	if s > l.told {
-		l.told = s
+// report tells the page how far the login got, if that is further than before.
+func (l *login) report(s state) {
+	if s > l.reported {
+		l.reported = s
 		l.progress(s)
 	}
 }
@@ -323,11 +322,11 @@ type unasked struct{ error }
 
 func (u unasked) Unwrap() error { return u.error }
 
-// screen asks the questions of this login, each in its time.
+// screen asks the questions of this login, each with its time limit.
 func (l *login) screen() bounded { return bounded{l.Screen, l.ask} }
 
-// ask shows one dialog, and bounds the time without an answer. When ctx has ended an answer
-// that came all the same is void.
+// ask shows one dialog, and bounds the time without an answer. An answer that comes after ctx has
+// ended is void.
 func (l *login) ask(ctx context.Context, dialog func(context.Context) error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -378,7 +377,7 @@ func (s *Server) ended(o crs.Origin, err error, took time.Duration) {
 	s.log().Info("login", "origin", o.String(), "code", outcome, "duration", took.Round(time.Millisecond), cause(err))
 }
 
-// cause tells a log more than a code, where that cannot hold anything from the card.
+// cause gives the log more than a code, for errors that cannot hold anything from the card.
 func cause(err error) slog.Attr {
 	var causes []string
 	var pin *crs.PINError

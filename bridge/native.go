@@ -11,8 +11,8 @@ import (
 	"github.com/crs-bridge/crs"
 )
 
-// pipe carries the messages of one browser's native messaging. One goroutine reads; whoever
-// answers writes, one at a time.
+// pipe carries the messages of one browser's native messaging. One goroutine reads; any goroutine
+// may write an answer, one at a time.
 type pipe struct {
 	conn   net.Conn
 	from   *bufio.Reader
@@ -24,9 +24,9 @@ type pipe struct {
 }
 
 // ServeNative answers one client of native messaging until it leaves, misbehaves or ctx ends, and
-// returns when its logins have ended too. What connects must be this very program, and vouches
-// for the browser. Program returns what runs that, as catalog.Prompt tells it; it is called when the
-// user is to be asked about an unknown site.
+// returns when its logins have ended too. The other end must be this very program, which vouches
+// for the browser. program returns what started it, as catalog.Prompt has it; it is called before
+// the user is asked about an unknown site.
 func (s *Server) ServeNative(ctx context.Context, conn net.Conn, program func() string) {
 	service := ctx
 	ctx, hangUp := context.WithCancelCause(ctx)
@@ -57,7 +57,7 @@ func (s *Server) ServeNative(ctx context.Context, conn net.Conn, program func() 
 	}
 }
 
-// read returns the next message, which has so much time to come.
+// read returns the next message, or an error if none arrives within the given time.
 func (p *pipe) read(ctx context.Context, within time.Duration) ([]byte, error) {
 	p.conn.SetReadDeadline(time.Now().Add(within))
 	message, err := readFrame(p.from, p.limits.MessageBytes)
@@ -67,7 +67,7 @@ func (p *pipe) read(ctx context.Context, within time.Duration) ([]byte, error) {
 	return message, p.flow.hold(ctx)
 }
 
-// write sends a message, unless the client is gone. One that does not take it in time is.
+// write sends a message. A client that does not take it in time is considered gone.
 func (p *pipe) write(ctx context.Context, message []byte) {
 	p.writing.Lock()
 	defer p.writing.Unlock()
@@ -80,8 +80,8 @@ func (p *pipe) write(ctx context.Context, message []byte) {
 	}
 }
 
-// connect reads and answers the first message, in which the extension says who asks. Whoever is
-// refused is told why, by its code alone.
+// connect reads and answers the first message, in which the extension says who asks. A refusal says
+// why, by its code alone.
 func (p *pipe) connect(ctx context.Context, client *session) (leave func(), err error) {
 	message, err := p.read(ctx, p.limits.Handshake)
 	if errors.Is(err, errTooLong) {
@@ -132,7 +132,7 @@ func parseConnect(message []byte, developer int) (r request, origin, top crs.Ori
 	if err := decode(r.Params, &params); err != nil || params.Origin == "" {
 		return r, origin, top, errParams
 	}
-	// As with a WebSocket, whoever has an origin that may not ask is told that, and no more.
+	// As with a WebSocket, an origin that may not ask learns that, and no more.
 	if origin, err = crs.ParseDeveloperOrigin(params.Origin, developer); err != nil {
 		return r, crs.Origin{}, top, crs.ErrOriginDenied
 	}
@@ -148,7 +148,7 @@ func parseConnect(message []byte, developer int) (r request, origin, top crs.Ori
 	return r, origin, top, nil
 }
 
-// mayConnect returns what the user decided about a site, and an error if that is to block it, or
+// mayConnect returns what the user decided about a site. It is an error if the user blocked it, or
 // if it is shown within a page of another site that the user did not allow.
 func (s *Server) mayConnect(origin, top crs.Origin) (crs.SiteState, error) {
 	state, err := s.siteState(origin)

@@ -26,9 +26,9 @@ func (f PINFlow) onceOnReader(ctx context.Context, p catalog.PINPrompt, use func
 
 // lightUp asks whether the reader may ask for the PIN.
 //
-// The user says go first. Else any site that was ever allowed could light the keys up, and hold the
-// card in a transaction, while the window that says for whom lies behind others; whoever then
-// types because a reader asks has logged in to a site that they did not look at.
+// The user says go first. Otherwise any site that was ever allowed could light up the keys, and
+// hold the card in a transaction, while the window that says for whom lies behind others; a user
+// who then types because the reader asks has logged in to a site that they did not look at.
 func (f PINFlow) lightUp(ctx context.Context, p catalog.PINPrompt) error {
 	if !f.Script {
 		if err := mustAgree(ctx, f.Screen, catalog.ReaderPIN(p)); err != nil {
@@ -38,8 +38,9 @@ func (f PINFlow) lightUp(ctx context.Context, p catalog.PINPrompt) error {
 	return f.riskLastTry(ctx, p)
 }
 
-// whileShown shows what to type on the reader for as long as that may ask for it. It can be cancelled
-// on the reader alone, neither by the page nor by closing the window (docs/card-safety.md, rule 7).
+// whileShown shows what to type on the reader for as long as the reader may ask for it. It can be
+// cancelled on the reader alone, neither by the page nor by closing the window
+// (docs/card-safety.md, rule 7).
 func (f PINFlow) whileShown(ctx context.Context, t catalog.Text, ask func() error) error {
 	shown, hide := context.WithCancel(context.WithoutCancel(ctx))
 	var window sync.WaitGroup
@@ -68,8 +69,8 @@ func (f PINFlow) chooseKeyboard(ctx context.Context, failed error) bool {
 	return true
 }
 
-// changeOnReader is change with both PINs typed on the keys of the reader. That the reader changed
-// the PIN is its word alone, until the user has typed the new one once more.
+// changeOnReader is change with both PINs typed on the keys of the reader. Until the user has typed
+// the new PIN once more, the change is only the reader's claim.
 func (f PINFlow) changeOnReader(ctx context.Context, p catalog.PINPrompt) error {
 	if err := f.lightUp(ctx, p); err != nil {
 		return err

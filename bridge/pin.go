@@ -19,12 +19,12 @@ type PINFlow struct {
 	Card   crs.Card
 	Prompt catalog.Prompt
 
-	// Input is how long a dialog may stay without an answer; 0, the default: for ever.
+	// Input is how long a dialog may stay without an answer; 0, the default: no limit.
 	Input time.Duration
 
-	// Script says that the answers were written before they were asked for. Whoever wrote them meant
-	// the keys of the reader to light up without a further yes, and wrote one PIN: the flow ends
-	// where a person would be asked once more, lest a line that was meant for something else is sent.
+	// Script says that the answers were written before the questions were asked. Their author meant
+	// the keys of the reader to light up without a further yes, and wrote one PIN: where a person
+	// would be asked once more the flow ends, so that no line meant for something else is sent.
 	Script bool
 
 	// Log may be nil.
@@ -42,9 +42,9 @@ func (f PINFlow) Verify(ctx context.Context) error {
 	return f.again(ctx, func(f PINFlow, last error) error { return f.verify(ctx, manager, last) })
 }
 
-// Change lets the owner change a PIN that they know. Like Unblock it asks until the card took what
-// was typed, or there is no use in asking. After a refusal a user who gives up is told as
-// crs.ErrCancelled and as the *crs.PINError.
+// Change lets the owner change a PIN that they know. Like Unblock it asks until the card accepts
+// what was typed, or there is no use in asking. When the user gives up after a refusal, the error
+// is both crs.ErrCancelled and the *crs.PINError.
 func (f PINFlow) Change(ctx context.Context) error {
 	if err := f.refusal(false); err != nil {
 		return err
@@ -74,7 +74,7 @@ func (f PINFlow) refusal(unblock bool) error {
 	return nil
 }
 
-// again asks once more after each answer that was wrong, telling what the card said of it.
+// again asks once more after each wrong answer, showing what the card said about it.
 func (f PINFlow) again(ctx context.Context, once func(f PINFlow, last error) error) error {
 	f.Screen = bounded{f.Screen, f.inTime}
 	if f.keyboards == nil {
@@ -95,15 +95,15 @@ func (f PINFlow) again(ctx context.Context, once func(f PINFlow, last error) err
 }
 
 // askAgain reports whether the card compared what was typed, found it wrong, and takes another; or
-// the reader sent it nothing, because what was typed cannot be right.
+// whether the reader sent it nothing, because what was typed cannot be right.
 func askAgain(err error) bool {
 	var refused *crs.PINError
 	return errors.As(err, &refused) && !refused.Blocked && !refused.Uncertain ||
 		errors.Is(err, crs.ErrPINFormat) || errors.Is(err, crs.ErrPadMismatch) || errors.Is(err, crs.ErrPINAgain)
 }
 
-// inTime asks one question. One that nobody answered in time, or before ctx ended, was closed, as if
-// by its user.
+// inTime asks one question. Without an answer in time, or before ctx ends, it counts as closed by
+// the user.
 func (f PINFlow) inTime(ctx context.Context, question func(context.Context) error) error {
 	if f.Input > 0 {
 		var cancel context.CancelFunc
@@ -120,7 +120,7 @@ func (f PINFlow) inTime(ctx context.Context, question func(context.Context) erro
 // prompt is what a question for the PIN says.
 func (f PINFlow) prompt(ctx context.Context, last error) (catalog.PINPrompt, error) {
 	status, err := f.Card.PINStatus(ctx)
-	if err != nil && crs.CodeOf(err) == crs.ErrInternal { // not of the card: of what is kept about its PIN
+	if err != nil && crs.CodeOf(err) == crs.ErrInternal { // not from the card, but from what is kept about its PIN
 		f.log().Error("tries not known", "reason", err)
 	}
 	p := catalog.PINPrompt{Prompt: f.Prompt, Card: f.Card.Info(), Status: status, Last: last}
@@ -128,8 +128,8 @@ func (f PINFlow) prompt(ctx context.Context, last error) (catalog.PINPrompt, err
 	return p, err
 }
 
-// once has the PIN typed one time, in a dialog or on the keys of the reader, and used: the PIN is nil
-// for the latter. What was typed to the end is used, and nothing cancels that.
+// once has the PIN typed one time, in a dialog or on the keys of the reader, and calls use with it,
+// or with nil for the reader. A PIN typed to the end is used, and nothing cancels that.
 func (f PINFlow) once(ctx context.Context, last error, use func(*crs.PIN) error) error {
 	p, err := f.prompt(ctx, last)
 	if err != nil {
@@ -157,8 +157,8 @@ func (f PINFlow) riskLastTry(ctx context.Context, p catalog.PINPrompt) error {
 	return mustAgree(ctx, f.Screen, catalog.LastTry(p))
 }
 
-// verify is one typing of the PIN, or two: where the keys of the reader failed, and the user chose
-// the keyboard.
+// verify is one typing of the PIN, or two if the keys of the reader fail and the user chooses the
+// keyboard.
 func (f PINFlow) verify(ctx context.Context, manager crs.PINManager, last error) error {
 	err := f.once(ctx, last, func(pin *crs.PIN) error { return manager.VerifyPIN(ctx, pin) })
 	if errors.Is(err, crs.ErrPINPad) && f.chooseKeyboard(ctx, err) {
@@ -230,14 +230,14 @@ func (f PINFlow) log() *slog.Logger {
 	return f.Log
 }
 
-// pinFlow is the flow of a PIN as this bridge's settings have it.
+// pinFlow returns a flow for a card, with the settings of this bridge.
 func (s *Server) pinFlow(card crs.Card, p catalog.Prompt) PINFlow {
 	return PINFlow{Screen: s.Screen, Card: card, Prompt: p, Input: s.limits().Input, Log: s.Log, keyboards: &s.keyboards}
 }
 
 // ChangePIN lets the owner change the PIN of the card in a reader. It is for the owner alone: no
 // page reaches it. Like a login it has the user's attention to itself, or returns crs.ErrBusy.
-// What became of it is told by a dialog; any other error means that it could not be.
+// A dialog shows the outcome; any other error means that it could not.
 func (s *Server) ChangePIN(ctx context.Context, reader string) error {
 	return s.ownPIN(ctx, reader, false)
 }
@@ -266,20 +266,20 @@ func (s *Server) ownPIN(ctx context.Context, reader string, unblock bool) error 
 		}
 	}
 	if errors.Is(err, crs.ErrCancelled) || turn.ctx.Err() != nil && err != nil && !sent(err) {
-		return nil // whoever closed the dialog knows
+		return nil // the user closed the dialog, and knows
 	}
 	outcome := "ok"
 	if err != nil {
 		outcome = string(crs.CodeOf(err))
 	}
 	s.log().Info("PIN changed by its owner", "unblock", unblock, "reader", reader, "code", outcome, cause(err))
-	// What became of a PIN that was sent is told even if whoever asked for it is gone by now.
+	// What became of a PIN that was sent is shown even if the tray that asked is gone by now.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.limits().Input)
 	defer cancel()
 	return s.Screen.Tell(ctx, dialogs.Report(err))
 }
 
-// sent reports whether an error tells that a PIN was sent to the card.
+// sent reports whether an error says that a PIN was sent to the card.
 func sent(err error) bool {
 	var pin *crs.PINError
 	return errors.As(err, &pin) || errors.Is(err, crs.ErrPINUnproved)
@@ -300,8 +300,8 @@ func (s *Server) cardIn(reader string) (crs.Card, error) {
 }
 
 // unblock lets the user unblock a PIN that this login found blocked, and returns nil if the login
-// can go on. Else it returns blocked, explained. The page sees no more than that a PIN is asked
-// for, and cannot close the dialogs: what is done to the card is the user's business.
+// can go on. Otherwise it returns blocked, as explained. The page sees no more than that a PIN is
+// asked for, and cannot close the dialogs: what is done to the card is the user's business.
 func (l *login) unblock(card crs.Card, blocked error) error {
 	flow := l.pinFlow(card, catalog.Prompt{Lang: l.lang, Developer: l.prompt.Developer})
 	if errors.Is(flow.refusal(true), crs.ErrPINUnsupported) || errors.Is(blocked, crs.ErrPINUnsupported) {
@@ -329,7 +329,7 @@ func (l *login) unblock(card crs.Card, blocked error) error {
 	return explained{blocked}
 }
 
-// explained is a failure of which the user knows all there is to know.
+// explained is a failure that needs no further word to the user.
 type explained struct{ error }
 
 func (e explained) Unwrap() error { return e.error }

@@ -81,7 +81,7 @@ func (c *session) handle(ctx context.Context, message []byte) {
 		}
 	case "cancel":
 		result, err = c.cancel(r.Params)
-	default: // also "connect", which browsers' extensions send by another way
+	default: // also "connect", which only native messaging takes, and first
 		kind, err = "unknown", errMethod
 	}
 	c.server.log().Debug("message", "origin", c.origin.String(), "kind", kind)
@@ -140,7 +140,7 @@ func (c *session) authenticate(ctx context.Context, r request) error {
 	return nil
 }
 
-// cancel ends a login. One that has just ended by itself is no error.
+// cancel ends a login. It is no error if the login has just ended on its own.
 func (c *session) cancel(params jsontext.Value) (struct{}, error) {
 	var p cancelParams
 	if err := decode(params, &p); err != nil {
@@ -158,7 +158,7 @@ func (c *session) cancel(params jsontext.Value) (struct{}, error) {
 	return struct{}{}, nil
 }
 
-// language keeps the languages of the dialogs; any other means that of the user's session.
+// language returns tag if the dialogs speak it, or else "", the language of the user's session.
 func language(tag string) string {
 	switch primary, _, _ := strings.Cut(strings.ToLower(tag), "-"); primary {
 	case "it", "en", "de":
@@ -182,9 +182,9 @@ func (m malformed) Error() string { return crs.ErrInvalidRequest.Error() }
 // Is maps all of them to one code of the closed list.
 func (m malformed) Is(target error) bool { return target == crs.ErrInvalidRequest }
 
-// parseRequest reads a message. Beside an error, the request carries the id of the message, if
-// that is JSON, an object, and has an id that can be read: the answer names it then, whatever
-// else is wrong. Names that occur twice and bad UTF-8 are no JSON here.
+// parseRequest reads a message. Even with an error, the request carries the id of the message if
+// that is a JSON object whose id can be read, for the answer to name it. Duplicate names and bad
+// UTF-8 are not JSON here.
 func parseRequest(message []byte) (request, error) {
 	var r request
 	if flat(message) && json.Unmarshal(message, &r, json.RejectUnknownMembers(true)) == nil {
@@ -209,7 +209,7 @@ func parseRequest(message []byte) (request, error) {
 }
 
 // flat reports whether a JSON value is built as every message of this protocol is: no null, no
-// array, and no more than an object in an object. What is not JSON may be either.
+// array, and no more than an object in an object. For anything but JSON the result means nothing.
 func flat(value []byte) bool {
 	depth := 0
 	for i := 0; i < len(value); i++ {

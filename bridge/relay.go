@@ -12,8 +12,8 @@ import (
 	"github.com/crs-bridge/crs"
 )
 
-// Relay copies messages between a browser and a service until one of the two ends. It answers in
-// place of a service that ended what the browser still waits for.
+// Relay copies messages between a browser and a service until one of the two ends. If the service
+// ends, it answers in its place what the browser still waits for.
 func Relay(browser io.ReadWriter, service io.ReadWriteCloser) error {
 	r := &relay{browser: browser, service: service, open: map[string]bool{}}
 	go r.ask()
@@ -40,7 +40,8 @@ type relay struct {
 	left error           // why no more comes from the browser
 }
 
-// ask carries what the browser says. A service whose browser went is left, and so notices.
+// ask passes on what the browser says. When the browser is gone it hangs up on the service, which
+// so notices.
 func (r *relay) ask() {
 	defer r.service.Close()
 	from, most := bufio.NewReader(r.browser), Limits{}.withDefaults().MessageBytes
@@ -64,7 +65,7 @@ func (r *relay) note(message []byte, err error) {
 	}
 }
 
-// answer carries what the service says.
+// answer passes on what the service says.
 func (r *relay) answer() error {
 	from := bufio.NewReader(r.service)
 	for {
@@ -76,7 +77,7 @@ func (r *relay) answer() error {
 			ID jsontext.Value `json:"id"`
 		}
 		if json.Unmarshal(message, &answered) == nil {
-			id, _ := parseID(answered.ID) // a progress has none
+			id, _ := parseID(answered.ID) // progress has none
 			r.mu.Lock()
 			delete(r.open, string(id))
 			r.mu.Unlock()
@@ -87,7 +88,7 @@ func (r *relay) answer() error {
 	}
 }
 
-// end is for after the service. What the browser waits for still is answered in its place.
+// end runs when the service has ended, and answers in its place what the browser still waits for.
 func (r *relay) end() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

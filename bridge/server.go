@@ -54,11 +54,11 @@ var discard = slog.New(slog.DiscardHandler)
 func (s *Server) log() *slog.Logger { return cmp.Or(s.Log, discard) }
 
 // spareConnections is how many connections above Limits.Connections may be open for the short
-// time that it takes to refuse them. What comes on top waits in the kernel's queue.
+// time that it takes to refuse them. Any more wait in the kernel's queue.
 const spareConnections = 16
 
 // Serve answers portals until ctx ends, closes l, and returns when everything it started has
-// ended: a card that is just comparing a PIN is waited for.
+// ended: it waits for a card that is comparing a PIN.
 func (s *Server) Serve(ctx context.Context, l *Listener) {
 	defer context.AfterFunc(ctx, func() { l.Close() })()
 
@@ -168,7 +168,7 @@ func checkHost(hosts []string, port int) error {
 const maxRequest = 64 << 10
 
 // readRequest reads the one request that this server knows. It does not use http.Server, which
-// answers some malformed requests by itself, in words of its own.
+// answers some malformed requests itself, in its own words.
 func readRequest(from io.Reader) (*http.Request, error) {
 	buffer := bufio.NewReader(io.LimitReader(from, maxRequest))
 	r := textproto.NewReader(buffer)
@@ -220,7 +220,8 @@ func (r *hijacked) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return r.conn, bufio.NewReadWriter(bufio.NewReader(r.conn), bufio.NewWriter(r.conn)), nil
 }
 
-// refusal is the one answer to whoever may not speak. It tells no more than the open port does.
+// refusal is the one answer to a client that may not speak. It reveals no more than the open port
+// does.
 const refusal = "HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 func refuse(conn net.Conn) {
@@ -234,7 +235,7 @@ const (
 	lingerBytes = 1 << 20
 )
 
-// linger reads what the client had under way. Closing at once would answer it with a reset,
+// linger reads what the client was still sending. Closing at once would answer it with a reset,
 // which can overtake the last bytes that were written.
 func linger(conn net.Conn) {
 	if tcp, ok := conn.(*net.TCPConn); ok {

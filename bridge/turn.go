@@ -26,9 +26,9 @@ type turn struct {
 	unasked bool // an unknown site's first-time question was not answered yet
 }
 
-// take returns the turn of a login, whose context is to be used from then on, or crs.ErrBusy.
-// The login of an allowed site takes precedence over an unknown site's unanswered question,
-// or any page could keep all others out; it waits until that dialog is closed.
+// take returns a turn for a login, which must use the turn's context from then on, or crs.ErrBusy.
+// The login of an allowed site takes precedence over an unknown site's unanswered question, or else
+// any page could keep all others out; it waits until that dialog is closed.
 func (t *turns) take(ctx context.Context, allowed bool) (*turn, error) {
 	t.mu.Lock()
 	before := t.holder
@@ -46,8 +46,8 @@ func (t *turns) take(ctx context.Context, allowed bool) (*turn, error) {
 	t.mu.Unlock()
 
 	if before != nil {
-		// Also when ctx ends meanwhile: whoever came next would open a second dialog. It is not
-		// long, because nothing but that dialog is open, and it was just told to close.
+		// Even if ctx ends meanwhile, or else the next login would open a second dialog. It does
+		// not take long, because nothing but that dialog is open, and it was just told to close.
 		<-before.ended
 		if ctx.Err() != nil {
 			next.release()
@@ -119,7 +119,7 @@ func (m *mutes) dismissed(o crs.Origin, l Limits) {
 	if m.until == nil {
 		m.dismissals, m.until = map[string][]time.Time{}, map[string]time.Time{}
 	}
-	for name, times := range m.dismissals { // as many as the user dismissed of late
+	for name, times := range m.dismissals { // as many as the user dismissed lately
 		if now.Sub(times[len(times)-1]) >= l.Mute {
 			delete(m.dismissals, name)
 			delete(m.until, name)
@@ -137,8 +137,8 @@ func (m *mutes) dismissed(o crs.Origin, l Limits) {
 	}
 }
 
-// registrable returns the domain that somebody registered, without sub-domains; of an address,
-// of localhost and of a public suffix itself the whole host.
+// registrable returns the domain that somebody registered, without sub-domains; for an address,
+// localhost or a public suffix itself, the whole host.
 func registrable(o crs.Origin) string {
 	host := o.Hostname()
 	if _, err := netip.ParseAddr(host); err == nil {

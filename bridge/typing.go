@@ -13,7 +13,7 @@ import (
 // nothing. Eight digits are what a PUK looks like, and a PUK sent as a PIN costs a try too; but
 // a PIN may have eight, so the user is asked which it is (docs/card-safety.md, rule 10).
 func typePIN(ctx context.Context, s dialog.Screen, p catalog.PINPrompt, text func(catalog.PINPrompt) catalog.Text) (*crs.PIN, error) {
-	p.Status.Retries = catalog.Tries(p) // what p.Last says of them is not to be lost with it
+	p.Status.Retries = catalog.Tries(p) // keeps what p.Last says of them: p.Last changes below
 	format := p.Card.PINFormat
 	for {
 		pin, err := typed(ctx, s, text(p), format)
@@ -96,7 +96,7 @@ func typed(ctx context.Context, s dialog.Screen, t catalog.Text, f crs.PINFormat
 	return pin, nil
 }
 
-// mustAgree asks a question without whose yes nothing goes on.
+// mustAgree asks a question that needs a yes to go on.
 func mustAgree(ctx context.Context, s dialog.Screen, t catalog.Text) error {
 	yes, err := s.Ask(ctx, t)
 	if err == nil && !yes {
@@ -105,8 +105,8 @@ func mustAgree(ctx context.Context, s dialog.Screen, t catalog.Text) error {
 	return err
 }
 
-// bounded is a Screen whose questions are asked through ask, which bounds them in time and says what
-// it means that one was not answered. What is only shown stays as long as its context.
+// bounded is a Screen that asks its questions through ask, which limits their time and decides what
+// a missing answer means. What is only shown stays as long as its context.
 type bounded struct {
 	dialog.Screen
 	ask func(ctx context.Context, question func(context.Context) error) error
