@@ -76,8 +76,8 @@ func parseResponse(b []byte) (response, error) {
 	return response{b[:n:n], sw(b[n])<<8 | sw(b[n+1])}, nil
 }
 
-// fileSize reads the size of a transparent file from the FCI that SELECT returns (ISO/IEC
-// 7816-4, section 7.4.3: template 6F, tag 80), -1 if it does not tell.
+// fileSize reads the size of a transparent file from the FCI that SELECT returns (ISO/IEC 7816-4,
+// section 7.4.3: template 6F, tag 80), -1 if the FCI does not say.
 func fileSize(fci []byte) int {
 	body, _, ok := tlv(fci, 0x6F)
 	if !ok {

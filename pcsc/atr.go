@@ -74,8 +74,8 @@ const (
 
 // cnsMask returns the mask manufacturer and the firmware's major version from the historical
 // bytes of a CNS: 00 6B | IC | mask | firmware, 5 bytes... | 01 | "CNS" | version | 31 80
-// (CNS functional specification; byte positions as in OpenSC, card-itacns.c). An ATR without
-// the marker, such as a contactless card's, tells nothing: zero values.
+// (CNS functional specification; byte positions as in OpenSC, card-itacns.c). An ATR without the
+// marker, such as a contactless card's, gives zero values.
 func (a atr) cnsMask() (mask, firmware byte) {
 	if !a.saysCNS() {
 		return 0, 0
@@ -83,8 +83,8 @@ func (a atr) cnsMask() (mask, firmware byte) {
 	return a.historical[3], a.historical[4]
 }
 
-// saysCNS reports whether the ATR has the marker of a CNS. A card without one may be a CNS all the
-// same, and one with it may have the files of another product.
+// saysCNS reports whether the ATR has the marker of a CNS. A card without it may still be a CNS,
+// and a card with it may have the files of another product.
 func (a atr) saysCNS() bool {
 	h := a.historical
 	return len(h) == 15 && h[0] == 0x00 && h[1] == 0x6B && bytes.Equal(h[9:12], []byte("CNS"))

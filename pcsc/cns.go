@@ -26,9 +26,9 @@ type cns struct {
 	contactless bool
 	pinPad      bool // the reader has keys to type the PIN on
 
-	// What was learned from the card since; for whoever has the reader's turn.
+	// What was learned from the card since; only the goroutine with the reader's turn uses it.
 	pinRefs  []byte       // references to try; one when it is known
-	refKnown bool         // the first of them is that of the layout row, or the card told of a PIN under it
+	refKnown bool         // the first of them is that of the layout row, or the card confirmed a PIN under it
 	methods  []signMethod // methods to try; nil: not chosen yet
 	extended bool         // reader and card take extended commands
 
@@ -131,8 +131,8 @@ func (c *cns) PersonalData(ctx context.Context) ([]byte, error) {
 	return b, nil
 }
 
-// withPIN verifies the PIN and runs f while it holds, in one transaction ended by a reset. What
-// is typed on the reader is believed when f worked with it.
+// withPIN verifies the PIN and runs f while it holds, in one transaction ended by a reset. A PIN
+// typed on the reader is believed once f has worked with it.
 func (c *cns) withPIN(ctx context.Context, pin *crs.PIN, f func(*session) error) error {
 	if pin == nil && !c.pinPad {
 		return fmt.Errorf("%w: the PIN cannot be typed on this reader", crs.ErrInternal)
@@ -161,8 +161,8 @@ func (c *cns) withPIN(ctx context.Context, pin *crs.PIN, f func(*session) error)
 }
 
 // withCard runs f in a transaction with this very card: EF_IDCarta is read again in each,
-// because a card can be swapped between two (T21). If another program resets the card before a
-// PIN was sent, it begins again at this check.
+// because a card can be swapped between two (T21). If another program resets the card before a PIN
+// was sent, withCard starts over with this check.
 func (c *cns) withCard(ctx context.Context, t txn, f func(*session) error) error {
 	var err error
 	for range maxBeginAttempts {

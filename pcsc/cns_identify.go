@@ -18,7 +18,7 @@ func identifyCNS(s *session, source Reader) (card, error) {
 	if err != nil {
 		return nil, unknownModel(s, a, notCNS(err))
 	}
-	var why error // the first that says more than that there is no such file
+	var why error // the first that says more than "no such file"
 	for _, l := range layoutsFor(a) {
 		der, extended, err := readCertificate(s, l)
 		if err == nil {
@@ -46,8 +46,8 @@ func identifyCNS(s *session, source Reader) (card, error) {
 	return nil, unknownModel(s, a, fmt.Errorf("%w: it has no certificate where a CNS has it", crs.ErrNoCNS))
 }
 
-// unknownModel says of a card that has not the files of a CNS, though its ATR has the marker, that its
-// model is not known: it is a health card, and its holder has no other to put in.
+// unknownModel returns the error for a card whose ATR has the marker of a CNS, but which lacks its
+// files: it is a health card of an unknown model, and its holder has no other card to put in.
 func unknownModel(s *session, a atr, err error) error {
 	if a.saysCNS() && errors.Is(err, crs.ErrNoCNS) {
 		return &crs.ModelError{ATR: s.conn.ATR(), Err: crs.ErrUnknownModel}
@@ -140,7 +140,7 @@ func readCertificate(s *session, l layout) (der []byte, extended bool, err error
 		return nil, false, fmt.Errorf("%w: it is longer than its wrapper", crs.ErrCertificate)
 	}
 	if len(b) < end && s.extendedPossible() {
-		// Whatever refuses this, card or reader, does not take extended commands.
+		// If this is refused, either the card or the reader does not take extended commands.
 		rest, err := s.read(len(b), end-len(b), true)
 		var status sw
 		switch {

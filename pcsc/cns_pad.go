@@ -14,13 +14,13 @@ import (
 	"github.com/crs-bridge/crs/internal/tries"
 )
 
-// PINPad is a Conn to a reader with keys of its own (PC/SC part 10, version 2.02.09). What is
-// typed on them goes to the card, and this computer sees the status word alone.
+// PINPad is a Conn to a reader with keys of its own (PC/SC part 10, version 2.02.09). What is typed
+// on them goes to the card, and this computer sees only the status word.
 type PINPad interface {
-	// PINPad reports which of the two below the reader can do.
+	// PINPad reports which of the two methods below the reader supports.
 	PINPad() (verify, modify bool)
 	// VerifyPIN takes a PIN_VERIFY_STRUCTURE, waits for the user, and returns the status word of
-	// the card, or of the reader when it sent the card nothing.
+	// the card, or that of the reader if it sent the card nothing.
 	VerifyPIN(structure []byte) ([]byte, error)
 	// ModifyPIN is the same with a PIN_MODIFY_STRUCTURE.
 	ModifyPIN(structure []byte) ([]byte, error)
@@ -35,7 +35,7 @@ func pinPad(c Conn) (verify, modify bool) {
 }
 
 // How long the user may type: one PIN, or three of them. libccid waits for the reader ten seconds
-// longer, and 90 at least (commands.c); it is given that time to say how it ended.
+// longer, and at least 90 (commands.c); it gets that time to report the outcome.
 const (
 	padVerify = 60 * time.Second
 	padModify = 120 * time.Second
@@ -109,7 +109,7 @@ func languageID(language string) uint16 {
 	return 0x0410 // Italian
 }
 
-// Status words of the reader (section 2.5.4). Whatever else it returns is of the card.
+// Status words of the reader (section 2.5.4). Any other comes from the card.
 const (
 	swPadTimeout   sw = 0x6400
 	swPadCancelled sw = 0x6401
@@ -118,8 +118,8 @@ const (
 	swPadParameter sw = 0x6B80 // the structure is wrong
 )
 
-// notSent returns the error for a status word by which the reader says that it sent the card
-// nothing, else nil.
+// notSent returns the error for a status word by which the reader says that it sent nothing to the
+// card, nil for any other.
 func (s sw) notSent() error {
 	switch s {
 	case swPadTimeout:
@@ -135,8 +135,8 @@ func (s sw) notSent() error {
 }
 
 // typeOnPad has the user type the secrets of a command on the reader, once, whatever the answer.
-// The try is kept before the reader asks, and given back only if it says that it sent nothing. Its
-// 9000 is nobody's word yet: the try stays kept.
+// The try is counted before the reader asks, and given back only if the reader says that it sent
+// nothing. Its 9000 proves nothing yet, so the try stays counted.
 func (c *cns) typeOnPad(s *session, command command) (sw, error) {
 	if err := s.ctx.Err(); err != nil {
 		return 0, err
@@ -154,7 +154,7 @@ func (c *cns) typeOnPad(s *session, command command) (sw, error) {
 		return 0, &crs.PINError{Retries: -1, Uncertain: true, Err: padError(err)}
 	case status == swOK:
 		return status, nil
-	case status == swPadParameter: // some readers let it through, and it is the card's
+	case status == swPadParameter: // some readers pass it on from the card
 		return status, padFailed(status)
 	}
 	err = status.notSent()
@@ -169,12 +169,13 @@ func (c *cns) typeOnPad(s *session, command command) (sw, error) {
 	return status, err
 }
 
-// padFailed is a PIN pad that did not do its work. What the card got is not known.
+// padFailed is the error for a PIN pad that did not do its work. What the card was sent is not
+// known.
 func padFailed(status sw) error {
 	return &crs.PINError{Retries: -1, Uncertain: true, SW: uint16(status), Err: crs.ErrPINPad}
 }
 
-// padError says of an error that is not the card's doing that the PIN pad failed.
+// padError turns an error that is not the card's doing into crs.ErrPINPad.
 func padError(err error) error {
 	if cardGone(err) || errors.Is(err, crs.ErrNoService) {
 		return err
@@ -183,7 +184,7 @@ func padError(err error) error {
 }
 
 // verifyOnPad is one VERIFY with a PIN that is typed on the reader, and f, which works only if the
-// card was sent it: a PIN pad may answer 9000 and have sent nothing (docs/card-safety.md, rule 9).
+// card received it: a PIN pad may answer 9000 and have sent nothing (docs/card-safety.md, rule 9).
 // There is no second VERIFY, not even with the other reference: that needs another typing.
 func (c *cns) verifyOnPad(s *session, f func(*session) error) error {
 	status, err := c.typeOnPad(s, command{ins: insVerify, p2: c.pinRefs[0], data: pinBlocks(nil)})
@@ -215,7 +216,7 @@ func (c *cns) verifyOnPad(s *session, f func(*session) error) error {
 // accepts it, and the signature is thrown away.
 var padProof = sha256.Sum256([]byte("CRS: the PIN was typed on the reader"))
 
-// provePIN has the card sign, after a PIN that nothing else is to be done with.
+// provePIN has the card sign, after a PIN that is not used for anything else.
 func (c *cns) provePIN(s *session) error {
 	signature, err := c.signDigest(s, padProof[:])
 	if err != nil {
@@ -227,9 +228,9 @@ func (c *cns) provePIN(s *session) error {
 	return nil
 }
 
-// changeOnPad is CHANGE REFERENCE DATA with both PINs typed on the reader. Whether a card is left
-// with its PIN verified by that differs, so nothing here proves the reader's 9000; the try stays
-// kept until a VERIFY does.
+// changeOnPad is CHANGE REFERENCE DATA with both PINs typed on the reader. Whether that leaves the
+// PIN verified differs by card, so nothing here proves the reader's 9000; the try stays counted
+// until a VERIFY does.
 func (c *cns) changeOnPad(ctx context.Context) error {
 	return c.replacePIN(ctx, func(s *session, ref byte) error {
 		_, err := c.typeOnPad(s, command{ins: insChangePIN, p2: ref, data: pinBlocks(nil, nil)})

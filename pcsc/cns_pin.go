@@ -22,7 +22,7 @@ func (c *cns) VerifyPIN(ctx context.Context, pin *crs.PIN) error {
 }
 
 // ChangePIN is CHANGE REFERENCE DATA (ISO/IEC 7816-4, section 11.5.7): 24, P1 00, old and new PIN.
-// A wrong old PIN costs a try, as a VERIFY does, and is kept as one.
+// A wrong old PIN costs a try, as in a VERIFY, and is counted as one.
 func (c *cns) ChangePIN(ctx context.Context, old, fresh *crs.PIN) error {
 	defer old.Wipe()
 	defer fresh.Wipe()
@@ -40,14 +40,14 @@ func (c *cns) ChangePIN(ctx context.Context, old, fresh *crs.PIN) error {
 	})
 }
 
-// UnblockPIN is RESET RETRY COUNTER: 2C, P1 00, PUK and new PIN. It is the one form that the
-// specification names for both (CIE functional specification v2, page 63); no other is tried, for
-// the PUK's tries are few and a card without them is dead.
+// UnblockPIN is RESET RETRY COUNTER: 2C, P1 00, PUK and new PIN. The specification names only this
+// form for both (CIE functional specification v2, page 63); no other is tried, because the PUK's
+// tries are few and a card without them is dead.
 //
 // It is never typed on the reader. A PIN_MODIFY_STRUCTURE has one pair of lengths for both secrets:
-// the keys would have to take five digits for the sake of the PIN, and so would send half a PUK.
-// They ask for "the PIN" first, which invites the one that is blocked. Either costs one of the few
-// tries without which the card is dead; and the reader's 9000 could not be proved.
+// the keys would have to accept five digits for the sake of the PIN, and so would send half a PUK.
+// They ask for "the PIN" first, which invites the user to type the blocked one. Either costs one of
+// the few tries without which the card is dead; and the reader's 9000 could not be proved.
 func (c *cns) UnblockPIN(ctx context.Context, puk, fresh *crs.PIN) error {
 	defer puk.Wipe()
 	defer fresh.Wipe()
@@ -66,16 +66,16 @@ func (c *cns) UnblockPIN(ctx context.Context, puk, fresh *crs.PIN) error {
 	})
 }
 
-// PUKStatus returns what is known of the PUK: nothing until the card told a number, for no
+// PUKStatus returns what is known of the PUK: nothing until the card reports a number, because no
 // document says how many tries there are.
 func (c *cns) PUKStatus(context.Context) (crs.PINStatus, error) {
 	return c.driver.tries().Status(c.pukID()), nil
 }
 
-// pukID is under which name the PUK's tries are kept.
+// pukID is the name under which the PUK's tries are kept.
 func (c *cns) pukID() string { return c.cardID + " PUK" }
 
-// asPUK says of a refusal that the PUK was refused.
+// asPUK marks a refusal as one of the PUK.
 func asPUK(err error) error {
 	var refused *crs.PINError
 	if errors.As(err, &refused) {
@@ -84,11 +84,11 @@ func asPUK(err error) error {
 	return err
 }
 
-// replacePIN runs f with the DF selected that is selected for VERIFY, and with the PIN's
-// reference, in one transaction ended by a reset. Unlike VERIFY, commands that replace a PIN do
-// not try for the reference: it is that of the ATR's mask, or the one that a typed VERIFY
-// showed in this insertion. Over the air they are refused: a card that leaves the field halfway
-// may be left with neither PIN (docs/card-safety.md, rule 6).
+// replacePIN runs f with the same DF selected as for VERIFY, and with the PIN's reference, in one
+// transaction ended by a reset. Unlike VERIFY, commands that replace a PIN do not search for the
+// reference: it is that of the ATR's mask, or the one that a typed VERIFY found in this insertion.
+// On contactless readers they are refused: a card that leaves the field halfway may be left with
+// neither PIN (docs/card-safety.md, rule 6).
 func (c *cns) replacePIN(ctx context.Context, f func(s *session, ref byte) error) error {
 	if c.contactless {
 		return crs.ErrContactless
@@ -107,7 +107,7 @@ func (c *cns) replacePIN(ctx context.Context, f func(s *session, ref byte) error
 }
 
 // sendPair sends a command with two secrets, once, whatever the answer. The try of the first is
-// kept under id before the command leaves, as verify does it; of a PUK no number is assumed. After
+// counted under id before the command leaves, as in verify; for a PUK no number is assumed. After
 // an uncertain *crs.PINError either PIN may hold.
 func (c *cns) sendPair(s *session, command command, first, second *crs.PIN, id string) error {
 	if err := s.ctx.Err(); err != nil {

@@ -36,7 +36,7 @@ func (m signMethod) template() byte {
 	return 0xB8
 }
 
-// signMethods returns the methods that reader and card can take, in the order of rule 5.
+// signMethods returns the methods that reader and card support, in the order of rule 5.
 func (c *cns) signMethods() []signMethod {
 	if 1+c.keySize <= maxShort || c.extended {
 		return []signMethod{decipher, decipherChained, computeSignature}
@@ -55,8 +55,8 @@ func (c *cns) signDigest(s *session, digest []byte) ([]byte, error) {
 	if c.methods == nil {
 		c.methods = c.signMethods()
 	}
-	// MSE RESTORE of security environment 3. The last byte is an empty Lc that the
-	// specification wants; as an Le it has the same form (OpenSC, card-itacns.c).
+	// MSE RESTORE of security environment 3. The last byte is an empty Lc that the specification
+	// requires; as an Le it has the same form (OpenSC, card-itacns.c).
 	if err := s.transmitOK(command{ins: insMSE, p1: 0xF3, p2: 0x03, le: maxShortResponse}); err != nil {
 		return nil, err
 	}
@@ -91,8 +91,8 @@ func (c *cns) signDigest(s *session, digest []byte) ([]byte, error) {
 		c.driver.log().Debug("signature method refused", "method", method.String(), "sw", status.String())
 	}
 	c.methods = nil // the card may be asked all over again in another login
-	// A reader that broke on an extended command once may have had another reason. When the card is
-	// inserted again it is found out anew.
+	// If an extended command once broke the connection to this reader, that may have had another
+	// cause. It is tried again at the next insertion.
 	c.driver.setShortOnly(s.reader, false)
 	if c.driver.CannotSign != nil {
 		c.driver.CannotSign(c.Info())
@@ -140,7 +140,7 @@ func pkcs1Block(size int, digest []byte) []byte {
 	return block
 }
 
-// transmitOK sends a command that has to be answered with 9000.
+// transmitOK sends a command that must be answered with 9000.
 func (s *session) transmitOK(c command) error {
 	_, err := s.transmitData(c)
 	return err

@@ -9,8 +9,8 @@ import (
 )
 
 // What the codes of PC/SC mean depends on who was asked. The service alone takes part in
-// SCardEstablishContext, SCardListReaders and SCardGetStatusChange: whatever they answer is no fault of a
-// card. The names are those of pcsclite.h and winerror.h.
+// SCardEstablishContext, SCardListReaders and SCardGetStatusChange: no answer of theirs is the
+// fault of a card. The names are those of pcsclite.h and winerror.h.
 
 // establish is SCardEstablishContext.
 func establish() (*scard.Context, error) {
@@ -21,9 +21,9 @@ func establish() (*scard.Context, error) {
 	return ctx, nil
 }
 
-// establishError is what it means that no context can be had. A pcscd that closes the connection at once
-// (polkit's no to a session over ssh, too many clients) is 8010006A to pcsc-lite 1.9; one whose socket is not
-// for this user is the same to it as none.
+// establishError returns the meaning of a failed SCardEstablishContext. A pcscd that closes the
+// connection at once (polkit's no to a session over ssh, too many clients) is 8010006A to pcsc-lite
+// 1.9; it does not tell a socket that this user may not open from none at all.
 func establishError(err error, listens func() bool) error {
 	if (err == scard.ErrNoService || err == scard.ErrCommError) && listens() {
 		return explain(crs.ErrServiceRefuses, err)
@@ -31,7 +31,7 @@ func establishError(err error, listens func() bool) error {
 	return serviceError(err)
 }
 
-// serviceError is what an error means that the service gave about itself.
+// serviceError returns the meaning of an error from a call about the service itself.
 func serviceError(err error) error {
 	switch err {
 	case scard.ErrNoReadersAvailable, scard.ErrUnknownReader, scard.ErrReaderUnavailable:
@@ -43,10 +43,10 @@ func serviceError(err error) error {
 	return explain(crs.ErrServiceFailed, err)
 }
 
-// cardError is what an error means that came of connecting to a card, or of talking to it.
+// cardError returns the meaning of an error from connecting or talking to a card.
 func cardError(err error) error {
 	if _, ok := err.(scard.Error); !ok && crs.CodeOf(err) == crs.ErrCard {
-		return err // has its meaning
+		return err // already translated
 	}
 	if meaning := ofService(err); meaning != nil {
 		return explain(meaning, err)
@@ -80,11 +80,12 @@ func transmitError(err error) error {
 	return cardError(err)
 }
 
-// ofService returns the meaning of an error that is the service's own, whatever it was asked, nil for others.
+// ofService returns the meaning of an error that is the service's own, in any call, and nil for
+// others.
 func ofService(err error) error {
 	switch err {
 	case scard.ErrNoService, scard.ErrServiceStopped, scard.ErrShutdown, scard.ErrSystemCancelled,
-		scard.ErrCommError, scard.ErrInvalidHandle: // it went while it was asked
+		scard.ErrCommError, scard.ErrInvalidHandle: // it went away during the call
 		return crs.ErrNoService
 	case scard.ErrSecurityViolation, scard.ErrNoAccess:
 		return crs.ErrServiceRefuses

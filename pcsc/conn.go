@@ -22,12 +22,12 @@ type Conn interface {
 	ATR() []byte
 	// Protocol returns 0 or 1, for T=0 or T=1.
 	Protocol() int
-	// MaxAPDU returns the largest data field that the reader takes in one command, 0 when the
-	// reader does not tell.
+	// MaxAPDU returns the largest data field that the reader takes in one command, 0 if the reader
+	// does not say.
 	MaxAPDU() int
 	// Begin starts a transaction: until End, no other program reaches the card. It returns
 	// crs.ErrCardReset when the card was reset since Connect or the last End: what was learned
-	// of it no longer holds.
+	// about it no longer holds.
 	Begin() error
 	// Transmit sends a command APDU and returns the response APDU, at least two bytes. Its
 	// errors include crs.ErrCardRemoved and crs.ErrCardReset.

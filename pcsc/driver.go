@@ -19,15 +19,15 @@ type Driver struct {
 	Log      *slog.Logger
 	Timeouts Timeouts
 
-	// Language returns that of the messages on a reader's own display: "it", "en" or "de". Without it
-	// they are Italian.
+	// Language returns the language of the messages on a reader's own display: "it", "en" or "de".
+	// If nil, they are Italian.
 	Language func() string
 
-	// GiveUp is called when so many abandoned calls have not returned that only a new process
+	// GiveUp is called when too many abandoned calls have not returned: then only a new process
 	// helps.
 	GiveUp func()
 
-	// CannotSign is called when a card that was identified knows none of the ways to sign.
+	// CannotSign is called when an identified card supports none of the ways to sign.
 	CannotSign func(crs.Info)
 
 	mu        sync.Mutex
@@ -61,7 +61,7 @@ const (
 
 // readerState is what a Driver knows of a reader beyond a connection.
 type readerState struct {
-	turn      chan struct{} // holds one token: whoever took it talks to the reader
+	turn      chan struct{} // holds one token; the goroutine that took it talks to the reader
 	stuck     error         // why an abandoned call has not returned, nil if there is none
 	shortOnly bool          // an extended command broke the connection
 }
@@ -126,11 +126,11 @@ func (d *Driver) setShortOnly(reader string, only bool) {
 
 // withDeadline runs a call that may never return and waits for it no longer than limit. An SCard call
 // cannot be cancelled: past the limit it is abandoned, and its reader is skipped until the call
-// returns after all, and dispose gave back what it holds. To make it in a process of its own and
-// end that would cost little (some 15 µs a call, 10 MB) and gain nothing: the service goes on
-// waiting for the reader, whoever asks next hangs too, and what frees the reader (the card
-// answers or is pulled, the service starts anew) lets the abandoned call return as well.
-// What it means that the call takes so long is for late to say.
+// returns after all and dispose has released what it holds. Making it in a separate process and
+// killing that would cost little (some 15 µs a call, 10 MB) and gain nothing: the service goes on
+// waiting for the reader, the next caller hangs too, and what frees the reader (the card answers or
+// is pulled, the service is restarted) lets the abandoned call return as well. late says what the
+// delay means.
 func withDeadline[T any](d *Driver, reader string, limit time.Duration, late func() error, call func() (T, error), dispose func(T, error)) (T, error) {
 	type result struct {
 		value T
@@ -150,7 +150,7 @@ func withDeadline[T any](d *Driver, reader string, limit time.Duration, late fun
 	}
 
 	why := late()
-	// A card in use is let go sooner or later: there is nothing that a new process would mend.
+	// A card in use is released sooner or later: a new process would not help.
 	counts := !errors.Is(why, crs.ErrCardInUse)
 	state := d.reader(reader)
 	d.mu.Lock()
@@ -179,18 +179,18 @@ func withDeadline[T any](d *Driver, reader string, limit time.Duration, late fun
 	return zero, abandoned{why}
 }
 
-// abandoned is why a call was abandoned. What the call was given belongs to it until it returns.
+// abandoned is why a call was abandoned. The call owns its arguments until it returns.
 type abandoned struct{ error }
 
 func (a abandoned) Unwrap() error { return a.error }
 
 func isAbandoned(err error) bool { return errors.As(err, new(abandoned)) }
 
-// What it means that a call takes too long.
+// What a call that takes too long means: see withDeadline.
 func readerStuck() error  { return crs.ErrCardStuck }
 func serviceStuck() error { return crs.ErrServiceStuck }
 
-// held returns what it means that a card cannot be had in time, to which nothing was sent yet: what the
+// held says what it means that a card to which nothing was sent yet cannot be had in time: what the
 // reader knows about it, or else usual.
 func held(r Reader, usual error) func() error {
 	return func() error {

@@ -10,15 +10,16 @@ import (
 // card is a card of one of the families, for one insertion.
 type card interface {
 	crs.Card
-	// remove says that the card left the reader: what is kept of it must not serve the next one.
+	// remove says that the card left the reader: what is remembered about it must not be used for
+	// the next one.
 	remove()
 }
 
-// families are the kinds of cards, in the order in which they are looked for. A new family is a row
+// families are the kinds of cards, in the order in which they are tried. A new family is a row
 // here, and files of its own; a new model of a CNS is a row of layouts.
 //
-// identify sends nothing but SELECT and READ BINARY. It returns an error of code crs.ErrCardUnusable
-// if the card is none of the family, or none that can be used.
+// identify sends nothing but SELECT and READ BINARY. It returns an error of code
+// crs.ErrCardUnusable if the card is not of the family, or cannot be used.
 var families = []struct {
 	name     string
 	identify func(*session, Reader) (card, error)
@@ -29,8 +30,8 @@ var families = []struct {
 
 // Open identifies the card in a reader and reads its certificate, in one short transaction
 // that is left without a reset, with nothing but SELECT and READ BINARY. The error is of code
-// crs.ErrCardUnusable if the card is none that this software can use, crs.ErrCard if it or the
-// reader failed.
+// crs.ErrCardUnusable if this software cannot use the card, crs.ErrCard if the card or the reader
+// failed.
 func (d *Driver) Open(ctx context.Context, r Reader) (crs.Card, error) {
 	var found card
 	err := d.transaction(ctx, r, txn{}, func(s *session) (err error) {
@@ -50,8 +51,8 @@ func (d *Driver) Open(ctx context.Context, r Reader) (crs.Card, error) {
 	return found, nil
 }
 
-// identify asks one family after the other. Of a card that none can use it returns what the family said
-// that knows it, or else the first: it is the one that most cards belong to.
+// identify asks one family after the other. For a card that none can use it returns the error of
+// the family that knows it, or else of the first, to which most cards belong.
 func identify(s *session, source Reader) (card, error) {
 	var first error
 	for _, family := range families {

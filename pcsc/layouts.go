@@ -61,7 +61,7 @@ const (
 	pinSearch = 0x90
 )
 
-// pinReferences returns the references of the row, or those of the mask: STIncard cards want 90h,
+// pinReferences returns the references of the row, or those of the mask: STIncard cards take 90h,
 // all others 10h (OpenSC, card-itacns.c).
 func (l layout) pinReferences(a atr) []byte {
 	mask, _ := a.cnsMask()

@@ -15,8 +15,8 @@ import (
 	"github.com/crs-bridge/crs/internal/scard"
 )
 
-// Monitor follows the readers of the PC/SC service and the cards in them. It waits without
-// limit and without polling, and outlives the service: readers come back when that does.
+// Monitor follows the readers of the PC/SC service and the cards in them. It waits without limit
+// and without polling, and outlives the service: readers come back when the service does.
 type Monitor struct {
 	Driver *Driver
 
@@ -29,7 +29,7 @@ type Monitor struct {
 // slot is one reader as the monitor last saw it.
 type slot struct {
 	state   crs.Reader
-	event   scard.StateFlag    // what PC/SC last told of it
+	event   scard.StateFlag    // what PC/SC last reported
 	stop    context.CancelFunc // ends the reading of the card that was in it
 	reading int                // counts insertions: a late result of an earlier one is dropped
 }
@@ -37,7 +37,7 @@ type slot struct {
 // pnp is the pseudo-reader whose state changes when readers come and go.
 const pnp = `\\?PnP?\Notification`
 
-// Readers implements bridge.Cards. Without a smart card service it returns one reader, whose
+// Readers implements bridge.Cards. Without a smart card service it returns a single reader whose
 // error says so.
 func (m *Monitor) Readers() ([]crs.Reader, <-chan struct{}) {
 	m.mu.Lock()
@@ -53,7 +53,8 @@ func (m *Monitor) Readers() ([]crs.Reader, <-chan struct{}) {
 	return readers, m.changed.Next()
 }
 
-// Run follows the readers until the context ends. A PC/SC service that is stuck cannot keep it.
+// Run follows the readers until the context ends. A PC/SC service that is stuck does not keep it
+// from returning.
 func (m *Monitor) Run(ctx context.Context) {
 	done := make(chan struct{})
 	go func() {
@@ -94,9 +95,9 @@ func (m *Monitor) run(ctx context.Context) {
 			log.Info("no smart card service", "error", err)
 			reported = true
 		}
-		// A service that just made its socket is not yet listening on it. After some tries only
-		// a change of the socket's directory is worth another, unless the service is there and
-		// refuses, as when it has too many clients: that passes without a sign.
+		// A service that just made its socket is not yet listening on it. After some tries only a
+		// change of the socket's directory is worth another, unless the service is there but
+		// refuses, as when it has too many clients: nothing signals the end of that.
 		var retry <-chan time.Time
 		if delay < last || errors.Is(err, crs.ErrServiceStuck) || serviceListens() {
 			retry = time.After(delay)
@@ -116,7 +117,7 @@ func (m *Monitor) run(ctx context.Context) {
 func (m *Monitor) watch(ctx context.Context) error {
 	d := m.Driver
 	if err := d.stuck(noReader); err != nil {
-		return err // a thread stands in it already
+		return err // a thread is already stuck in it
 	}
 	limit := d.Timeouts.withDefaults().Call
 	pcsc, err := withDeadline(d, noReader, limit, serviceStuck, establish, func(pcsc *scard.Context, err error) {
@@ -170,18 +171,18 @@ func (m *Monitor) watch(ctx context.Context) error {
 }
 
 // maxStates is how many states one SCardGetStatusChange takes (pcsclite.h,
-// PCSCLITE_MAX_READERS_CONTEXTS): with more it fails, each time.
+// PCSCLITE_MAX_READERS_CONTEXTS): with more it always fails.
 const maxStates = 16
 
-// watchable returns the readers that the next wait is for, whether that leaves room for the pseudo-reader,
-// and how long it may last, -1 for ever. If there are too many for one wait, it goes round them, from first
-// on, and pcsc-lite's own limit of readers is what keeps that from happening on Linux.
+// watchable returns the readers for the next wait, whether they leave room for the pseudo-reader,
+// and how long the wait may last, -1 for no limit. If there are too many for one wait, it takes
+// turns, beginning at first; on Linux pcsc-lite's own limit of readers keeps that from happening.
 func watchable(names []string, first *int) (some []string, all bool, limit time.Duration) {
 	switch n := len(names); {
 	case n < maxStates:
 		return names, true, -1
 	case n == maxStates:
-		return names, false, 5 * time.Second // then the list is looked at again
+		return names, false, 5 * time.Second // then the list is read again
 	default:
 		for i := range maxStates {
 			some = append(some, names[(*first+i)%n])
@@ -191,8 +192,8 @@ func watchable(names []string, first *int) (some []string, all bool, limit time.
 	}
 }
 
-// wait is GetStatusChange; that its time is over is no error. A Cancel before the call began is lost, so
-// it is repeated until the call returned.
+// wait is GetStatusChange, for which running out of time is no error. A Cancel before the call
+// began is lost, so it is repeated until the call returns.
 func wait(ctx context.Context, pcsc *scard.Context, states []scard.ReaderState, limit time.Duration) error {
 	done := make(chan error, 1)
 	go func() { done <- pcsc.GetStatusChange(states, limit) }()
@@ -232,7 +233,7 @@ func (m *Monitor) lastEvent(name string) scard.StateFlag {
 // insertions is the part of a state that counts insertions and removals.
 const insertions = scard.StateFlag(0xFFFF0000)
 
-// update takes in what PC/SC told of a reader.
+// update takes in what PC/SC reported about a reader.
 func (m *Monitor) update(ctx context.Context, now scard.ReaderState) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -274,8 +275,9 @@ func (m *Monitor) update(ctx context.Context, now scard.ReaderState) {
 	m.Announce()
 }
 
-// read opens the card in a reader. What may pass, such as another program holding the card, is
-// tried again while the card stays in: PC/SC does not tell every time that a card was let go.
+// read opens the card in a reader. After a failure that may pass, such as another program holding
+// the card, it tries again while the card stays in: PC/SC does not always report that a card was
+// released.
 func (m *Monitor) read(ctx context.Context, r pcscReader, s *slot, insertion int) {
 	const first, last = time.Second, 3 * time.Second
 	for delay := first; ; delay = min(2*delay, last) {
@@ -288,7 +290,7 @@ func (m *Monitor) read(ctx context.Context, r pcscReader, s *slot, insertion int
 		before := s.state
 		s.state.Reading, s.state.Card, s.state.Err = false, card, err
 		if errors.Is(err, crs.ErrCardRemoved) {
-			s.state.Err = nil // the watcher has yet to say so
+			s.state.Err = nil // the watcher will report it
 		}
 		if before.Reading || err == nil || fmt.Sprint(before.Err) != fmt.Sprint(s.state.Err) {
 			m.Announce()
@@ -312,8 +314,8 @@ func (m *Monitor) read(ctx context.Context, r pcscReader, s *slot, insertion int
 	}
 }
 
-// inUse takes a card that another program keeps from us for one that was just inserted: it is read again,
-// and again, until it is let go, and those who look at the reader are told meanwhile.
+// inUse treats a card that another program keeps from us like one that was just inserted: it is
+// read again and again until it is released, and the reader says so meanwhile.
 func (m *Monitor) inUse(ctx context.Context, reader string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -348,7 +350,7 @@ func (m *Monitor) forget(names []string, service error) {
 	}
 }
 
-// clear empties a slot: its card, if any, is not to be used again. It wants m.mu held.
+// clear empties a slot: its card, if any, must not be used again. m.mu must be held.
 func (m *Monitor) clear(s *slot) {
 	if s.stop != nil {
 		s.stop()
@@ -361,12 +363,12 @@ func (m *Monitor) clear(s *slot) {
 	s.state = crs.Reader{Name: s.state.Name}
 }
 
-// Announce wakes those who wait for a change: of what is known of a PIN, say, which is not the
-// monitor's to know.
+// Announce wakes those who wait for a change. It is exported for changes that the monitor cannot
+// see, such as of the tries of a PIN.
 func (m *Monitor) Announce() { m.changed.Announce() }
 
-// Readers lists the readers once, for programs that do not stay, and opens the cards in those
-// whose name is wanted.
+// Readers lists the readers once, for short-lived programs, and opens the cards in those whose name
+// is wanted.
 func (d *Driver) Readers(ctx context.Context, wanted func(name string) bool) ([]crs.Reader, error) {
 	names, err := withDeadline(d, noReader, d.Timeouts.withDefaults().Call, serviceStuck, listReaders, func([]string, error) {})
 	if err != nil {
@@ -396,7 +398,7 @@ func listReaders() ([]string, error) {
 	return readerNamesOf(pcsc)
 }
 
-// readerNamesOf is SCardListReaders, to which a list without readers is an error.
+// readerNamesOf is SCardListReaders, which treats an empty list as an error.
 func readerNamesOf(pcsc *scard.Context) ([]string, error) {
 	names, err := pcsc.ListReaders()
 	if err != nil && err != scard.ErrNoReadersAvailable {

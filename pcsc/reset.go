@@ -8,8 +8,8 @@ import (
 	"github.com/crs-bridge/crs"
 )
 
-// Reset resets the card in a reader, so that what another driver was allowed with a PIN ends (rule
-// 8). If no reader has that name, which was the other driver's, the cards in all readers are reset.
+// Reset resets the card in a reader, to end what a PIN allowed another driver (rule 8). The name is
+// the other driver's: if no reader has it, the cards in all readers are reset.
 func (d *Driver) Reset(reader string) {
 	names, err := withDeadline(d, noReader, d.Timeouts.withDefaults().Call, serviceStuck, listReaders, func([]string, error) {})
 	if i := slices.IndexFunc(names, func(name string) bool { return pcscReader(name).Name() == reader }); i >= 0 {

@@ -12,15 +12,15 @@ import (
 	"github.com/crs-bridge/crs/internal/scard"
 )
 
-// pcscReader is a reader of the operating system's PC/SC service, by the name that the service has
-// for it, which need not be UTF-8. Nothing but calls to the service sees that.
+// pcscReader is a reader of the operating system's PC/SC service, by the service's name for it,
+// which need not be UTF-8. Only calls to the service see that name.
 type pcscReader string
 
 // Name returns the name as text, a different one for each reader.
 func (r pcscReader) Name() string { return names.of(string(r)) }
 
-// names remembers what each reader is called as text, so that two whose bytes make the same text
-// keep different names as others come and go.
+// names remembers the text for each reader's name, so that two whose bytes make the same text keep
+// different names as others come and go.
 var names readerNames
 
 type readerNames struct {
@@ -46,7 +46,7 @@ func (n *readerNames) of(raw string) string {
 	return text
 }
 
-// Connect begins again when another program resets the card meanwhile: nothing was learned of it
+// Connect starts over when another program resets the card meanwhile: nothing was learned about it
 // yet.
 func (r pcscReader) Connect() (Conn, error) {
 	const attempts = 10
@@ -61,8 +61,8 @@ func (r pcscReader) Connect() (Conn, error) {
 	}
 }
 
-// Wait says why Connect, or a transaction after it, has to wait: pcscd keeps both back while another
-// program has a transaction. A reader that hangs is one that nobody else is connected to.
+// Wait says why Connect, or a transaction after it, has to wait: pcscd holds both back while
+// another program has a transaction. If nobody else is connected, the reader hangs.
 func (r pcscReader) Wait() error {
 	const limit = 2 * time.Second
 	answer := make(chan error, 1)
@@ -208,7 +208,7 @@ const (
 )
 
 // features asks the driver of the reader what the reader can do. The card is sent nothing. What is
-// not told, or not understood, is not there.
+// not reported, or not understood, counts as absent.
 func (c *pcscConn) features() {
 	list, err := c.card.Control(scard.CtlCode(getFeatureRequest), nil)
 	if err != nil {
@@ -241,8 +241,8 @@ func (c *pcscConn) control(code uint32, structure []byte) ([]byte, error) {
 	return answer, nil
 }
 
-// parseFeatures reads a feature list: tag, length 4, control code, big endian. One that is not
-// of this form throughout is taken for empty: no control code is to be guessed.
+// parseFeatures reads a feature list: tag, length 4, control code, big endian. A list that breaks
+// this form anywhere counts as empty: no control code is guessed.
 func parseFeatures(list []byte) map[byte]uint32 {
 	features := make(map[byte]uint32)
 	for len(list) > 0 {
@@ -260,7 +260,7 @@ func parseFeatures(list []byte) map[byte]uint32 {
 }
 
 // takesPIN reports whether the keys of a reader take every PIN that a CNS can have, as far as its
-// properties tell.
+// properties say.
 func takesPIN(properties []byte) bool {
 	least, most := property(properties, propertyMinPINSize), property(properties, propertyMaxPINSize)
 	return !(len(least) == 1 && int(least[0]) > cnsPIN.Min) &&
@@ -268,7 +268,7 @@ func takesPIN(properties []byte) bool {
 }
 
 // maxDataField returns the largest data field that the reader takes, 0 if its properties do not
-// tell. A driver that tells 0 takes short commands only.
+// say. A driver that reports 0 takes short commands only.
 func maxDataField(properties []byte) int {
 	size := property(properties, propertyMaxAPDU)
 	if len(size) != 4 {

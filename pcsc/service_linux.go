@@ -15,8 +15,8 @@ func socket() string {
 	return "/run/pcscd/pcscd.comm"
 }
 
-// serviceListens reports whether pcscd is there, even if it turns its clients away or its socket is not
-// for this user. A socket that a killed pcscd left behind is not listened on.
+// serviceListens reports whether pcscd is there, even if it turns its clients away or this user may
+// not open its socket. Nobody listens on a socket that a killed pcscd left behind.
 func serviceListens() bool {
 	c, err := net.Dial("unix", socket())
 	if err != nil {

@@ -2,8 +2,8 @@
 
 package pcsc
 
-// socket is none here: the service is looked for every few seconds.
+// socket returns "", as there is none here: the service is polled every few seconds.
 func socket() string { return "" }
 
-// serviceListens is answered by that.
+// serviceListens returns false: without a socket nobody can know.
 func serviceListens() bool { return false }

@@ -16,15 +16,16 @@ type session struct {
 	limits Timeouts
 	ctx    context.Context
 	reader string
-	held   func() error // what it means that a transaction does not begin
+	held   func() error // why a transaction does not begin in time
 	conn   Conn
 	t0     bool
 
-	// identified is set when the card proved in this transaction to be the CNS it is held for.
-	// Before that, only the commands of beforeIdentification are sent (docs/card-safety.md, rule 2).
+	// identified is set when the card has proved in this transaction that it is the expected CNS.
+	// Before that, only the commands of beforeIdentification are sent (docs/card-safety.md, rule
+	// 2).
 	identified bool
 
-	// pinSent is set when a PIN was about to be sent: from here nothing is begun again.
+	// pinSent is set before a PIN is sent: from then on nothing is started over.
 	pinSent bool
 
 	// lost is set when a call was abandoned: the connection belongs to it.
@@ -37,7 +38,7 @@ var beforeIdentification = map[byte]bool{insSelect: true, insReadBinary: true, i
 
 var errNotIdentified = errors.New("command refused: the card has not proved what it is")
 
-// errEndless is a card that has ever more to fetch.
+// errEndless is the error for a card that never stops offering more data.
 var errEndless = fmt.Errorf("%w: endless response", crs.ErrCard)
 
 // maxResponse bounds what 61xx may accumulate.
@@ -54,8 +55,8 @@ func (s *session) callOr(late, f func() error) error {
 	return err
 }
 
-// begin starts the transaction. Nothing is known of the card yet, so that a reset by another
-// program is harmless.
+// begin starts the transaction. Nothing is known about the card yet, so a reset by another program
+// is harmless.
 func (s *session) begin() (err error) {
 	for range maxBeginAttempts {
 		if err = s.callOr(s.held, s.conn.Begin); !errors.Is(err, crs.ErrCardReset) {
@@ -65,8 +66,8 @@ func (s *session) begin() (err error) {
 	return err
 }
 
-// beginClean resets the card and begins the transaction anew: what another program's VERIFY
-// allowed must not pass for that of a PIN pad which sent none (docs/card-safety.md, rule 9).
+// beginClean resets the card and begins the transaction anew: what another program's VERIFY allowed
+// must not be mistaken for the work of a PIN pad that sent none (docs/card-safety.md, rule 9).
 func (s *session) beginClean() error {
 	if err := s.call(func() error { return s.conn.End(true) }); err != nil {
 		return err
@@ -74,8 +75,8 @@ func (s *session) beginClean() error {
 	return s.begin()
 }
 
-// dispose gives the connection back after an abandoned call. Only a card that a PIN may have
-// opened is reset: another program may have waited for its transaction as long as we did.
+// dispose closes the connection after an abandoned call. The card is reset only if a PIN may have
+// opened it: another program may have waited for its transaction as long as we did.
 func (s *session) dispose() {
 	if !s.pinSent {
 		s.conn.End(false)
@@ -124,7 +125,7 @@ func (s *session) transmit(c command) (response, error) {
 
 // transmitPIN sends a command that carries a secret: once, whatever the answer (docs/card-safety.md,
 // rule 1). From its first byte to its status word nothing cancels it (rule 7): the context is
-// looked at before, not during. The data of the command are zero afterwards.
+// checked before, not during. The data of the command are zero afterwards.
 func (s *session) transmitPIN(c command) (sw, error) {
 	defer clear(c.data)
 	if !s.identified {
@@ -153,7 +154,7 @@ func (s *session) transmitPad(c command) (sw, error) {
 	return r.sw, err
 }
 
-// exchange sends one command and returns its response, as they are.
+// exchange sends one command and returns its response, both unchanged.
 func (s *session) exchange(c command, limit time.Duration) (response, error) {
 	b, err := c.encode(s.t0)
 	if err != nil {
@@ -191,8 +192,7 @@ func (s *session) send(c command, limit time.Duration, call func() ([]byte, erro
 	return r, nil
 }
 
-// log writes the header and the lengths of a command, never its data: nothing personal is in
-// them.
+// log writes the header and the lengths of a command, which are not personal, and never its data.
 func (s *session) log(c command, answered int, sw string) {
 	s.driver.log().Debug("apdu", "reader", s.reader,
 		"ins", fmt.Sprintf("%02X", c.ins), "p1", fmt.Sprintf("%02X", c.p1), "p2", fmt.Sprintf("%02X", c.p2),
@@ -223,7 +223,7 @@ func (s *session) selectFrom(p1 byte, name []byte) error {
 	return err
 }
 
-// selectSize selects a file and returns its size from the FCI, -1 when that does not tell.
+// selectSize selects a file and returns its size from the FCI, -1 if the FCI does not say.
 func (s *session) selectSize(path []byte) (int, error) {
 	r, err := s.transmit(command{ins: insSelect, p1: 0x08, p2: 0x00, data: path, le: maxShortResponse})
 	if err != nil {

@@ -57,8 +57,8 @@ func (s sw) otherReference() bool {
 	return s == swNoReference || s == swWrongP1P2 || s == swOutside
 }
 
-// otherMethod reports whether a signature failed for a reason that another way of asking may
-// cure (docs/card-safety.md, rule 5).
+// otherMethod reports whether a signature failed for a reason that another method may avoid
+// (docs/card-safety.md, rule 5).
 func (s sw) otherMethod() bool {
 	switch s {
 	case swWrongLength, swNoCLA, swNoChaining1, swNoChaining2, swNoINS, swNoFunction, swWrongP1P2:
@@ -74,8 +74,8 @@ func (s sw) otherTemplate() bool {
 	return s.otherMethod() || s == swNoReference || s == swWrongData || s == swIncompatible
 }
 
-// refExists reports whether the answer to a VERIFY shows that there is a PIN under its reference:
-// the other one is not tried again while the card is in.
+// refExists reports whether the answer to a VERIFY shows that there is a PIN under its reference,
+// so that the other one is not tried again while the card is in.
 func (s sw) refExists() bool { return s.refCertain() || s == swWrongUnknown }
 
 // refCertain reports whether the answer proves that the reference holds a PIN, so that a PUK may be
@@ -93,8 +93,8 @@ func (s sw) notSupported() bool {
 
 // verifyResult is what the answer to a VERIFY means: the status to keep and the error to
 // report. The try was already counted in pending, before the command was sent; before is the
-// status until then. Rule 4: only 63Cx tells a number; 6300 is wrong, number unknown; what is
-// not understood may have been counted.
+// status until then. Rule 4: only 63Cx gives a number; 6300 is wrong, number unknown; after any
+// answer that is not understood the try may have been counted.
 func verifyResult(s sw, before, pending crs.PINStatus) (crs.PINStatus, error) {
 	switch {
 	case s == swOK:
@@ -105,7 +105,7 @@ func verifyResult(s sw, before, pending crs.PINStatus) (crs.PINStatus, error) {
 		left := int(s & 0xF)
 		refused := &crs.PINError{Retries: left, SW: uint16(s)}
 		if pending.Retries >= 0 && left > pending.Retries && !before.Blocked {
-			return pending, refused // the smaller of what the card tells and what was counted
+			return pending, refused // the smaller of what the card says and what was counted
 		}
 		return crs.PINStatus{Retries: left}, refused
 	case s == swWrongUnknown:
