@@ -25,6 +25,8 @@ const (
 	tagSequence        = 0x30
 	tagSet             = 0x31
 	tagContext         = 0xa0 // and its number
+	tagIssuerID        = 0x81 // [1] and [2], primitive
+	tagSubjectID       = 0x82
 )
 
 func (r *derReader) fail() { *r.bad, r.rest = true, nil }

@@ -35,8 +35,10 @@ func ParseCertificate(der []byte) (*x509.Certificate, error) {
 	cert := &x509.Certificate{Raw: der[: len(der)-len(file.rest) : len(der)-len(file.rest)]}
 
 	tbs := outer.enter(tagSequence)
-	if tbs.tag() == tagContext+0 { // version
-		tbs.skip()
+	var version []byte
+	if tbs.tag() == tagContext+0 {
+		explicit := tbs.enter(tagContext + 0)
+		version = explicit.value(tagInteger)
 	}
 	tbs.skip() // serial number
 	tbs.skip() // signature algorithm
@@ -51,11 +53,12 @@ func ParseCertificate(der []byte) (*x509.Certificate, error) {
 	case *ecdsa.PublicKey:
 		cert.PublicKeyAlgorithm = x509.ECDSA
 	}
-	for tbs.more() {
-		if tbs.tag() != tagContext+3 {
-			tbs.skip() // unique identifiers
-			continue
-		}
+	for tbs.tag() == tagIssuerID || tbs.tag() == tagSubjectID {
+		tbs.skip()
+	}
+	// The verifier of the portal sees the extensions in this place alone, and only of version 3: what
+	// stands elsewhere must not make a certificate that of a CNS here.
+	if bytes.Equal(version, []byte{2}) && tbs.tag() == tagContext+3 {
 		explicit := tbs.enter(tagContext + 3)
 		list := explicit.enter(tagSequence)
 		seen := map[string]bool{}

@@ -288,6 +288,56 @@ func TestParseCertificateAsX509(t *testing.T) {
 	}
 }
 
+// What the verifier of the portal does not see must not make a certificate one of a CNS here: the PIN
+// would be typed for a login that is refused.
+func TestParseCertificateSeesWhatX509Sees(t *testing.T) {
+	key, _ := testKeys()
+	plain := issuedWith(t, &key.PublicKey, func(c *x509.Certificate) { c.Policies, c.KeyUsage = nil, 0 })
+	parts := func(der []byte) (before, extensions []byte) {
+		cert, err := x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := bytes.Index(der, cert.RawSubjectPublicKeyInfo) + len(cert.RawSubjectPublicKeyInfo)
+		return der[8:key], der[key : bytes.Index(der, cert.RawTBSCertificate)+len(cert.RawTBSCertificate)]
+	}
+	signature := bytes.TrimPrefix(plain[4:], sequence(parts(plain)))
+	before, all := parts(issued(t, &key.PublicKey))
+	_, few := parts(plain)
+	old := bytes.Replace(before, []byte("\xa0\x03\x02\x01\x02"), []byte("\xa0\x03\x02\x01\x01"), 1)
+	for name, inner := range map[string][][]byte{
+		"as it is":                      {before, all},
+		"policy in a second list":       {before, few, all},
+		"key usage in a second list":    {before, all, few},
+		"after an unknown field":        {before, {0x84, 1, 0}, all},
+		"after unique identifiers":      {before, {0x81, 2, 0, 1, 0x82, 2, 0, 1}, all},
+		"in a certificate of version 2": {old, all},
+		"in one of version 1":           {before[5:], all},
+		"with something behind it":      {before, all, {0x30, 0x7f}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			der := sequence(sequence(inner...), signature)
+			want, err := x509.ParseCertificate(der)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := ParseCertificate(der)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := sameAsX509(got, want); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// sequence puts parts into a SEQUENCE with a length of two bytes.
+func sequence(parts ...[]byte) []byte {
+	all := bytes.Join(parts, nil)
+	return append([]byte{tagSequence, 0x82, byte(len(all) >> 8), byte(len(all))}, all...)
+}
+
 func TestParseCertificateRefuses(t *testing.T) {
 	key, _ := testKeys()
 	der := issued(t, &key.PublicKey)
@@ -331,6 +381,7 @@ func FuzzT17Certificate(f *testing.F) {
 	f.Add(issued(f, &key.PublicKey, surname(asn1.TagPrintableString, "NICCOL\xd2")))
 	f.Add(issued(f, &ec.PublicKey))
 	f.Add(explicitCurve(f, issued(f, &ec.PublicKey), nil))
+	f.Add(issuedWith(f, &key.PublicKey, func(c *x509.Certificate) { c.BasicConstraintsValid, c.IsCA = true, true }))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		cert, err := ParseCertificate(b)
 		want, x509Err := x509.ParseCertificate(b)
