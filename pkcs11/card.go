@@ -14,9 +14,8 @@ import (
 	"github.com/crs-bridge/crs/internal/tries"
 )
 
-// card is a token as a crs.Card. There is nothing to unblock its PIN with: no maker's
-// documentation is known that says that its module takes a PUK for the security officer's PIN
-// (docs/card-safety.md, rule 6).
+// card is a token as a crs.Card. Its PIN cannot be unblocked: no maker is known to document that
+// its module takes a PUK for the security officer's PIN (docs/card-safety.md, rule 6).
 type card struct {
 	tokens  *Tokens
 	host    *host
@@ -24,7 +23,7 @@ type card struct {
 	token   token
 	chosen  chosen
 	removed atomic.Bool
-	flags   atomic.Uint64 // of the token, when it was last asked
+	flags   atomic.Uint64 // of the token, as last read
 	login   sync.Mutex    // one PIN at a time, from counting its try to the end of it
 }
 
@@ -63,7 +62,7 @@ func (c *card) asked() *token {
 // hasPad reports whether the PIN is typed on the token or its reader.
 func (c *card) hasPad() bool { return c.token.Flags&ckfProtectedPath != 0 }
 
-// pinFormat is what the token says, unless that is no length. Letters are allowed.
+// pinFormat is what the token says, unless its lengths make no sense. Letters are allowed.
 func (c *card) pinFormat() crs.PINFormat {
 	least, most := int(c.token.MinPIN), int(c.token.MaxPIN)
 	if most <= 0 || most > maxSecret {
@@ -82,9 +81,8 @@ func (c *card) Certificate(context.Context) (*x509.Certificate, error) {
 	return c.chosen.parsed, nil
 }
 
-// PINStatus joins what is kept with the flags of the token. A token that is locked, as its module
-// says, is tried all the same if the user wants: OpenSC says so of healthy cards, and is not
-// believed at all.
+// PINStatus joins what is kept with the flags of the token. If a module says that its token is
+// locked, the user may still try: OpenSC says so about healthy cards, and is not believed at all.
 func (c *card) PINStatus(ctx context.Context) (crs.PINStatus, error) {
 	if c.removed.Load() {
 		return crs.PINStatus{}, crs.ErrCardRemoved
@@ -102,7 +100,7 @@ func (c *card) KeptPINStatus() crs.PINStatus {
 	return withFlags(c.tokens.tries().Status(c.chosen.id), uint(c.flags.Load()), c.module.falseLocked)
 }
 
-// withFlags joins what is kept of a PIN with what the flags of its token say.
+// withFlags joins what is kept about a PIN with what the flags of its token say.
 func withFlags(kept crs.PINStatus, flags uint, falseLocked bool) crs.PINStatus {
 	atMost := func(n int, doubtful bool) {
 		if kept.Retries < 0 || kept.Retries > n {
@@ -170,8 +168,8 @@ func (c *card) ChangePIN(ctx context.Context, old, fresh *crs.PIN) error {
 }
 
 // withPIN sends a request with PINs, each once. Nil PINs are typed on the device. The try of the
-// first is counted before it leaves: whatever becomes of token, module and this process then, it
-// is not forgotten.
+// first is counted before it leaves, so that it is not forgotten whatever happens to token, module
+// or this process.
 func (c *card) withPIN(ctx context.Context, q request, pins ...*crs.PIN) (reply, error) {
 	if c.removed.Load() {
 		return reply{}, crs.ErrCardRemoved
@@ -202,13 +200,13 @@ func (c *card) withPIN(ctx context.Context, q request, pins ...*crs.PIN) (reply,
 	proved := pins[0] != nil || err == nil && q.Do == doSign
 	status, err := pinResult(r, err, before, pending)
 	if status == crs.UnknownPINStatus && !proved {
-		status = before // the word of the keys alone (docs/card-safety.md, rule 9)
+		status = before // only the keys' own claim (docs/card-safety.md, rule 9)
 	}
 	c.tokens.tries().Keep(c.chosen.id, status)
 	return r, err
 }
 
-// take takes the PINs, all or none.
+// take spends the PINs, all or none.
 func (c *card) take(pins []*crs.PIN) ([][]byte, error) {
 	if pins[0] == nil {
 		if !c.hasPad() {

@@ -29,9 +29,9 @@ type chosen struct {
 // Policy of the certificate of an identity card.
 var ciePolicy = asn1.ObjectIdentifier{1, 3, 76, 47, 4}
 
-// choose picks the certificate to log in with. One that signs documents is never picked, nor one
-// whose key turned out to be missing; a valid one comes before an expired one, that of a CNS or
-// CIE before others, one whose key shows before one whose key does not, the newest first.
+// choose picks the certificate to log in with. One for signing documents is never picked, nor one
+// whose key turned out to be missing. Valid ones come before expired ones, those of a CNS or CIE
+// before others, those whose key is visible before the rest, and the newest first.
 func choose(t token, keyless func(certificate) bool, now time.Time) (chosen, error) {
 	var best chosen
 	var rank [4]int64
@@ -70,8 +70,7 @@ func truth(b bool) int64 {
 	return 0
 }
 
-// forLogin reports whether a certificate is one to log in with. The error is that of one that cannot be
-// read.
+// forLogin reports whether a certificate is for logging in. The error says that it cannot be read.
 func forLogin(c certificate, algorithms []crs.Algorithm) (chosen, bool, error) {
 	cert, err := crs.ParseCertificate(c.DER)
 	if err != nil {
@@ -96,8 +95,8 @@ func forLogin(c certificate, algorithms []crs.Algorithm) (chosen, bool, error) {
 	return chosen{c, cert, algorithm, kind, holder(cert), identity(cert)}, true, nil
 }
 
-// algorithmFor returns how the key of a certificate signs, "" if it cannot be used: PSS only for a
-// token that says that it has nothing else.
+// algorithmFor returns how the key of a certificate signs, "" if it cannot be used: PSS only if the
+// token says that it has nothing else.
 func algorithmFor(cert *x509.Certificate, algorithms []crs.Algorithm) crs.Algorithm {
 	switch key := cert.PublicKey.(type) {
 	case *rsa.PublicKey:

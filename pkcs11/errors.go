@@ -7,7 +7,7 @@ import (
 	"github.com/crs-bridge/crs"
 )
 
-// Calls of failures that mean something. Of the first two the worker itself found out.
+// Calls whose failure means something here. The first two are the worker's own.
 const (
 	callLoad   = "load"
 	callNoKey  = "no private key"
@@ -66,7 +66,7 @@ func (f *failure) Is(target error) bool {
 // died is a worker that ended, or was ended, in the middle of a request.
 type died struct {
 	why   string // of the process, never of what it wrote
-	ended bool   // by itself, or by others than this program
+	ended bool   // on its own, or by another program
 }
 
 func (d *died) Error() string { return "the module's process " + d.why }
@@ -75,8 +75,8 @@ func (d *died) Is(target error) bool { return target == crs.ErrModule || target 
 
 // pinResult is what the answer to a request with a PIN means: the status to keep and the error to
 // report. The try was already counted in pending, before the PIN was sent; before is the status
-// until then. Only what says that the PIN was right, wrong or locked is clear (docs/card-safety.md,
-// rule 4): what a module checks before it asks its token differs by module.
+// until then. Only an answer that says that the PIN was right, wrong or locked is clear
+// (docs/card-safety.md, rule 4): modules differ in what they check before they ask the token.
 func pinResult(r reply, err error, before, pending crs.PINStatus) (crs.PINStatus, error) {
 	var f *failure
 	told := errors.As(err, &f)
@@ -86,7 +86,7 @@ func pinResult(r reply, err error, before, pending crs.PINStatus) (crs.PINStatus
 	case !told:
 		return pending, &crs.PINError{Retries: -1, Uncertain: true, Err: err}
 	case f.Call != callLogin && f.Call != callSetPIN:
-		return before, err // it did not come to the PIN
+		return before, err // it did not get as far as the PIN
 	}
 	switch f.Code {
 	case ckrPINIncorrect:
@@ -119,7 +119,7 @@ const (
 	Machine    Why = "other_machine"   // it is made for another kind of computer
 	NotPKCS11  Why = "not_pkcs11"      // it is not a PKCS#11 library
 	Dependency Why = "library_missing" // a library that it needs is missing: Detail names it
-	Trust      Why = "no_keys"         // it is known to hold no keys of people
+	Trust      Why = "no_keys"         // it is known to hold no personal keys
 	Failed     Why = "failed"          // it cannot be loaded or used: Detail says what failed
 )
 

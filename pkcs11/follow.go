@@ -11,8 +11,8 @@ import (
 const (
 	scanEvery = 5 * time.Second // at most, for modules that are installed meanwhile
 
-	// How often the slots are asked for of modules whose tokens no event tells: soon while somebody
-	// has just looked for a card, or may still wait for one as long as a login does.
+	// How often modules without events are asked for their slots: often after somebody has looked
+	// for a card, for as long as a login may wait for one.
 	pollSoon   = 500 * time.Millisecond
 	pollLater  = 30 * time.Second
 	lookedLong = 30 * time.Second
@@ -39,8 +39,8 @@ func (t *Tokens) Run(ctx context.Context) {
 	following.Wait()
 }
 
-// scan looks for modules and returns those that are new. Those that went, or whose file is another
-// one now, are not followed any more.
+// scan looks for modules and returns the new ones. It stops following those that are gone, or whose
+// file was replaced.
 func (t *Tokens) scan() (fresh []*driven) {
 	find := t.Find
 	if find == nil {
@@ -87,7 +87,7 @@ func stampOf(path string) string {
 	return info.ModTime().String()
 }
 
-// follow lists the tokens of a module as often as need be, until the context ends.
+// follow lists the tokens of a module as often as needed, until the context ends.
 func (t *Tokens) follow(ctx context.Context, m *driven) {
 	defer m.host.end()
 	for {
@@ -120,7 +120,7 @@ func (t *Tokens) isAsked(m *driven) bool {
 	return false
 }
 
-// interval returns when to ask a module again although nothing happened, 0 for never.
+// interval returns how long until a module is asked again without an event, 0 for never.
 func (t *Tokens) interval(m *driven, err error) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -33,7 +33,7 @@ const (
 	padTime = time.Minute // for the user to type one PIN on the device
 )
 
-// host is one module and the worker that it lives in, if any.
+// host is one module and the worker that runs it, if any.
 type host struct {
 	path     string
 	command  []string
@@ -58,9 +58,9 @@ func newHost(path string, command []string, timeouts Timeouts, starting *sync.Mu
 	return h
 }
 
-// call asks the worker, which is started if need be. sending is called before a PIN leaves, or is
-// asked for on the device; from then on the answer is waited for, whatever becomes of ctx. The
-// secrets are not used any more when it returns.
+// call asks the worker, which is started if needed. sending is called before a PIN leaves, or is
+// asked for on the device; from then on call waits for the answer even if ctx ends. It does not use
+// the secrets after it returns.
 func (h *host) call(ctx context.Context, q request, secrets [][]byte, sending func()) (reply, error) {
 	select {
 	case <-h.turn:
@@ -93,8 +93,8 @@ func (h *host) call(ctx context.Context, q request, secrets [][]byte, sending fu
 		}
 		asked := h.running()
 		r, err := h.ask(q, secrets, limit)
-		// A worker that was idle may have ended before it was asked. What carries a PIN is not asked
-		// twice, whatever became of it.
+		// A worker that was idle may have ended before it was asked. A request with a PIN is never
+		// repeated.
 		if d := (*died)(nil); errors.As(err, &d) && d.ended && asked == before && !q.usesPIN() {
 			if err = h.ready(q); err == nil {
 				r, err = h.ask(q, nil, limit)
@@ -174,7 +174,7 @@ func (h *host) ready(q request) error {
 	h.lose()
 	if f.Call == callLoad {
 		h.mu.Lock()
-		h.unusable = f // until the file is another one
+		h.unusable = f // until the file is replaced
 		h.mu.Unlock()
 	}
 	return err
@@ -192,7 +192,7 @@ func (h *host) set(w *worker) {
 	h.worker = w
 }
 
-// ask is one request to the worker that runs, which does not survive a late or broken answer.
+// ask is one request to the running worker, which is killed if its answer is late or broken.
 func (h *host) ask(q request, secrets [][]byte, limit time.Duration) (reply, error) {
 	w := h.running()
 	type result struct {
@@ -247,8 +247,8 @@ func (h *host) ask(q request, secrets [][]byte, limit time.Duration) (reply, err
 	return r.reply, &died{why, ended}
 }
 
-// succeeded takes an answer in. A worker in which something failed after the PIN was accepted is
-// ended, for the token not to stay open: its module may not have logged out, or not said so.
+// succeeded handles an answer. If something failed after the PIN was accepted, the worker is
+// killed, so that the token does not stay open: its module may not have logged out.
 func (h *host) succeeded(q request, r reply) (reply, error) {
 	if q.Do != doCheck && q.Do != doLoad {
 		h.mu.Lock()
@@ -263,13 +263,13 @@ func (h *host) succeeded(q request, r reply) (reply, error) {
 		h.set(nil)
 	}
 	if r.Failure.Call == callLogout {
-		return r, nil // all that was asked for was done before
+		return r, nil // what was asked for was already done
 	}
 	return r, r.Failure
 }
 
-// lose gives up the worker, which has ended, and decides when there is a next one: after the
-// first failure at once.
+// lose forgets the worker, which has ended, and decides when the next one may start: after a first
+// failure, at once.
 func (h *host) lose() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -280,7 +280,7 @@ func (h *host) lose() {
 	}
 }
 
-// again returns when it makes sense to ask after a failure, 0 for never.
+// again returns how long to wait before asking after a failure, 0 for never.
 func (h *host) again() time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -300,7 +300,7 @@ func (h *host) stop() {
 	}
 }
 
-// end is stop for a program that ends: a worker that is at something else than a PIN is killed.
+// end is stop for a program that ends: it kills the worker unless that is busy with a PIN.
 func (h *host) end() {
 	stopped := make(chan struct{})
 	go func() {

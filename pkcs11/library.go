@@ -43,7 +43,8 @@ static function_list *load(const char *path, char *why, size_t most) {
 		snprintf(why, most, "error %lu", GetLastError());
 		return NULL;
 	}
-	// What it needs lies beside it or is the system's. The directory of this program is not searched.
+	// The libraries that it needs are beside it or the system's. The directory of this program is
+	// not searched.
 	HMODULE module = LoadLibraryExW(wide, NULL, LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR | LOAD_LIBRARY_SEARCH_SYSTEM32);
 	if (module == NULL) {
 		snprintf(why, most, "error %lu", GetLastError());
@@ -89,7 +90,7 @@ import (
 	"github.com/crs-bridge/crs"
 )
 
-// library is a PKCS#11 module in this process, which is a worker: it may crash it.
+// library is a PKCS#11 module in this process, a worker, which the module may crash.
 //
 // The binding keeps copies of PINs that cannot be wiped, and has no NULL for a PIN that is typed
 // on the device, so the two functions that take PINs are called past it.
@@ -100,8 +101,8 @@ type library struct {
 	known       []token // of the last list
 }
 
-// openLibrary returns the function that answers requests with the module of a path, which it
-// loads at the first, and the one that ends the use of it.
+// openLibrary returns a function that answers requests with the module at path, which the first
+// request loads, and one that ends its use.
 func openLibrary(path string) (answer func(request, []*crs.PIN, func()) reply, end func()) {
 	m := &library{}
 	return func(q request, secrets []*crs.PIN, accepted func()) reply {
@@ -131,7 +132,7 @@ func (m *library) load(path string) error {
 		return loadFailure(path, C.GoString(&why[0]))
 	}
 	if runtime.GOOS == "windows" {
-		path = filepath.Base(path) // of what is loaded: the binding knows no UTF-8 there
+		path = filepath.Base(path) // the loaded one: the binding takes no UTF-8 here
 	}
 	if m.ctx = pkcs11.New(path); m.ctx == nil {
 		return &failure{Call: callLoad}
@@ -161,7 +162,7 @@ func (m *library) answer(q request, secrets []*crs.PIN, accepted func()) (reply,
 	case doList:
 		return m.list()
 	}
-	// Whatever is still open would be logged in with the PIN of an earlier login.
+	// A session that is still open would be logged in with the PIN of an earlier login.
 	m.ctx.CloseAllSessions(q.Token.Slot)
 	info, err := m.ctx.GetTokenInfo(q.Token.Slot)
 	if err != nil {
@@ -192,7 +193,8 @@ func (m *library) answer(q request, secrets []*crs.PIN, accepted func()) (reply,
 	return a, err
 }
 
-// session runs f in a session of its own, with the token that has the certificate. C_SetPIN wants one that may write.
+// session runs f in a session of its own, with the token that has the certificate. C_SetPIN needs a
+// session that may write.
 func (m *library) session(q request, f func(pkcs11.SessionHandle) error) error {
 	flags := uint(pkcs11.CKF_SERIAL_SESSION)
 	if q.Do == doChange {
@@ -204,7 +206,7 @@ func (m *library) session(q request, f func(pkcs11.SessionHandle) error) error {
 	}
 	defer m.ctx.CloseSession(s)
 	if !m.hasCertificate(s, *q.Certificate) {
-		m.known = nil // another token that calls itself the same: to be read again
+		m.known = nil // another token of the same name: read it again
 		return &failure{Call: "C_GetAttributeValue", Code: pkcs11.CKR_TOKEN_NOT_PRESENT}
 	}
 	return f(s)
@@ -265,8 +267,8 @@ func (m *library) sign(s pkcs11.SessionHandle, q request, secrets []*crs.PIN) ([
 	if err := m.ctx.SignInit(s, mechanism, key); err != nil {
 		return nil, failed("C_SignInit", err)
 	}
-	// Such a key wants the PIN for each signature. It is the one that the token took just now, so
-	// that it costs no try (PKCS#11 v2.40, section 4.9.1).
+	// Such a key needs the PIN for each signature. The token has just accepted this one, so it
+	// costs no try (PKCS#11 v2.40, section 4.9.1).
 	if always, err := m.attribute(s, key, pkcs11.CKA_ALWAYS_AUTHENTICATE); err == nil && len(always) > 0 && always[0] != 0 {
 		for _, pin := range secrets {
 			pin.Refund()
@@ -279,8 +281,8 @@ func (m *library) sign(s pkcs11.SessionHandle, q request, secrets []*crs.PIN) ([
 	return signature, failed("C_Sign", err)
 }
 
-// keyOf returns the private key that has the CKA_ID of a certificate. Where several have it, that
-// alone is not enough: one of them may be for signatures under documents.
+// keyOf returns the private key that has the CKA_ID of a certificate. If several have it, the
+// CKA_ID is not enough: one of them may be for signing documents.
 func (m *library) keyOf(s pkcs11.SessionHandle, c certificate) (pkcs11.ObjectHandle, error) {
 	keys, err := m.find(s, pkcs11.CKO_PRIVATE_KEY, c.ID)
 	if err != nil {
@@ -330,12 +332,12 @@ func (m *library) hasCertificate(s pkcs11.SessionHandle, want certificate) bool 
 	return false
 }
 
-// list reads the tokens. Nothing of it needs a PIN. The objects of those that were in the last list
-// are not read again.
+// list reads the tokens, without a PIN. The objects of tokens that were in the last list are not
+// read again.
 func (m *library) list() (reply, error) {
 	slots, err := m.ctx.GetSlotList(true)
 	if err != nil {
-		m.known = nil // the host knows of none now
+		m.known = nil // the host knows none now
 		return reply{}, failed("C_GetSlotList", err)
 	}
 	var tokens []token
@@ -366,7 +368,8 @@ func (m *library) list() (reply, error) {
 	return reply{Tokens: tokens}, nil
 }
 
-// read reads the objects of a token that show without a PIN. What cannot be read is not there.
+// read reads the objects of a token that are visible without a PIN. Those that cannot be read count
+// as absent.
 func (m *library) read(t *token) {
 	if mechanisms, err := m.ctx.GetMechanismList(t.Slot); err == nil {
 		for _, mechanism := range mechanisms {

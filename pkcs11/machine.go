@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// unused turns a failure to load into the reason that a user is told. The words are glibc's and
-// macOS's, the numbers those of Windows; what is not known stays as it is.
+// unused turns a failure to load into the reason that the user sees. The words are those of glibc
+// and macOS, the numbers those of Windows; anything else stays as it is.
 func (f *failure) unused() *Unused {
 	if f.Call != callLoad {
 		return &Unused{Failed, f.Error()}
@@ -42,9 +42,9 @@ func (f *failure) unused() *Unused {
 
 const foreignText = "made for another machine"
 
-// loadFailure says why the loader refused a module, from its message. That it is made for another
-// machine shows in its header: glibc names only one of another word size, and Windows has one
-// number for that and for what is no library.
+// loadFailure says why the loader refused a module, from its message. Whether it was built for
+// another machine is read from its header: glibc only notices another word size, and Windows has
+// one number for that and for a file that is no library.
 func loadFailure(path, why string) *failure {
 	if self, err := os.Executable(); err == nil {
 		module, own := machineOf(path), machineOf(self)
@@ -55,9 +55,9 @@ func loadFailure(path, why string) *failure {
 	return &failure{Call: callLoad, Text: why}
 }
 
-// machineOf returns what the header of a program or library says about the machine that it is
-// made for, "" when there is no such header: class and machine (ELF specification, figure 1-3), or
-// the machine (PE format, "MS-DOS stub" and "COFF file header").
+// machineOf returns what the header of a program or library says about the machine that it was
+// built for, "" without such a header: class and machine (ELF specification, figure 1-3), or the
+// machine (PE format, "MS-DOS stub" and "COFF file header").
 func machineOf(path string) string {
 	f, err := os.Open(path)
 	if err != nil {

@@ -16,18 +16,18 @@ import (
 // Module is a PKCS#11 module that is on this computer, and why it is not used, if it is not.
 type Module struct {
 	Name   string
-	Path   string  // of the file itself, behind all links; its bytes, for it is loaded by them
+	Path   string  // of the file itself, behind all links; raw bytes, because it is loaded by them
 	Unused *Unused // nil: it is used
 
-	// Output is what the module's process wrote to stderr before it was sent a PIN. It may tell whose
-	// card it is: it is for the user's eyes, and for no log.
+	// Output is what the module's process wrote to stderr before it was sent a PIN. It may name the
+	// holder of the card, so it is for the user only and never for a log.
 	Output []string
 
 	readers     bool // its tokens are cards in readers of PC/SC
 	falseLocked bool // it says CKF_USER_PIN_LOCKED of healthy cards
 }
 
-// known is a row of the table of modules. A name without a directory is looked for where the
+// known is a row of the table of modules. A name without a directory is searched for where the
 // system keeps libraries.
 type known struct {
 	name                   string
@@ -35,8 +35,8 @@ type known struct {
 	falseLocked            bool
 }
 
-// table is what the citizens of Italy are given with their cards and tokens. All of these modules
-// drive what is in a reader of PC/SC, also those of USB tokens. (Names and paths: the sources and
+// table lists what citizens of Italy get with their cards and tokens. All of these modules drive
+// what is in a reader of PC/SC, also those of USB tokens. (Names and paths: the sources and
 // packages of OpenSC, of cie-middleware, and of programs that ship lists of modules.)
 var table = []known{
 	{name: "Bit4id",
@@ -69,8 +69,8 @@ var table = []known{
 		windows: []string{`CIEPKI.dll`},
 		linux:   []string{"/usr/local/lib/libcie-pkcs11.so", "libcie-pkcs11.so"},
 		darwin: []string{"/Applications/CIE ID.app/Contents/Frameworks/libcie-pkcs11.dylib",
-			// Where the App Store version copies it at each start: any program of the user could put
-			// another there.
+			// The App Store version copies it here at each start: any program of the user could put
+			// another one there.
 			"~/Library/Group Containers/group.it.ipzs.SoftwareCIE/Library/Caches/libcie-pkcs11.dylib"}},
 	{name: "OpenCIE", windows: []string{`libopencie-pkcs11.dll`}, linux: []string{"libopencie-pkcs11.so"}, darwin: []string{"/usr/local/lib/libopencie-pkcs11.dylib"}},
 	{name: "OpenSC", falseLocked: true,
@@ -79,20 +79,20 @@ var table = []known{
 		darwin:  []string{"/Library/OpenSC/lib/opensc-pkcs11.so"}},
 }
 
-// keylessModules are modules that p11-kit knows and that hold no keys of people, or those that
+// keylessModules are modules that p11-kit knows and that hold no personal keys, or only those that
 // another module holds too.
 var keylessModules = []string{"gnome-keyring-pkcs11.so", "libnssckbi.so", "onepin-opensc-pkcs11.so"}
 
-// ofP11Kit reports whether a file is p11-kit's own. Its modules hold no keys of people, and most hand on
-// to whatever modules the user's own files name, wherever these lie.
+// ofP11Kit reports whether a file is p11-kit's own. Its modules hold no personal keys, and most of
+// them pass requests on to any module that the user's own files name, anywhere.
 func ofP11Kit(path string) bool {
 	name := filepath.Base(path)
 	return strings.HasPrefix(name, "p11-kit-") || strings.HasPrefix(name, "libp11-kit.")
 }
 
 // Find returns the modules on this computer: those of the table that exist, those that p11-kit
-// knows, and those that an administrator lists. Only files are looked at; whether a module can be
-// loaded turns out when it is.
+// knows, and those that an administrator lists. Find only looks at files; whether a module loads
+// shows when it is used.
 func Find() []Module {
 	home, _ := os.UserHomeDir()
 	return places{
@@ -109,7 +109,7 @@ type places struct {
 	home          string
 }
 
-// registrationDirs: those of the user are not looked at.
+// registrationDirs leaves out those of the user.
 var registrationDirs = []string{"/etc/pkcs11/modules", "/usr/share/p11-kit/modules"}
 
 // administratorsList returns the file in which an administrator names further modules.
@@ -195,7 +195,7 @@ func (p places) find(system string) []Module {
 	return found
 }
 
-// rowOf returns the row of the table that names a file, wherever it is.
+// rowOf returns the row of the table that names a file, in any directory.
 func rowOf(path string) known {
 	for _, row := range table {
 		for _, file := range slices.Concat(row.windows, row.linux, row.darwin) {
@@ -207,7 +207,7 @@ func rowOf(path string) known {
 	return known{}
 }
 
-// expand returns the paths that a file of the table may have.
+// expand returns the paths where a file of the table may be.
 func (p places) expand(file string) []string {
 	if rest, ok := strings.CutPrefix(file, "~/"); ok {
 		if p.home == "" {
@@ -228,7 +228,7 @@ func (p places) expand(file string) []string {
 	return paths
 }
 
-// check returns the file behind a path, and why it is not to be loaded (T18).
+// check returns the file behind a path, and why it must not be loaded, if so (T18).
 func (p places) check(path string) (string, *Unused) {
 	file, err := filepath.EvalSymlinks(path)
 	switch {
@@ -282,8 +282,8 @@ type registration struct {
 	unsafe       string // the registration itself could have been changed: where
 }
 
-// registered reads the registrations of p11-kit (p11-kit manual, pkcs11.conf). Those that are not
-// for this program are left out.
+// registered reads the registrations of p11-kit (p11-kit manual, pkcs11.conf). It leaves out those
+// that are not for this program.
 func (p places) registered() []registration {
 	var all []registration
 	seen := map[string]bool{}
@@ -338,7 +338,7 @@ func (p places) parseRegistration(name, text string) (registration, bool) {
 	if r.module != "" && !filepath.IsAbs(r.module) && len(p.libraries) > 0 {
 		in := func(dir string) string { return filepath.Join(dir, r.module) }
 		at := slices.IndexFunc(p.libraries, func(dir string) bool { return exists(in(dir)) })
-		r.module = in(p.libraries[max(at, 0)]) // where one that is nowhere could be
+		r.module = in(p.libraries[max(at, 0)]) // where a missing one would be
 	}
 	return r, r.module != ""
 }

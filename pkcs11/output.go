@@ -8,8 +8,8 @@ import (
 	"sync/atomic"
 )
 
-// output keeps the last lines that the workers of a module wrote to stderr, for the person who finds
-// out what is wrong. They are in no log: a module may print whose card it is.
+// output keeps the last lines that the workers of a module wrote to stderr, for the person who
+// finds out what is wrong. They are never logged: a module may print whose card it is.
 type output struct {
 	mu    sync.Mutex
 	lines []string
@@ -22,9 +22,9 @@ const (
 	droppedLine = "(what a module writes once it was sent a PIN is not kept)"
 )
 
-// keep takes in what one worker writes until it ends. Once silent, all of it is read and dropped:
-// the worker has been sent a PIN, which its module may print now or later, in any form. What
-// tells why a module cannot be loaded or shows no token comes before.
+// keep reads what one worker writes until it ends. Once silent is set, all of it is dropped: the
+// worker has been sent a PIN, which its module may print now or later, in any form. What explains
+// why a module cannot be loaded or shows no token comes earlier.
 func (o *output) keep(r io.Reader, silent *atomic.Bool) {
 	b, have, dropped := make([]byte, maxLine), 0, false
 	for {

@@ -13,11 +13,10 @@ import (
 )
 
 // The protocol between this program and a worker: one request at a time on the worker's stdin,
-// with its secrets behind it, and on stdout replies, of which the last ends the request. What a
-// module may have done to the worker's memory is not known, so neither side trusts the other's
-// lengths.
+// with its secrets behind it, and on stdout replies, of which the last ends the request. A module
+// may have done anything to the worker's memory, so neither side trusts the other's lengths.
 //
-// A frame holds JSON, or a PIN as it was typed. A PIN is in no other place.
+// A frame holds JSON, or a PIN as it was typed. A PIN is nowhere else.
 const (
 	kindMessage = 'M'
 	kindSecret  = 'S'
@@ -50,15 +49,15 @@ type request struct {
 	Secrets int    // how many secrets follow
 	Token   *token // the token that is meant, as it was listed
 
-	// Of what takes a PIN: a certificate that the token has. Of doSign: its key signs, how, and what.
+	// With a PIN: a certificate that the token must have. For doSign: its key signs, how, and what.
 	Certificate *certificate  `json:",omitempty"`
 	Algorithm   crs.Algorithm `json:",omitempty"`
 	Digest      []byte        `json:",omitempty"`
 }
 
-// reply is what a worker answers. Of each token it says what C_GetTokenInfo does.
+// reply is what a worker answers. For each token it has what C_GetTokenInfo returns.
 type reply struct {
-	// Accepted says that the token took the PIN, and that the end of the request is to come.
+	// Accepted says that the token took the PIN, and that a last reply follows.
 	Accepted  bool     `json:",omitempty"`
 	Unchanged bool     `json:",omitempty"` // the tokens are those of the last list
 	Tokens    []token  `json:",omitempty"`
@@ -88,7 +87,7 @@ type token struct {
 	MaxPIN       uint
 	Algorithms   []crs.Algorithm `json:",omitempty"` // for RSA keys
 	Certificates []certificate   `json:",omitempty"`
-	Keys         [][]byte        `json:",omitempty"` // CKA_ID of the keys that show before the PIN
+	Keys         [][]byte        `json:",omitempty"` // CKA_ID of the keys that are visible before the PIN
 }
 
 // certificate is a certificate object.
@@ -97,7 +96,7 @@ type certificate struct {
 	DER []byte
 }
 
-// same reports whether two tokens are one, as far as its information goes.
+// same reports whether two tokens are the same, judging by their texts.
 func (t token) same(u token) bool {
 	return t.Label == u.Label && t.Manufacturer == u.Manufacturer && t.Model == u.Model && t.Serial == u.Serial
 }
@@ -214,7 +213,7 @@ func (a reply) valid() bool {
 	return true
 }
 
-// text makes text of what a module calls so.
+// text makes valid text of what a module returns as text.
 func text(s string) string {
 	return clip(strings.TrimRight(s, " \x00"))
 }

@@ -20,8 +20,8 @@ import (
 	"github.com/crs-bridge/crs/internal/tries"
 )
 
-// Tokens are the tokens that the modules on this computer show. Set its fields before
-// the first use; all but Command have a useful zero value.
+// Tokens are the tokens that this computer's modules show. Set its fields before the first use; all
+// but Command have a useful zero value.
 type Tokens struct {
 	// Command starts a worker, with the path of a module behind it: the name under which this
 	// program is called, and the arguments that lead to Serve.
@@ -74,7 +74,7 @@ func (t *Tokens) tries() *tries.Book {
 	return t.Tries
 }
 
-// Readers implements bridge.Cards. Its readers are tokens. A caller is looking for a card, so it
+// Readers implements bridge.Cards. Its readers are tokens. Its caller is looking for a card, so it
 // also has the modules asked soon.
 func (t *Tokens) Readers() ([]crs.Reader, <-chan struct{}) {
 	t.mu.Lock()
@@ -91,7 +91,7 @@ func (t *Tokens) Readers() ([]crs.Reader, <-chan struct{}) {
 	return t.seen()
 }
 
-// Seen is Readers as of when the modules were last asked. It asks none.
+// Seen is Readers without asking any module: as of when they were last asked.
 func (t *Tokens) Seen() ([]crs.Reader, <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -134,7 +134,7 @@ func (t *Tokens) Modules() []Module {
 }
 
 // Refresh says that something about the readers of PC/SC changed. Modules that drive cards in
-// them are asked only if such a card is needed: asking takes them dozens of commands to each card.
+// them are asked only if such a card is needed: asking costs dozens of commands to each card.
 func (t *Tokens) Refresh(needed bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -170,15 +170,15 @@ func (t *Tokens) scanSoon() {
 	}
 }
 
-// take makes cards of the tokens of a module. A token that was there stays the card that it was.
-// t.mu must be held.
+// take makes cards of the tokens of a module. A token that was already there keeps its card. t.mu
+// must be held.
 func (t *Tokens) take(m *driven) {
 	before := m.readers
 	m.readers = nil
 	flagged := false
 	for i, tok := range m.tokens {
 		if len(tok.Certificates) == 0 {
-			continue // not made for people
+			continue // not for a person
 		}
 		if tok.Reader != "" && slices.ContainsFunc(m.tokens[:i], func(other token) bool { return other.Reader == tok.Reader }) {
 			tok.Reader = fmt.Sprintf("%s (%d)", tok.Reader, tok.Slot) // a reader is chosen by its name
@@ -234,8 +234,8 @@ func (t *Tokens) keyless(c *card) {
 	}
 }
 
-// List looks once, for programs that do not stay: at all tokens, and with needed at those in
-// readers of PC/SC too. Close ends the workers that it started.
+// List looks once, for short-lived programs: at all tokens, and if needed also at those in readers
+// of PC/SC. Close ends the workers that it started.
 func (t *Tokens) List(ctx context.Context, needed bool) []crs.Reader {
 	t.mu.Lock()
 	t.needed = needed
@@ -252,8 +252,8 @@ func (t *Tokens) List(ctx context.Context, needed bool) []crs.Reader {
 	return readers
 }
 
-// Check loads the modules that List did not ask, for Modules to know whether they can be. They are
-// not initialised: some send dozens of commands to the cards in all readers then.
+// Check loads the modules that List did not ask, so that Modules knows whether they load. It does
+// not initialise them: some then send dozens of commands to the cards in all readers.
 func (t *Tokens) Check(ctx context.Context) {
 	var asked sync.WaitGroup
 	for _, m := range t.used() {

@@ -13,8 +13,8 @@ import (
 )
 
 // A module of a vendor can crash, hang, call _exit or overwrite memory. So it is loaded by a
-// process of its own, a worker, that its host starts when there is something to ask, asks one thing
-// at a time with a limit, and ends when the answer is late or too large.
+// separate process, a worker, which its host starts when there is something to ask, asks one thing
+// at a time with a limit, and kills when the answer is late or too large.
 
 const endTime = time.Second // for a worker to close its module
 
@@ -27,8 +27,8 @@ type worker struct {
 	exit    string        // how it ended, when ended is closed
 }
 
-// start starts a worker. The goroutine that starts it keeps its thread until the worker's end:
-// Linux ends the child when the thread that started it ends, not the process.
+// start starts a worker. The goroutine that starts it keeps its thread until the worker ends: Linux
+// kills the child when the thread that started it ends, not when the process does.
 func start(command []string, stderr *output) (*worker, error) {
 	var pipes [6]*os.File // of stdin, stdout, stderr: the reading and the writing end of each
 	closeAll := func() {
@@ -96,7 +96,7 @@ func start(command []string, stderr *output) (*worker, error) {
 	}()
 	go func() {
 		<-w.ended
-		time.Sleep(endTime) // for what it wrote at its end to be read
+		time.Sleep(endTime) // until what it wrote last has been read
 		w.in.Close()
 		w.out.Close() // what it started may hold the other end
 		pipes[4].Close()
@@ -104,7 +104,8 @@ func start(command []string, stderr *output) (*worker, error) {
 	return w, nil
 }
 
-// kill ends the process and waits for that. What the kernel does not end in time is left behind.
+// kill ends the process and waits for that. A process that the kernel does not end in time is left
+// behind.
 func (w *worker) kill() {
 	w.process.Kill()
 	select {
@@ -113,7 +114,7 @@ func (w *worker) kill() {
 	}
 }
 
-// stop lets the worker close its module, which logs out, and ends it.
+// stop lets the worker close its module, which logs out, and then ends it.
 func (w *worker) stop() {
 	w.in.Close()
 	select {
@@ -169,8 +170,8 @@ func Serve(path string) int {
 	return 0
 }
 
-// serve answers requests until in ends or is malformed. When in ends while a request is answered,
-// gone runs beside.
+// serve answers requests until in ends or is malformed. If in ends while a request is being
+// answered, gone runs at the same time.
 func serve(in io.Reader, out io.Writer, answer func(request, []*crs.PIN, func()) reply, gone func()) {
 	type asked struct {
 		request request

@@ -11,19 +11,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kept are the variables that a worker gets. Others could lead the loader or the module to files
-// of somebody else.
+// kept are the variables that a worker gets. Others could lead the loader or the module to somebody
+// else's files.
 var kept = []string{"HOME", "USER", "LOGNAME", "LANG", "LC_ALL"}
 
-// ownProgram is this program as it runs, also while a newer one is put where it was: that may speak
-// another protocol.
+// ownProgram is this program as it runs, even if its file has been replaced by a newer one, which
+// may speak another protocol.
 func ownProgram() (string, error) { return "/proc/self/exe", nil }
 
 func workerDir() string { return "/" }
 
-// workerAttributes: a worker does not outlive the thread that started it. It leads a group, with
-// which what it starts is ended, and which no Ctrl-C in a terminal reaches, perhaps in the middle of a
-// PIN.
+// workerAttributes: a worker does not outlive the thread that started it. It leads a process group,
+// so that its own children end with it and no Ctrl-C in a terminal reaches it, perhaps in the
+// middle of a PIN.
 func workerAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 }
@@ -44,9 +44,8 @@ func memoryOf(p *os.Process) int64 {
 // startedOver is in the environment of a worker that has run confineSelf before.
 const startedOver = "CRS_WORKER_CONFINED"
 
-// confineSelf takes from this process what a module has no business with: the way to more rights,
-// open files, dumps of its memory. Threads that run already would keep their rights, so this
-// program starts over.
+// confineSelf takes from this process what no module needs: ways to gain rights, open files, core
+// dumps. Threads that run already would keep their rights, so this program starts over.
 func confineSelf() error {
 	if os.Getenv(startedOver) == "" {
 		runtime.LockOSThread()

@@ -16,8 +16,8 @@ func givePipes(cmd *exec.Cmd, requests, replies *os.File) error {
 	return nil
 }
 
-// endRest ends what a worker that has ended leaves behind. The group keeps its number while there is
-// anything in it.
+// endRest kills what a worker that has ended leaves behind. The group keeps its number as long as
+// any process is in it.
 func endRest(p *os.Process) { syscall.Kill(-p.Pid, syscall.SIGKILL) }
 
 // takePipes takes stdin and stdout away from the module: some print to stdout.
@@ -42,7 +42,7 @@ func takePipes() (in, out *os.File, err error) {
 	return os.NewFile(uintptr(fds[0]), "requests"), os.NewFile(uintptr(fds[1]), "replies"), nil
 }
 
-// environment is what a worker gets of this program's.
+// environment is the part of this program's environment that a worker gets.
 func environment(getenv func(string) string) []string {
 	env := []string{"PATH=/usr/bin:/bin"}
 	for _, name := range kept {

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// kept are the variables that a worker gets. Where DLLs are looked for is not among them.
+// kept are the variables that a worker gets. The search path for DLLs is not among them.
 var kept = []string{"SystemRoot", "SystemDrive", "windir", "ProgramData", "ProgramFiles", "USERNAME",
 	"USERPROFILE", "APPDATA", "LOCALAPPDATA", "TEMP", "TMP"}
 
@@ -23,15 +23,14 @@ func systemDir() string {
 	return dir
 }
 
-// ownProgram: a program that runs cannot be exchanged.
+// ownProgram needs no more: Windows does not let a running program be replaced.
 func ownProgram() (string, error) { return os.Executable() }
 
 func workerDir() string { return systemDir() }
 
 func workerAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{HideWindow: true} }
 
-// confine puts a worker into a job of its own, which ends it with this program and bounds its
-// memory.
+// confine puts a worker into a job object, which ends it with this program and bounds its memory.
 func confine(p *os.Process) error {
 	job, err := windows.CreateJobObject(nil, nil)
 	if err != nil {
@@ -64,14 +63,14 @@ func confine(p *os.Process) error {
 	return nil
 }
 
-// endRest: the job ends what a worker leaves behind.
+// endRest has nothing to do: the job ends what a worker leaves behind.
 func endRest(*os.Process) {}
 
-// memoryOf is not asked: the job bounds it.
+// memoryOf returns 0: the job bounds it.
 func memoryOf(*os.Process) int64 { return 0 }
 
-// confineSelf leaves the search for DLLs to the system's directory and the module's own, and shows
-// no window when the module crashes.
+// confineSelf restricts the search for DLLs to the system's directory and the module's own, and
+// shows no window when the module crashes.
 func confineSelf() error {
 	windows.SetErrorMode(windows.SEM_FAILCRITICALERRORS | windows.SEM_NOGPFAULTERRORBOX)
 	return windows.SetDllDirectory("")
@@ -110,7 +109,7 @@ func takePipes() (in, out *os.File, err error) {
 	return os.NewFile(uintptr(requests), "requests"), os.NewFile(uintptr(replies), "replies"), os.Unsetenv(pipesVariable)
 }
 
-// environment is what a worker gets of this program's.
+// environment is the part of this program's environment that a worker gets.
 func environment(getenv func(string) string) []string {
 	system := systemDir()
 	env := []string{"PATH=" + system + ";" + filepath.Dir(system)}
