@@ -16,7 +16,7 @@ import (
 	"github.com/crs-bridge/crs/internal/dialog"
 )
 
-// hostTime is how long after the login of a session its panel may take to come.
+// hostTime is how long a session's panel may take to start after the login.
 var hostTime = 5 * time.Second
 
 // Icons returns nil when the desktop shows icons, else ErrNoBus or ErrNoHost.
@@ -42,7 +42,7 @@ func openDesktop(ctx context.Context) (*desktop, error) {
 	switch err := (dialog.Windows{}).Usable(); {
 	case errors.Is(err, dialog.ErrNoDisplay):
 		return nil, errors.New(catalog.Say("tray.nodisplay"))
-	case err != nil: // the state can be shown all the same
+	case err != nil: // the state can still be shown
 		fmt.Fprintln(os.Stderr, "crs:", catalog.Say("tray.nozenity"))
 	}
 	d, err := connect()
@@ -59,7 +59,7 @@ func openDesktop(ctx context.Context) (*desktop, error) {
 	return d, nil
 }
 
-// connect never starts a bus, as the library would by itself: no panel would be on it.
+// connect never starts a bus, as the library would on its own: no panel would be on it.
 func connect() (*desktop, error) {
 	bus, err := dbus.SessionBusPrivateNoAutoStartup()
 	if err == nil {

@@ -21,7 +21,7 @@ const (
 //go:embed icons/*.png
 var icons embed.FS
 
-// iconSize is the width of the PNG files: panels make them as small as they need them.
+// iconSize is the width of the PNG files: panels scale them down as they need.
 const iconSize = 64
 
 func (p picture) png() []byte {
@@ -32,7 +32,7 @@ func (p picture) png() []byte {
 	return b
 }
 
-// ico puts a PNG into the file format that Windows wants of an icon.
+// ico wraps a PNG in the file format that Windows requires for icons.
 func ico(png []byte) []byte {
 	var b bytes.Buffer
 	binary.Write(&b, binary.LittleEndian, struct {

@@ -9,9 +9,9 @@ import (
 	"github.com/crs-bridge/crs/internal/ipc"
 )
 
-// view is all that the user sees of the tray: it is made anew from the state at each change. Its
-// menu has the same items each time, some of them hidden: panels lose items of submenus when a
-// menu is replaced while they read it, and close it under the user's hand.
+// view is all that the user sees of the tray, made anew from the state at each change. Its menu
+// always has the same items, some of them hidden: panels lose items of submenus when a menu is
+// replaced while they read it, and close it while the user is in it.
 type view struct {
 	icon  picture
 	title string // the state in words
@@ -22,8 +22,8 @@ type view struct {
 type item struct {
 	label   string
 	hidden  bool
-	off     bool // it only tells something, or is of no use now
-	checked bool // among items of which one is chosen
+	off     bool // it only informs, or is of no use now
+	checked bool // the chosen one of several items
 	action  action
 	items   []item // a submenu
 }
@@ -50,9 +50,9 @@ const (
 // maxCards is how many cards a menu has a place for.
 const maxCards = 6
 
-// look returns what is to be seen of a state; ok is false while no service answers. The language is
-// the one that the user chose.
-func look(s ipc.Status, ok bool, language string) view {
+// render returns what the user sees of a state; ok is false while no service answers. The language
+// is the one that the user chose.
+func render(s ipc.Status, ok bool, language string) view {
 	icon, key, cards := sum(s, ok)
 	title := catalog.Say(key, "count", strconv.Itoa(len(cards)), "version", catalog.Literal(s.Version))
 	one, several := ipc.Reader{Card: &ipc.Card{}}, len(cards) > 1
@@ -67,7 +67,7 @@ func look(s ipc.Status, ok bool, language string) view {
 		{label: catalog.CardTitle(one.Card.Info(), false), hidden: len(cards) != 1, off: true},
 		{},
 	}
-	for _, i := range care(one) {
+	for _, i := range pinItems(one) {
 		i.hidden = several
 		menu = append(menu, i)
 	}
@@ -77,7 +77,7 @@ func look(s ipc.Status, ok bool, language string) view {
 			r = cards[i]
 		}
 		menu = append(menu, item{label: catalog.CardTitle(r.Card.Info(), r.Card.Blocked), hidden: hidden, items: append(
-			[]item{{label: catalog.Say("tray.reader", "reader", catalog.Literal(r.Name)), off: true}}, care(r)...)})
+			[]item{{label: catalog.Say("tray.reader", "reader", catalog.Literal(r.Name)), off: true}}, pinItems(r)...)})
 	}
 	return view{icon, title, append(menu,
 		item{},
@@ -89,8 +89,8 @@ func look(s ipc.Status, ok bool, language string) view {
 	)}
 }
 
-// sum returns what a state comes to, the more urgent before the less, and the readers whose card
-// can be used.
+// sum sums up a state, by what is most urgent in it, and returns the readers whose card can be
+// used.
 func sum(s ipc.Status, ok bool) (icon picture, key string, cards []ipc.Reader) {
 	switch {
 	case !ok && s.Version != "":
@@ -106,7 +106,7 @@ func sum(s ipc.Status, ok bool) (icon picture, key string, cards []ipc.Reader) {
 		case r.Card != nil:
 			cards = append(cards, r)
 			blocked = blocked || r.Card.Blocked
-		case r.Name == "": // stands for the smart card service, which does not run
+		case r.Name == "": // stands for the smart card service, which is not running
 			key = catalog.TrayProblem(r.Problem)
 			continue
 		case r.Reading:
@@ -115,7 +115,7 @@ func sum(s ipc.Status, ok bool) (icon picture, key string, cards []ipc.Reader) {
 			problem = catalog.TrayProblem(r.Problem)
 			own = own || !catalog.Foreign(r.Problem)
 		default:
-			free = true // that is where a card belongs, whatever is in the others
+			free = true // that is where a card belongs, no matter what is in the others
 		}
 		icon, key = noCard, "tray.nocard"
 	}
@@ -137,8 +137,8 @@ func sum(s ipc.Status, ok bool) (icon picture, key string, cards []ipc.Reader) {
 	return icon, key, cards
 }
 
-// care is what can be done about the PIN of the card in a reader. What is urgent comes first.
-func care(r ipc.Reader) []item {
+// pinItems offers what can be done about the PIN of the card in a reader, the urgent first.
+func pinItems(r ipc.Reader) []item {
 	change := item{label: catalog.Say("tray.change"), off: !r.Card.CanChange, action: action{do: changePIN, reader: r.Name}}
 	unblock := item{label: catalog.Say("tray.unblock"), off: !r.Card.CanUnblock, action: action{do: unblockPIN, reader: r.Name}}
 	if r.Card.Blocked {
@@ -147,7 +147,8 @@ func care(r ipc.Reader) []item {
 	return []item{change, unblock}
 }
 
-// languages call themselves by their own names: whoever chose the wrong one has to find back.
+// languages lists each language under its own name, so that a user who chose the wrong one finds
+// the way back.
 func languages(now string) (items []item) {
 	items = []item{{label: catalog.Say("tray.language.system"), checked: now == "", action: action{do: setLanguage}}}
 	for _, l := range catalog.Languages {
@@ -156,10 +157,10 @@ func languages(now string) (items []item) {
 	return items
 }
 
-// notice is something that happened to a card and that its owner is told at once.
+// notice is something that happened to a card, of which its owner is notified at once.
 type notice struct {
 	blocked bool   // else unblocked
-	holder  string // "" while there is one card, of which it is clear
+	holder  string // "" if there is only one card
 	kind    string
 }
 

@@ -112,7 +112,7 @@ func TestLook(t *testing.T) {
 			" MARIO_ROSSI & <b>C.</b> – CNS, PIN bloccato [(Lettore: Reader 2) Sblocca PIN con il PUK… Cambia PIN…]" + rest},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			v := look(test.status, !test.silent, "it")
+			v := render(test.status, !test.silent, "it")
 			if got := outline(v.menu); v.icon != test.icon || got != test.want {
 				t.Errorf("%s\n%s, want %s\n%s", v.icon, got, test.icon, test.want)
 			}
@@ -126,7 +126,7 @@ func TestLook(t *testing.T) {
 // TestActions: each card's items are about its reader, and the language that was chosen is marked.
 func TestActions(t *testing.T) {
 	second := ipc.Reader{Name: "Reader 2"}
-	menu := look(status(with(bit4id, ada, false), with(second, ada, false)), true, "de").menu
+	menu := render(status(with(bit4id, ada, false), with(second, ada, false)), true, "de").menu
 	cards := slices.DeleteFunc(menu, func(i item) bool { return i.hidden || len(i.items) != 3 })
 	for i, reader := range []string{bit4id.Name, second.Name} {
 		for _, item := range cards[i].items[1:] {

@@ -103,7 +103,7 @@ func (p *trayProcess) play(t *testing.T, s scene) {
 	if err := p.in.Encode(s); err != nil {
 		t.Fatal(err)
 	}
-	want := look(s.Status, s.OK, s.Lang).title
+	want := render(s.Status, s.OK, s.Lang).title
 	await.That(t, "the tray says "+want, func() bool { return p.title() == want })
 }
 

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// rest gives back what is of no use while nothing happens: heap, and the pages of the program's
-// file, which come back from there when they are needed.
+// rest gives back memory that is not needed while nothing happens: heap, and the pages of the
+// program's file, which are read again when they are needed.
 func rest() {
 	debug.FreeOSMemory()
 	maps, err := os.Open("/proc/self/smaps")
@@ -31,13 +31,14 @@ func rest() {
 				end, _ = strconv.ParseUint(to, 16, 64)
 			}
 		case len(fields) > 1 && fields[0] == "Anonymous:" && fields[1] == "0" && start < end:
-			// None of its pages was written to before it became unwritable, as the loader does.
+			// None of its pages was written to: the loader writes only before it makes a mapping
+			// read-only.
 			_, _, _ = unix.Syscall(unix.SYS_MADVISE, uintptr(start), uintptr(end-start), unix.MADV_DONTNEED)
 		}
 	}
 }
 
-// unwritable reports whether a mapping is of a file, and nobody can write to it.
+// unwritable reports whether a mapping is of a file and read-only.
 func unwritable(fields []string) bool {
 	return (fields[1] == "r-xp" || fields[1] == "r--p") && len(fields) == 6 && strings.HasPrefix(fields[5], "/")
 }

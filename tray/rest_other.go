@@ -4,5 +4,5 @@ package tray
 
 import "runtime/debug"
 
-// rest gives back memory that is of no use while nothing happens.
+// rest gives back memory that is not needed while nothing happens.
 func rest() { debug.FreeOSMemory() }

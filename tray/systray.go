@@ -13,10 +13,10 @@ import (
 	"fyne.io/systray"
 )
 
-// Run shows icon and menu until the context ends or the user quits. It is to be called once, by
-// the goroutine that runs main: some systems want all windows of a program on its first thread.
-// Its error is a sentence for the user. Where a desktop has no place for icons it says so on
-// stderr, and the dialogs work all the same.
+// Run shows icon and menu until the context ends or the user quits. Call it once, from the
+// goroutine that runs main: some systems require all windows of a program on its first thread. Its
+// error is a sentence for the user. If the desktop has no place for icons Run says so on stderr,
+// and the dialogs still work.
 func (t *Tray) Run(ctx context.Context) error {
 	ctx, quit := context.WithCancel(ctx)
 	defer quit()
@@ -29,7 +29,7 @@ func (t *Tray) Run(ctx context.Context) error {
 		return err
 	}
 	defer d.close()
-	// What the library complains about is of no use to the user.
+	// The library's complaints are of no use to the user.
 	log.SetFlags(0)
 	log.SetOutput(slog.NewLogLogger(t.Log.Handler(), slog.LevelDebug).Writer())
 	if runtime.GOOS == "linux" {
@@ -44,7 +44,7 @@ func (t *Tray) Run(ctx context.Context) error {
 			}
 		}}
 		status, ok, _ := t.Service.Status()
-		s.show(look(status, ok, t.Language()))
+		s.show(render(status, ok, t.Language()))
 		go func() {
 			defer close(ended)
 			t.run(ctx, s, chosen)
@@ -56,16 +56,16 @@ func (t *Tray) Run(ctx context.Context) error {
 	return nil
 }
 
-// name is what the program is called where there is no place for more.
+// name is the name of the program where there is no room for more.
 const name = "CRS"
 
-// shownMenu is the menu as the desktop has it: place.
+// shownMenu is the menu as the desktop has it; it implements place.
 type shownMenu struct {
 	*desktop
 	click func(action)
 	icon  picture
 	title string
-	items []*shownItem // made by the first show, and changed by the others
+	items []*shownItem // made by the first show, changed by later ones
 }
 
 func (s *shownMenu) show(v view) {
@@ -89,8 +89,8 @@ func (s *shownMenu) show(v view) {
 	}
 }
 
-// forget is for the start of the library: what is set while it tells the bus of the icon is lost
-// (nativeStart of systray_unix.go reads icon and tooltip before it takes changes of them).
+// forget is for the start of the library: anything set while it announces the icon on the bus is
+// lost (nativeStart of systray_unix.go reads icon and tooltip before it takes changes of them).
 func (s *shownMenu) forget() { s.icon, s.title = "", "" }
 
 // shownItem is an item as the desktop has it.
@@ -133,8 +133,8 @@ func (s *shownMenu) add(parent *systray.MenuItem, i item) *shownItem {
 	return shown
 }
 
-// change makes the item that of now. What is the same is not touched: each change makes the panel
-// read the menu again.
+// change updates the item. It does not touch what stays the same: each change makes the panel read
+// the menu again.
 func (s *shownItem) change(now item) {
 	if s.menu == nil {
 		return

@@ -23,13 +23,13 @@ var (
 
 // Service is the service as the tray sees it.
 type Service interface {
-	// Status returns what the service last told of itself, ok false while none answers, and a
-	// channel that is closed at the next change of either. With ok false and a version, one runs
-	// that is another version of this program.
+	// Status returns the last status that the service sent, ok false while none answers, and a
+	// channel that is closed at the next change of either. If ok is false but there is a version,
+	// the service is another version of this program.
 	Status() (s ipc.Status, ok bool, changed <-chan struct{})
 
-	// ChangePIN and UnblockPIN return when it is done or given up. The service asks, and tells
-	// what the card said, in dialogs of its own, which this tray shows for it.
+	// ChangePIN and UnblockPIN return when it is done or given up. The service asks, and says how
+	// the card answered, in dialogs of its own, which this tray shows for it.
 	ChangePIN(ctx context.Context, reader string) error
 	UnblockPIN(ctx context.Context, reader string) error
 
@@ -58,8 +58,8 @@ type Tray struct {
 
 // place is where a desktop shows the icons of running programs.
 type place interface {
-	show(view) // called by one goroutine, also when nothing has changed
-	forget()   // what was shown: the next show is to show all of it; called by the same goroutine
+	show(view) // called by one goroutine, even when nothing has changed
+	forget()   // makes the next show set everything anew; called by the same goroutine
 	notify(title, text string) error
 }
 
@@ -70,11 +70,11 @@ func (nowhere) show(view)                       {}
 func (nowhere) forget()                         {}
 func (nowhere) notify(title, text string) error { return nil }
 
-// settleTime is how long a desktop may take to take in a new icon. It may show the first state for
-// ever if another came meanwhile, so the state is shown once more.
+// settleTime is how long a desktop may take to set up a new icon. If the state changed meanwhile it
+// may keep showing the first one, so the state is shown once more.
 const settleTime = 2 * time.Second
 
-// idleTime is how long after a change the tray rests.
+// idleTime is how long after a change the tray calls rest.
 const idleTime = 5 * time.Second
 
 // run shows the state until the context ends or the user quits. What is chosen in the menu comes
@@ -97,7 +97,7 @@ func (t *Tray) run(ctx context.Context, p place, chosen <-chan action) {
 	}()
 	for {
 		status, ok, changed := t.Service.Status()
-		p.show(look(status, ok, t.Language()))
+		p.show(render(status, ok, t.Language()))
 		for _, n := range news(known, status) {
 			go t.notify(p, n.title(), n.text())
 		}
@@ -134,7 +134,7 @@ func (t *Tray) notify(p place, title, text string) {
 	}
 }
 
-// do does what was chosen in the menu.
+// do carries out what was chosen in the menu.
 func (t *Tray) do(ctx context.Context, p place, a action) {
 	var err error
 	failed := "tray.failed.service"
@@ -155,7 +155,7 @@ func (t *Tray) do(ctx context.Context, p place, a action) {
 		failed = "tray.failed.start"
 		err = t.StartService()
 	}
-	if ctx.Err() != nil || told(err) {
+	if ctx.Err() != nil || explained(err) {
 		return
 	}
 	t.Log.Warn("not done", "what", a.do, "error", err)
@@ -166,9 +166,9 @@ func (t *Tray) do(ctx context.Context, p place, a action) {
 	}
 }
 
-// told reports whether an error needs no further window: the user gave up, or it is about the
+// explained reports whether an error needs no further window: the user gave up, or it is about the
 // card, and then the service has explained it.
-func told(err error) bool {
+func explained(err error) bool {
 	switch crs.CodeOf(err) {
 	case crs.ErrInternal, crs.ErrTimeout, crs.ErrBusy, crs.ErrInvalidRequest:
 		return false

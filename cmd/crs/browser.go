@@ -29,7 +29,7 @@ func browserHosts(_ context.Context, args []string) error {
 	}
 	list, err := do(self)
 	if err != nil {
-		return told("browser.failed", "detail", catalog.Literal(err.Error()))
+		return sentence("browser.failed", "detail", catalog.Literal(err.Error()))
 	}
 	if *asJSON {
 		return printJSON(list)
@@ -44,7 +44,7 @@ func browserHosts(_ context.Context, args []string) error {
 		foreign = foreign || s.State == browser.Foreign
 	}
 	if foreign && rest[0] != "status" {
-		return told("browser.kept")
+		return sentence("browser.kept")
 	}
 	return nil
 }

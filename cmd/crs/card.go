@@ -20,7 +20,7 @@ import (
 	"github.com/crs-bridge/crs/pkcs11"
 )
 
-// card shows what is in the readers. Nothing of it needs a PIN.
+// card shows what is in the readers. It needs no PIN.
 func card(ctx context.Context, args []string) error {
 	f := flags("card")
 	all := f.Bool("all", false, catalog.Say("flag.all"))
@@ -37,7 +37,7 @@ func card(ctx context.Context, args []string) error {
 	if rest[0] == "list" && *all && tokens != nil {
 		tokens.Check(ctx)
 		listErr := listCards(readers, tokens.Modules(), true, *asJSON)
-		return cmp.Or(err, listErr) // why there is no reader says more than that there is no card
+		return cmp.Or(err, listErr) // why there is no reader says more than "no card"
 	}
 	if err != nil {
 		return err
@@ -54,14 +54,14 @@ func card(ctx context.Context, args []string) error {
 	}[rest[0]](ctx, c, *asJSON)
 }
 
-// findReaders opens the cards in the readers whose name contains a word, and the tokens. To other
-// readers nothing is sent: they may be in use.
+// findReaders opens the cards in the readers whose name contains a word, and the tokens. It sends
+// nothing to other readers: they may be in use.
 func findReaders(ctx context.Context, word string) ([]crs.Reader, *pkcs11.Tokens, error) {
-	word = outside.Text(word) // as the names of readers are
+	word = outside.Text(word) // as for the names of readers
 	wanted := func(name string) bool {
 		return strings.Contains(strings.ToLower(name), strings.ToLower(word))
 	}
-	all, tokens, err := look(ctx, wanted, func(native []crs.Reader, choice cards.Choice) bool {
+	all, tokens, err := find(ctx, wanted, func(native []crs.Reader, choice cards.Choice) bool {
 		return cards.Needed(native, choice, nil)
 	})
 	var found []crs.Reader
@@ -76,9 +76,9 @@ func findReaders(ctx context.Context, word string) ([]crs.Reader, *pkcs11.Tokens
 	case err != nil:
 		return nil, tokens, err
 	case len(all) == 0:
-		return nil, tokens, told("card.noreader")
+		return nil, tokens, sentence("card.noreader")
 	}
-	return nil, tokens, told("card.nosuchreader", "word", word, "readers", names(all))
+	return nil, tokens, sentence("card.nosuchreader", "word", word, "readers", names(all))
 }
 
 // theCard returns the one card that can be used.
@@ -94,11 +94,11 @@ func theCard(readers []crs.Reader) (crs.Card, error) {
 	case len(usable) == 1:
 		return usable[0].Card, nil
 	case len(usable) > 1:
-		return nil, told("card.several", "readers", names(usable))
+		return nil, sentence("card.several", "readers", names(usable))
 	case problems != nil && !free:
 		return nil, problems[0].Err
 	}
-	return nil, told("card.none")
+	return nil, sentence("card.none")
 }
 
 func names(readers []crs.Reader) string {
@@ -124,16 +124,16 @@ type listed struct {
 	Reason  string   `json:"reason,omitempty"`
 	Expires string   `json:"expires,omitempty"`
 
-	// Of a module instead of a reader.
+	// For a row about a module instead of a reader.
 	Module string   `json:"module,omitempty"`
 	Path   string   `json:"path,omitempty"`
-	Output []string `json:"output,omitempty"` // the last lines that one which failed wrote
+	Output []string `json:"output,omitempty"` // the last lines that a failed one wrote
 
 	problem  string // what Reason means, for people
 	validity string // what Expires means
 }
 
-// maxOutput is how many lines of a module are shown, and its last ones say most.
+// maxOutput is how many lines of a module are shown: the last, which say most.
 const maxOutput = 5
 
 func listCards(readers []crs.Reader, modules []pkcs11.Module, all, asJSON bool) error {
@@ -178,7 +178,7 @@ func listCards(readers []crs.Reader, modules []pkcs11.Module, all, asJSON bool) 
 		case row.Kind != "":
 			what = row.Kind + "  " + catalog.Literal(row.Holder) + "  " + row.ID + row.validity
 		case row.Error != "":
-			// What it is on the reader's line, what to do on those below.
+			// The problem goes on the reader's line, the advice on the lines below.
 			sentence, advice, _ := strings.Cut(row.problem, ". ")
 			what = sentence + ".\n    " + strings.ReplaceAll(catalog.Wrap(advice, catalog.Width), "\n", "\n    ")
 		}
@@ -195,7 +195,7 @@ func listCards(readers []crs.Reader, modules []pkcs11.Module, all, asJSON bool) 
 		fmt.Println(catalog.Wrap(catalog.Say("module.none"), catalog.Width))
 	}
 	if seen == 0 {
-		return told("card.none")
+		return sentence("card.none")
 	}
 	return nil
 }
@@ -259,18 +259,18 @@ func showCertificate(ctx context.Context, c crs.Card, asJSON bool) error {
 func showPersonalData(ctx context.Context, c crs.Card, asJSON bool) error {
 	reader, ok := c.(crs.PersonalDataReader)
 	if !ok {
-		return told("card.nodata")
+		return sentence("card.nodata")
 	}
 	b, err := reader.PersonalData(ctx)
 	if errors.Is(err, crs.ErrNoPersonalData) {
-		return told("card.nodata")
+		return sentence("card.nodata")
 	}
 	if err != nil {
 		return err
 	}
 	p, err := crs.ParsePersonalData(b)
 	if err != nil {
-		return told("card.baddata", "detail", err.Error())
+		return sentence("card.baddata", "detail", err.Error())
 	}
 	if asJSON {
 		return printJSON(p)

@@ -89,11 +89,11 @@ func newDemonstration(ctx context.Context, screen dialog.Screen, log *slog.Logge
 
 	d := &demonstration{card: card}
 	if d.portalOn, d.port, err = listenPortal(port); err != nil {
-		return nil, told("demo.port", "port", strconv.Itoa(port), "detail", err.Error())
+		return nil, sentence("demo.port", "port", strconv.Itoa(port), "detail", err.Error())
 	}
 	if d.listener, err = bridge.Listen(""); err != nil {
 		closeAll(d.portalOn)
-		return nil, told("serve.port", "detail", err.Error())
+		return nil, sentence("serve.port", "detail", err.Error())
 	}
 	d.bridge = &bridge.Server{
 		Cards:      oneCard{card},
@@ -129,7 +129,7 @@ func listenPortal(port int) ([]net.Listener, int, error) {
 	}
 	port = v4.Addr().(*net.TCPAddr).Port
 	listeners := []net.Listener{v4}
-	// Where IPv6 exists a browser tries it first, and must not find somebody else there.
+	// Where IPv6 exists a browser tries it first, and must not find another program there.
 	v6, err := net.Listen("tcp", net.JoinHostPort("::1", strconv.Itoa(port)))
 	if err == nil {
 		listeners = append(listeners, v6)
@@ -177,7 +177,7 @@ func (d *demonstration) run(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// memoryReader is the embedded reader as the driver wants one.
+// memoryReader adapts the embedded reader to the driver.
 type memoryReader struct{ *virtualcard.Reader }
 
 func (r memoryReader) Connect() (pcsc.Conn, error) {

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// onItsOwn is for a child that outlives this program and its console.
+// onItsOwn lets a child outlive this program and its console.
 func onItsOwn() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{CreationFlags: windows.DETACHED_PROCESS | windows.CREATE_NEW_PROCESS_GROUP, HideWindow: true}
 }

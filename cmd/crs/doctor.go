@@ -20,8 +20,8 @@ import (
 	"github.com/crs-bridge/crs/tray"
 )
 
-// doctor says what of a login works on this computer, and what to do about what does not. What it
-// says is pasted into mails to those who help: nothing of it tells whose card it is.
+// doctor says what of a login works on this computer, and what to do about what does not. People
+// paste its output into mails when they ask for help, so nothing in it says whose card it is.
 func doctor(ctx context.Context, args []string) error {
 	f := flags("doctor")
 	asJSON := f.Bool("json", false, catalog.Say("flag.json"))
@@ -38,7 +38,7 @@ func doctor(ctx context.Context, args []string) error {
 		return err
 	}
 	if slices.ContainsFunc(found, func(f finding) bool { return f.State == problem }) {
-		return told("doctor.sick")
+		return sentence("doctor.sick")
 	}
 	return nil
 }
@@ -52,7 +52,7 @@ func diagnose(ctx context.Context) (string, error) {
 type finding struct {
 	Check  string  `json:"check"`
 	State  verdict `json:"state"`
-	Reason string  `json:"reason,omitempty"` // of a problem: a word that stays the same
+	Reason string  `json:"reason,omitempty"` // of a problem: a word that scripts can rely on
 	Detail string  `json:"detail,omitempty"` // a reader, a version, a port
 	ATR    string  `json:"atr,omitempty"`    // of a card whose model is not known
 
@@ -169,7 +169,7 @@ func checkCards(ctx context.Context, readers []crs.Reader) (found []finding) {
 	case len(found) == 1:
 		return found
 	}
-	// Beside one that can be used another card, such as a company's badge, is no problem.
+	// If one card can be used, another one, such as a company's badge, is no problem.
 	usable := slices.ContainsFunc(found, func(f finding) bool { return f.State == fine })
 	for i, f := range found {
 		if usable && f.State == problem {
@@ -180,8 +180,8 @@ func checkCards(ctx context.Context, readers []crs.Reader) (found []finding) {
 	return found
 }
 
-// checkModules looks at the modules of tokens. That one cannot be used is a problem only where no
-// card can be used without it.
+// checkModules looks at the modules of tokens. One that cannot be used is a problem only if no card
+// can be used without it.
 func checkModules(modules []pkcs11.Module, readers []crs.Reader) (found []finding) {
 	bad := problem
 	if slices.ContainsFunc(readers, func(r crs.Reader) bool { return r.Card != nil }) {
@@ -202,7 +202,7 @@ func checkModules(modules []pkcs11.Module, readers []crs.Reader) (found []findin
 	return found
 }
 
-// cardProblem returns why a card that can be read is of no use, "" when it is.
+// cardProblem returns why a card that can be read cannot be used, "" if it can.
 func cardProblem(ctx context.Context, c crs.Card) (reason, text string) {
 	if cert, err := c.Certificate(ctx); err == nil && time.Now().After(cert.NotAfter) {
 		return "expired", catalog.Say("doctor.expired")
@@ -213,7 +213,7 @@ func cardProblem(ctx context.Context, c crs.Card) (reason, text string) {
 	return "", ""
 }
 
-// checkService looks at our own service, from a program of a version.
+// checkService looks at our own service, for a program of the given version.
 func checkService(s ipc.Status, err error, version string) finding {
 	f := finding{Check: "service", State: problem}
 	switch {
@@ -234,8 +234,8 @@ func checkService(s ipc.Status, err error, version string) finding {
 	return f
 }
 
-// checkPorts looks at who listens where portals look for the service. Another program there is
-// no harm while one port is left.
+// checkPorts looks at who listens where portals look for the service. Another program there does no
+// harm as long as one port is left.
 func checkPorts(s ipc.Status, listening map[int]string) finding {
 	f := finding{Check: "port", State: fine, text: catalog.Say("doctor.port.free")}
 	ours := 0
@@ -300,7 +300,7 @@ func checkWindows(err error) finding {
 	return f
 }
 
-// prescription is what was found, for people.
+// prescription is the findings as people read them.
 func prescription(found []finding) string {
 	name := map[string]string{
 		"pcsc": catalog.Say("doctor.name.pcsc"), "reader": catalog.Say("field.reader"), "card": catalog.Say("doctor.name.card"),

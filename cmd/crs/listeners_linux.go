@@ -11,10 +11,10 @@ import (
 	"github.com/crs-bridge/crs/bridge"
 )
 
-// listeners returns the programs that listen on the ports of the service, "" for one that only
-// another user may look at.
+// listeners returns the programs that listen on the ports of the service, "" for one of another
+// user.
 func listeners() map[int]string {
-	sockets := map[string]int{} // what a file descriptor of it is a link to, and its port
+	sockets := map[string]int{} // the port, by what the socket's file descriptor links to
 	found := map[int]string{}
 	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
 		f, err := os.Open(table)

@@ -10,8 +10,8 @@ import (
 	"github.com/crs-bridge/crs/bridge"
 )
 
-// listeners returns the ports of the service on which something listens. What it is, these systems
-// do not tell as easily.
+// listeners returns the ports of the service on which something listens, without its name, which is
+// harder to get on these systems.
 func listeners() map[int]string {
 	found := map[int]string{}
 	for _, port := range bridge.Ports {

@@ -20,8 +20,8 @@ import (
 	"github.com/crs-bridge/crs/internal/state"
 )
 
-// commands are the words after crs. A command returns errUsage for wrong arguments; any other
-// error was, or is, told to the user, and makes the exit code 1.
+// commands are the words after crs. A command returns a usageError for wrong arguments; any other
+// error is shown to the user, and makes the exit code 1.
 var commands = map[string]func(ctx context.Context, args []string) error{
 	"serve":        serve,
 	"demo":         demo,
@@ -67,14 +67,14 @@ func run(args []string) int {
 		fmt.Fprintln(os.Stderr, "crs:", catalog.Say("cli.help"))
 		return 2
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
-		return 1 // Ctrl-C: whoever pressed it knows
+		return 1 // Ctrl-C: the user knows
 	}
 	fmt.Fprintln(os.Stderr, "crs:", explain(err))
 	return 1
 }
 
-// loadLanguage makes everything appear in the language that the user chose. What is wrong with the
-// configuration is no reason to fail.
+// loadLanguage makes everything appear in the language that the user chose. A bad configuration is
+// no reason to fail.
 func loadLanguage(log *slog.Logger) {
 	config, err := state.LoadConfig()
 	if err != nil {
@@ -85,11 +85,11 @@ func loadLanguage(log *slog.Logger) {
 }
 
 // explain says what an error means and what to do. Errors that only this program can have are
-// sentences of the catalogue already.
+// already sentences of the catalogue.
 func explain(err error) string {
-	var told toldError
-	if errors.As(err, &told) {
-		return told.Error()
+	var said sentenceError
+	if errors.As(err, &said) {
+		return said.Error()
 	}
 	return catalog.Report(catalog.Prompt{}, err).String()
 }
@@ -99,17 +99,17 @@ type usageError struct{ error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// toldError is a failure that is explained in a sentence of the catalogue.
-type toldError struct {
+// sentenceError is a failure that is explained in a sentence of the catalogue.
+type sentenceError struct {
 	error
 	key   string // of the sentence, "" if it was composed
 	cause error
 }
 
-func (e toldError) Unwrap() error { return e.cause }
+func (e sentenceError) Unwrap() error { return e.cause }
 
-func told(key string, pairs ...string) error {
-	return toldError{error: errors.New(catalog.Say(key, pairs...)), key: key}
+func sentence(key string, pairs ...string) error {
+	return sentenceError{error: errors.New(catalog.Say(key, pairs...)), key: key}
 }
 
 // flags is a flag set that reports mistakes as usageError and shows help on request.
@@ -119,8 +119,9 @@ func flags(name string) *flag.FlagSet {
 	return f
 }
 
-// parse reads flags that may stand before, between and after the other arguments, and returns
-// those: at least and at most so many, the first of them one of the words, if there are any.
+// parse reads flags, which may stand before, between and after the positional arguments, and
+// returns the latter. It wants between least and most of them, and if words is not empty the first
+// must be one of words.
 func parse(f *flag.FlagSet, args []string, least, most int, words ...string) ([]string, error) {
 	var rest []string
 	for {

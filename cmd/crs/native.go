@@ -16,16 +16,16 @@ import (
 	"github.com/crs-bridge/crs/internal/ipc"
 )
 
-// startedByBrowser reports whether a browser started this program. The manifest that names it
-// cannot give it arguments: Chromium gives it the origin of the extension, Firefox the path of the
-// manifest and the id of the extension.
+// startedByBrowser reports whether a browser started this program. The manifest cannot define
+// arguments: Chromium passes the origin of the extension, Firefox the path of the manifest and the
+// id of the extension.
 func startedByBrowser(args []string) bool {
 	return len(args) > 0 && strings.HasPrefix(args[0], "chrome-extension://") ||
 		len(args) == 2 && filepath.Base(args[0]) == browser.HostName+".json"
 }
 
-// ourExtension reports whether those are the arguments for our own extension. Browsers start us
-// for no other; a manifest that somebody changed is noticed here.
+// ourExtension reports whether the arguments are those for our own extension. Browsers start us for
+// no other, unless somebody changed the manifest.
 func ourExtension(args []string) bool {
 	if len(args) > 0 && args[0] == browser.ChromiumExtension {
 		return true // on Windows there are more
@@ -33,12 +33,12 @@ func ourExtension(args []string) bool {
 	return len(args) == 2 && args[1] == browser.FirefoxExtension
 }
 
-// nativeHost is between a browser and the service: it passes messages on, and ends with either of
-// them. Its stdout carries nothing else. However a browser ends, its pipes close, because it gives
-// them to no other process; a signal at the parent's death would come with that of a mere thread.
+// nativeHost stands between a browser and the service: it passes messages on, and ends with either
+// of them. Its stdout carries nothing else. However a browser ends, its pipes close, because no
+// other process has them; a parent-death signal would already come at the end of a mere thread.
 func nativeHost(ctx context.Context, args []string) error {
 	if !ourExtension(args) {
-		return told("native.extension")
+		return sentence("native.extension")
 	}
 	page := struct {
 		io.Reader
@@ -55,9 +55,9 @@ func nativeHost(ctx context.Context, args []string) error {
 	return bridge.Relay(page, service)
 }
 
-// dialService connects to the service. Where none runs it starts one that ends some time after its
-// last browser. That is a process of its own, because a browser kills its native host two seconds
-// after the page was closed, and a card may just be comparing a PIN.
+// dialService connects to the service. If none runs it starts one that ends some time after its
+// last browser. That is a separate process, because a browser kills its native host two seconds
+// after the page was closed, and a card may be comparing a PIN at that moment.
 func dialService(ctx context.Context) (net.Conn, error) {
 	conn, err := ipc.DialPortal(ctx)
 	if !errors.Is(err, ipc.ErrNoService) {
@@ -66,7 +66,7 @@ func dialService(ctx context.Context) (net.Conn, error) {
 	if _, _, err := spawnService("--for-browsers", "--log", "warn"); err != nil {
 		return nil, err
 	}
-	// Another native host may have started one too: the lock leaves one of them.
+	// Another native host may have started one too: the lock leaves only one.
 	for end := time.Now().Add(startTime); errors.Is(err, ipc.ErrNoService) && time.Now().Before(end); {
 		select {
 		case <-time.After(2 * time.Millisecond):

@@ -90,7 +90,7 @@ type hops struct {
 
 func newHops() *hops { return &hops{last: time.Now()} }
 
-// hop says "who: what" in two columns.
+// hop prints "who: what" in two columns.
 func (h *hops) hop(key string, pairs ...string) {
 	h.n++
 	who, what, _ := strings.Cut(catalog.Say(key, pairs...), ": ")
@@ -128,7 +128,7 @@ func (u *scriptedUser) AskPIN(context.Context, catalog.Text) (*crs.PIN, error) {
 	return crs.NewPIN([]byte(u.pin)), nil
 }
 
-// Tell and Wait fail: nothing of what they show belongs to the demonstration.
+// Tell and Wait fail: the demonstration has nothing for them to show.
 func (u *scriptedUser) Tell(_ context.Context, t catalog.Text) error { return errors.New(t.After) }
 func (u *scriptedUser) Wait(_ context.Context, t catalog.Text) error { return errors.New(t.After) }
 

@@ -37,8 +37,8 @@ func pin(ctx context.Context, args []string) error {
 	return err
 }
 
-// tellService lets a running service look again at what is kept of the PIN, so that the tray shows
-// it. What it would see otherwise is no more than late.
+// tellService lets a running service reread what is kept about the PIN, so that the tray shows it
+// at once. Without this it would only be late.
 func tellService(ctx context.Context) {
 	if c, err := ipc.Dial(ctx); err == nil {
 		c.Refresh(ctx)
@@ -62,7 +62,7 @@ func onCard(ctx context.Context, reader string, do func(crs.Card) error) error {
 	return do(card)
 }
 
-// runPIN does one of the words of `crs pin`, and says what became of it.
+// runPIN runs one of the subcommands of `crs pin`, and reports the outcome.
 func runPIN(ctx context.Context, what string, flow bridge.PINFlow) error {
 	status := flow.Card.PINStatus
 	say := catalog.PINFlow{Card: flow.Card.Info(), Unblock: what == "unblock"}.Failed
@@ -79,15 +79,15 @@ func runPIN(ctx context.Context, what string, flow bridge.PINFlow) error {
 		}
 		err = flow.Unblock(ctx)
 	}
-	// Who gave up after a refusal is told that, and not that nothing was sent.
+	// After a refusal, giving up is reported as the refusal, not as "nothing was sent".
 	if err = refused(ctx, err, status, say); errors.Is(err, crs.ErrCancelled) {
-		return told("pin.cancelled")
+		return sentence("pin.cancelled")
 	}
 	return err
 }
 
 // refused says what became of a PIN or PUK that the card did not accept. The tries are the smaller
-// of what the card told and of what is kept of them since.
+// of what the card said and what is kept about them since.
 func refused(ctx context.Context, err error, status func(context.Context) (crs.PINStatus, error), say func(error, crs.PINStatus) string) error {
 	var answer *crs.PINError
 	if !errors.As(err, &answer) {
@@ -99,14 +99,14 @@ func refused(ctx context.Context, err error, status func(context.Context) (crs.P
 	}
 	smaller := *answer
 	smaller.Retries = catalog.Tries(catalog.PINPrompt{Status: known, Last: err})
-	return toldError{error: errors.New(say(err, known)), cause: &smaller}
+	return sentenceError{error: errors.New(say(err, known)), cause: &smaller}
 }
 
 // result is what `crs pin --json` prints: docs/scripts.md.
 type result struct {
 	Result  string `json:"result,omitempty"`
 	Error   string `json:"error,omitempty"`
-	Retries *int   `json:"retries,omitempty"` // no more than so many; absent when not known
+	Retries *int   `json:"retries,omitempty"` // at most; absent when not known
 }
 
 func resultOf(err error) result {
@@ -121,7 +121,7 @@ func resultOf(err error) result {
 	return r
 }
 
-// word is an error as a program sees it: one of a closed list.
+// word returns an error as programs see it: one word of a closed list.
 func word(err error) string {
 	var answer *crs.PINError
 	if errors.As(err, &answer) {
@@ -137,9 +137,9 @@ func word(err error) string {
 		}
 		return "wrong_pin"
 	}
-	var told toldError
-	errors.As(err, &told)
-	switch told.key {
+	var said sentenceError
+	errors.As(err, &said)
+	switch said.key {
 	case "card.noreader", "card.nosuchreader", "card.none":
 		return "no_card"
 	case "card.several":

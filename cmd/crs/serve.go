@@ -20,7 +20,7 @@ import (
 	"github.com/crs-bridge/crs/pcsc"
 )
 
-// serve is the service: it watches the readers and answers portals until it is told to end.
+// serve is the service: it watches the readers and answers portals until a signal ends it.
 func serve(ctx context.Context, args []string) error {
 	o, err := parseServe(args)
 	if err != nil {
@@ -33,7 +33,7 @@ func serve(ctx context.Context, args []string) error {
 	}
 	unlock, err := state.LockService()
 	if errors.Is(err, state.ErrServiceRuns) {
-		return told("serve.running")
+		return sentence("serve.running")
 	} else if err != nil {
 		return err
 	}
@@ -80,8 +80,8 @@ func parseServe(args []string) (o serveOptions, err error) {
 	return o, nil
 }
 
-// open opens the port for pages. That none is free is no error, unless one was asked for: the icon,
-// the PIN and the browsers' extension need none. The listener is nil then.
+// open opens the port for pages. If none is free that is no error, unless one was asked for: the
+// icon, the PIN menu and the extension need none. The listener is then nil.
 func (o serveOptions) open() (*bridge.Listener, error) {
 	if o.forBrowsers {
 		return &bridge.Listener{}, nil
@@ -93,7 +93,7 @@ func (o serveOptions) open() (*bridge.Listener, error) {
 	case errors.Is(err, bridge.ErrAddress):
 		return nil, usageError{err}
 	case o.listen != "":
-		return nil, told("serve.port", "detail", err.Error())
+		return nil, sentence("serve.port", "detail", err.Error())
 	}
 	o.log.Warn("no page can connect without the extension", "reason", err)
 	return nil, nil
@@ -147,10 +147,10 @@ func newService(o serveOptions, owners *ipc.Server, screen dialog.Screen) (*serv
 func (s *service) run(ctx context.Context, listener *bridge.Listener) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	s.driver.GiveUp = func() { // whoever supervises this service starts it anew
+	s.driver.GiveUp = func() { // its supervisor starts the service anew
 		stop(errStuck)
-		// Another reader may have been sent a PIN just now, or its user may be typing one on it. The
-		// answer has 100 s to come at most, and the user is told it.
+		// Another reader may have just been sent a PIN, or its user may be typing one on it. The
+		// answer comes within 100 s, and the user still sees it.
 		time.AfterFunc(105*time.Second, func() { os.Exit(1) })
 	}
 	s.owners.Status = func() (ipc.Status, <-chan struct{}) { return s.status(ctx) }
@@ -161,7 +161,7 @@ func (s *service) run(ctx context.Context, listener *bridge.Listener) error {
 	var parts sync.WaitGroup
 	parts.Go(func() { s.watch(ctx) })
 	parts.Go(func() { s.servePages(ctx, listener) })
-	if err := serveOwner(ctx, &parts, s.owners); err != nil { // which the lock lets doctor tell
+	if err := serveOwner(ctx, &parts, s.owners); err != nil { // doctor recognises this by the lock
 		s.log.Warn("no tray can attach", "reason", err)
 	}
 	err := serveBrowsers(ctx, &parts, answer, s.log)
@@ -177,7 +177,7 @@ func (s *service) run(ctx context.Context, listener *bridge.Listener) error {
 	parts.Wait()
 	s.log.Info("stopped")
 	if cause := context.Cause(ctx); errors.Is(cause, errStuck) {
-		return told("serve.stuck")
+		return sentence("serve.stuck")
 	}
 	return err
 }
@@ -197,7 +197,7 @@ func (s *service) servePages(ctx context.Context, l *bridge.Listener) {
 			return
 		case <-time.After(portRetry):
 		}
-		l, _ = bridge.Listen("") // why not was logged
+		l, _ = bridge.Listen("") // the failure was logged
 	}
 	s.mu.Lock()
 	s.address = l.Addr()
@@ -208,7 +208,7 @@ func (s *service) servePages(ctx context.Context, l *bridge.Listener) {
 	s.bridge.Serve(ctx, l)
 }
 
-// lack notes what cannot be used.
+// lack notes a part that cannot be used.
 func (s *service) lack(what string) {
 	s.mu.Lock()
 	s.without = append(s.without, what)
@@ -217,7 +217,7 @@ func (s *service) lack(what string) {
 }
 
 func (s *service) status(ctx context.Context) (ipc.Status, <-chan struct{}) {
-	readers, changed := s.cards.Seen() // before the rest: what changes meanwhile is announced
+	readers, changed := s.cards.Seen() // first, so that changes meanwhile are announced
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return ipc.Status{Version: versionString(), Address: s.address, Without: append([]string(nil), s.without...), Readers: ipc.Readers(ctx, readers)}, changed
@@ -271,7 +271,7 @@ func whileUsed(serve serveNative, unused func()) serveNative {
 
 var errStuck = errors.New("too many calls to readers never returned")
 
-// newDriver returns a driver that keeps retry counters where all programs of this user do.
+// newDriver returns a driver that keeps retry counters where all of this user's programs keep them.
 func newDriver(log *slog.Logger) (*pcsc.Driver, error) {
 	dir, err := state.Dir()
 	if err != nil {

@@ -47,7 +47,7 @@ func sites(_ context.Context, args []string) error {
 	case errors.Is(err, state.ErrNoOrigin):
 		return usagef("crs sites %s: %s", rest[0], catalog.Say("sites.noorigin", "site", catalog.Literal(rest[1])))
 	case err != nil:
-		return told("sites.failed", "detail", err.Error())
+		return sentence("sites.failed", "detail", err.Error())
 	}
 	fmt.Println(catalog.Say(decision.done, "site", rest[1]))
 	return nil
@@ -56,7 +56,7 @@ func sites(_ context.Context, args []string) error {
 func listSites(list *state.Sites, asJSON bool) error {
 	known, err := list.List()
 	if err != nil {
-		return told("sites.failed", "detail", err.Error())
+		return sentence("sites.failed", "detail", err.Error())
 	}
 	if asJSON {
 		return printJSON(known)
@@ -75,7 +75,7 @@ func listSites(list *state.Sites, asJSON bool) error {
 }
 
 // keptSites keeps the user's decisions, but not those about a developer's pages: they are allowed
-// by a flag, and go when the program does. It implements bridge.Sites.
+// by a flag, and end with the program. It implements bridge.Sites.
 type keptSites struct {
 	kept      *state.Sites
 	developer memorySites

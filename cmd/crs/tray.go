@@ -31,7 +31,7 @@ func showTray(ctx context.Context, args []string) error {
 	}
 	unlock, err := state.LockTray()
 	if errors.Is(err, state.ErrTrayRuns) {
-		return told("tray.running")
+		return sentence("tray.running")
 	} else if err != nil {
 		return err
 	}
@@ -52,14 +52,14 @@ func showTray(ctx context.Context, args []string) error {
 		Diagnose:     diagnose,
 		StartService: func() error { return startService(ctx, link) },
 		Language: func() string {
-			config, _ := state.LoadConfig() // what is wrong with it was logged
+			config, _ := state.LoadConfig() // a failure was logged
 			return config.Language
 		},
 		SetLanguage: func(lang string) error { return setLanguage(ctx, link, lang, log) },
 		Log:         log,
 	}
 	if err = icon.Run(ctx); err != nil {
-		err = toldError{error: err} // a sentence already
+		err = sentenceError{error: err} // a sentence already
 	}
 	stop()
 	return errors.Join(err, <-linked)
@@ -81,7 +81,7 @@ func setLanguage(ctx context.Context, link *ipc.Link, lang string, log *slog.Log
 const startTime = 10 * time.Second
 
 // startService starts the service in the background, where it outlives this program, and returns
-// when it answers. What it logs goes to a file, for when it does not.
+// when it answers. Its log goes to a file, for the case that it does not.
 func startService(ctx context.Context, link *ipc.Link) error {
 	path, ended, err := spawnService()
 	if err != nil {
@@ -136,7 +136,7 @@ func spawnService(args ...string) (log string, ended <-chan struct{}, err error)
 	return log, gone, nil
 }
 
-// lastLine is why a program that wrote to this file ended.
+// lastLine returns the last line of a log, which says why the program ended.
 func lastLine(path string) string {
 	b, _ := os.ReadFile(path)
 	lines := strings.Split(strings.TrimSpace(string(b)), "\n")

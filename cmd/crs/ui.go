@@ -9,7 +9,7 @@ import (
 )
 
 // newScreen returns where the dialogs of --ui auto, window, terminal or none are shown; attached
-// returns the screen of an attached tray, nil without one. To be called once: what it returns owns
+// returns the screen of an attached tray, nil without one. Call it once: what it returns owns
 // stdin.
 func newScreen(mode string, attached func() dialog.Screen) (dialog.Chosen, error) {
 	switch mode {
@@ -24,10 +24,10 @@ func newScreen(mode string, attached func() dialog.Screen) (dialog.Chosen, error
 	}, nil
 }
 
-// noTray is for programs that no tray attaches to.
+// noTray is for programs to which no tray attaches.
 func noTray() dialog.Screen { return nil }
 
-// logScreen says in the log when nobody can be asked, rather than at the first login.
+// logScreen logs at start that nobody can be asked, rather than at the first login.
 func logScreen(log *slog.Logger, screen dialog.Chosen) {
 	switch _, err := screen(); {
 	case errors.Is(err, errNobody):
@@ -39,8 +39,8 @@ func logScreen(log *slog.Logger, screen dialog.Chosen) {
 
 var errNobody = errors.New("nobody is asked, because of --ui none")
 
-// chooseScreen says where the next dialog is shown. It is asked for each: a tray or a display may
-// come after the service, or go before it.
+// chooseScreen says where the next dialog is shown. It is called for each: a tray or a display may
+// start after the service, or end before it.
 func chooseScreen(mode string, attached, windows dialog.Screen, noWindows error, stdin dialog.Screen, isTerminal bool) (dialog.Screen, error) {
 	switch mode {
 	case "none":

@@ -19,7 +19,7 @@ func version(_ context.Context, args []string) error {
 	return nil
 }
 
-// versionString returns the version without a leading v; "devel" if nothing names it.
+// versionString returns the version without a leading v; "devel" if none is known.
 func versionString() string {
 	name := release
 	if info, ok := debug.ReadBuildInfo(); ok && name == "" {
