@@ -1,6 +1,6 @@
 // CRS: the background of the extension. It joins a frame of a page to the program on this computer,
-// each to a process of its own. Who asks it takes from the browser, and tells the program before
-// the frame can say a word. There is nothing else in it: it reaches no network and keeps nothing.
+// each to a process of its own. It learns from the browser who asks, and tells the program before
+// the frame can say a word. It does nothing else: it reaches no network and keeps nothing.
 
 "use strict";
 
@@ -12,7 +12,7 @@ const METHODS = new Set(["hello", "authenticate", "cancel"]);
 // Connections that a tab may have, and how many it may open in a while: each is a process.
 const OPEN = 4, OPENED = 30, WHILE_MS = 10_000;
 
-const WHO_MS = 5_000; // how long the top page of a tab may take to answer, which may be busy
+const WHO_MS = 5_000; // how long the top page of a tab, which may be busy, may take to answer
 
 const connections = []; // of the last while, and those still open: {tab, since, ended}
 
@@ -43,7 +43,7 @@ chrome.runtime.onConnect.addListener(async (page) => {
     try {
       if (message && !self.ended) return host.postMessage(message);
     } catch {
-      // It is nested more deeply than this browser can write.
+      // It is nested too deeply for this browser to write.
     }
     end("invalid_request");
   });
@@ -62,7 +62,8 @@ chrome.runtime.onConnect.addListener(async (page) => {
   host.postMessage({ jsonrpc: "2.0", id: 0, method: "connect", params: origins });
 });
 
-// refusal is the code of a program that does not join. One without its service is as good as none.
+// refusal is the code for a program that does not join. Without its service a program is as good as
+// none.
 function refusal(code) {
   return typeof code === "string" && code !== "internal" ? code : "bridge_unavailable";
 }
@@ -83,7 +84,7 @@ async function originsOf(sender) {
   return { origin, topOrigin: sender.frameId === 0 ? origin : originOf(await topOf(sender.tab.id)) };
 }
 
-// originOf throws for whatever is no https page: a sandboxed frame is "null".
+// originOf throws for anything but an https page: a sandboxed frame is "null".
 function originOf({ origin, url }) {
   const { protocol, origin: ofURL } = new URL(url);
   if (protocol !== "https:" || (origin ?? ofURL) !== ofURL) throw new Error("not a page of https");

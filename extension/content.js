@@ -35,13 +35,13 @@ chrome.runtime.onMessage.addListener(({ who }, sender, answer) => {
   answer();
 });
 
-// A click counts for some seconds, in which a page may ask. What a program that starts takes of them
-// is given back.
+// A click counts for some seconds, in which a page may ask. The time that a program takes to start
+// is added to them.
 const CLICK_MS = 5_000;
 let givenBack = 0; // until then, by performance.now()
 
-// clicked reports whether the page may ask now. After an update of the extension this script is left
-// over without one.
+// clicked reports whether the page may ask now. After an update of the extension this script stays
+// behind without one.
 function clicked() {
   return (navigator.userActivation.isActive || performance.now() < givenBack) && Boolean(chrome.runtime?.id);
 }
@@ -67,8 +67,8 @@ function hear({ channel, action, text }) {
   }
 }
 
-// connect opens the connection of this frame to the program. The functions of on are called with
-// what becomes of it.
+// connect opens the connection of this frame to the program. The functions of on are called as
+// things happen to it.
 function connect(channel, on) {
   if (connection) return on.closed("busy");
   if (!clicked()) return on.closed("bridge_unavailable");
@@ -88,7 +88,7 @@ function connect(channel, on) {
   port.onDisconnect.addListener(() => end("bridge_unavailable"));
 }
 
-// send hands a message of the page on, or ends the connection of a page that floods.
+// send passes on a message of the page, or ends the connection of a page that floods.
 function send(text) {
   const { port, on, sent } = connection;
   const now = Date.now();

@@ -39,7 +39,7 @@ func Pack(w io.Writer) error {
 		if err != nil {
 			return err
 		}
-		// The first time that the format knows.
+		// The earliest time that the format can express.
 		header := &zip.FileHeader{Name: name, Method: zip.Deflate, Modified: time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)}
 		file, err := z.CreateHeader(header)
 		if err != nil {

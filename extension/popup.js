@@ -7,7 +7,7 @@
 // address there is no link to it.
 const SELFTEST = "";
 
-// What a program is that refuses to join; without a code there is none.
+// What a refusal to join says about the program; without a code there is none.
 const REFUSING = { origin_denied: "found", busy: "found", unsupported_version: "old" };
 
 const ANSWER_MS = 20_000; // more than a program takes that starts its service first
@@ -25,7 +25,7 @@ show();
 
 async function show() {
   const site = await siteOfTab();
-  // Without a site in the tab, some other name: joining asks nothing.
+  // Without a site in the tab, any other name will do: joining asks nothing.
   const { joined, allowed, code } = await ask(site ?? "https://crs-bridge.org");
   const state = joined ? "found" : code ? REFUSING[code] ?? "stuck" : "missing";
   part("#program").className = state === "found" ? "good" : "bad";
@@ -39,8 +39,8 @@ async function show() {
   part("#site .state").textContent = say(!joined ? "denied" : allowed ? "allowed" : "unknown");
 }
 
-// ask joins the program for a site, as the background does, and says hello. One that says nothing
-// is as one that failed.
+// ask joins the program for a site, as the background does, and says hello. A program that says
+// nothing counts as failed.
 function ask(origin) {
   return new Promise((resolve) => {
     const host = chrome.runtime.connectNative("it.crs.bridge");
@@ -64,8 +64,8 @@ function ask(origin) {
   });
 }
 
-// siteOfTab asks the page in the tab for a message, and takes the origin of its sender. A page where
-// the extension is not has none.
+// siteOfTab asks the page in the tab for a message, and takes the origin of its sender. A page
+// without the extension has none.
 async function siteOfTab() {
   const [tab] = await chrome.tabs.query({ active: true, currentWindow: true });
   if (!tab) return null;

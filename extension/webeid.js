@@ -7,7 +7,7 @@
 // The versions of Web eID that this speaks. Its library compares the first number alone.
 const WEB_EID = "2.0.0";
 
-const FOREIGN_MS = 200; // that another extension has
+const FOREIGN_MS = 200; // for another extension to answer
 
 // The library gives up after a second without an acknowledgement, and a program that has to start may
 // take longer to say whether the site is allowed. The acknowledgement does not wait for that: it says
@@ -17,12 +17,12 @@ const LATE_MS = 900;
 const START_MS = 20_000; // for the program and its service
 
 // The time that the citizen has, unless the page says otherwise, and at most. The page itself waits
-// so much longer, for the program to start.
+// PAGE_MS longer, for the program to start.
 const LOGIN_MS = 120_000;
 const LONGEST_MS = 300_000;
 const PAGE_MS = 5_000;
 
-// The library knows these codes only, and keeps what stands beside them: our own code.
+// The library knows only these codes, but keeps what stands beside them: our own code.
 const WEB_EID_CODES = {
   invalid_request: "NATIVE_INVALID_ARGUMENT",
   unsupported_version: "VERSION_MISMATCH",
@@ -33,8 +33,8 @@ const WEB_EID_CODES = {
   bridge_unavailable: "NATIVE_UNAVAILABLE",
 };
 
-// A login with the first; the other two would give away the codice fiscale without a PIN, and sign
-// what a page chose. They fail, and no card is touched.
+// "authenticate" is a login; the two after it would give away the codice fiscale without a PIN, and
+// sign what a page chose. They fail, and no card is touched.
 const WEB_EID_ACTIONS = ["web-eid:status", "web-eid:authenticate", "web-eid:get-signing-certificate", "web-eid:sign"];
 
 const acknowledged = new Map(); // by action: how many acknowledgements were seen, ours too
@@ -64,7 +64,7 @@ async function answerWebEID({ action, libraryVersion, challengeNonce, options },
     if (answered && kind) tell(kind, fields);
   };
   const acknowledge = () => {
-    // The citizen must not be asked for a PIN that the page does not wait for any more.
+    // The citizen must not be asked for a PIN that the page no longer waits for.
     if (performance.now() - began > LATE_MS) return false;
     tell("ack");
     return answered = true;
@@ -84,7 +84,7 @@ async function answerWebEID({ action, libraryVersion, challengeNonce, options },
   }, ACK_MS - FOREIGN_MS);
   connect(channel, {
     open({ allowed }) {
-      // Asked again: the program took its time, and the other extension may have.
+      // Checked again: the program took its time, and so may have the other extension.
       if (another()) return finish();
       if (!allowed) return fail("bridge_unavailable"); // as if there were no program
       if (!answered && !acknowledge()) return finish();

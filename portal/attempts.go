@@ -36,7 +36,7 @@ func newAttempt() attempt {
 	return attempt{attemptCookie + key[:8], key, newChallenge()}
 }
 
-// remember sets the cookie. Strict, because only the portal's own pages ever need it.
+// remember sets the cookie. It is Strict, because only the portal's own pages ever need it.
 func (a attempt) remember(w http.ResponseWriter) {
 	setCookie(w, a.cookie, a.key+"."+a.challenge.String(), http.SameSiteStrictMode, attemptMemory)
 }
@@ -45,8 +45,8 @@ func (a attempt) forget(w http.ResponseWriter) {
 	setCookie(w, a.cookie, "", http.SameSiteStrictMode, 0)
 }
 
-// attempts returns those of a browser, the oldest first: browsers send cookies in the order in which
-// they got them (RFC 6265, section 5.4).
+// attempts returns the attempts of a browser, the oldest first: browsers send cookies in the order
+// in which they got them (RFC 6265, section 5.4).
 func attempts(r *http.Request) (all []attempt) {
 	for _, c := range r.Cookies() {
 		if !strings.HasPrefix(c.Name, attemptCookie) {
@@ -61,7 +61,7 @@ func attempts(r *http.Request) (all []attempt) {
 }
 
 // attemptOf finds the attempt that a token belongs to. A token does not name its challenge, but its
-// signature fits one alone.
+// signature fits only one.
 func (l *Login) attemptOf(open []attempt, token []byte) (attempt, error) {
 	if len(open) == 0 {
 		return attempt{}, refuse(ReasonChallenge, "no challenge waits for this browser")

@@ -16,10 +16,10 @@ const (
 	ReasonChallenge Reason = "challenge"
 	// ReasonMalformed: the token, or its certificate, cannot be read.
 	ReasonMalformed Reason = "malformed"
-	// ReasonCertificate: the certificate is one, and crypto/x509 refuses to read it, so that its issuer
-	// cannot be checked. It may be that of a genuine card.
+	// ReasonCertificate: crypto/x509 refuses to read the certificate, so its issuer cannot be
+	// checked. The card may still be genuine.
 	ReasonCertificate Reason = "certificate"
-	// ReasonFormat: the token is of a version that is not known here.
+	// ReasonFormat: the token is of an unknown version.
 	ReasonFormat Reason = "format"
 	// ReasonAlgorithm: the algorithm is unknown, uses SHA-1, or does not fit the key.
 	ReasonAlgorithm Reason = "algorithm"
@@ -33,7 +33,7 @@ const (
 	ReasonExpired Reason = "expired"
 	// ReasonProfile: the certificate is not the authentication certificate of a CNS.
 	ReasonProfile Reason = "profile"
-	// ReasonCriticalExtension: the certificate has a critical extension that is not known here.
+	// ReasonCriticalExtension: the certificate has an unknown critical extension.
 	ReasonCriticalExtension Reason = "critical_extension"
 	// ReasonIssuer: no configured issuer signed the certificate, or the issuer is not valid now.
 	ReasonIssuer Reason = "issuer"

@@ -28,8 +28,8 @@ import (
 type Login struct {
 	Verifier *Verifier
 
-	// OnLogin begins the session: Sessions.Start, or the portal's own. It may set cookies; it
-	// must not write a body. The session id has to be a new one.
+	// OnLogin begins the session: Sessions.Start, or the portal's own. It may set cookies; it must
+	// not write a body. The session id must be a new one.
 	OnLogin func(http.ResponseWriter, *http.Request, Citizen) error
 
 	// Challenges is where challenges wait; nil is the memory of this process.
@@ -101,8 +101,8 @@ func (l *Login) serveLogin(w http.ResponseWriter, r *http.Request) error {
 		return refuse(ReasonMalformed, "the request is not the JSON of a login")
 	}
 
-	// The challenge is taken out of the store before anything is believed, so it cannot be tried
-	// again, whatever comes next. The cookie's copy only served to find it.
+	// The challenge is taken out of the store before anything is believed, so it can never be tried
+	// again. The cookie's copy only served to find it.
 	a, err := l.attemptOf(attempts(r), body.Token)
 	if err != nil {
 		return err
@@ -127,7 +127,7 @@ func (l *Login) serveLogin(w http.ResponseWriter, r *http.Request) error {
 		case err == nil:
 			citizen.PersonalData = &data
 		case errors.As(err, &refusal) && refusal.Reason == ReasonPersonalData:
-			// The certificate says who the holder is: an odd data file is no reason to turn the
+			// The certificate says who the holder is: a strange data file is no reason to turn the
 			// citizen away.
 			l.log().Warn("login without personal data", "reason", refusal.Reason)
 		default:
@@ -191,8 +191,8 @@ func (l *Login) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	reply(w, status, map[string]Reason{"error": reason})
 }
 
-// readJSON reads one JSON value of bounded size. It insists on the media type because a form of
-// another site cannot send it.
+// readJSON reads one JSON value of bounded size. It insists on the media type, which a form of
+// another site cannot send.
 func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
 		return errors.New("not application/json")

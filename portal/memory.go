@@ -10,8 +10,8 @@ import (
 )
 
 // memory is a map that forgets. An entry is gone after its lifetime; when there are too many,
-// the oldest goes, so that a flood of new ones is paid for by those that waited longest and
-// not by the next to come.
+// the oldest goes, so that a flood of new ones costs those that waited longest, not those that come
+// next.
 type memory[V any] struct {
 	mu      sync.Mutex
 	entries map[string]*list.Element
@@ -28,7 +28,7 @@ type entry[V any] struct {
 // a thousand requests a second, after 100 s.
 const maxEntries = 100_000
 
-// put keeps the value under the key, in place of any other.
+// put keeps the value under the key, replacing any other.
 func (m *memory[V]) put(key string, value V, now time.Time, lifetime time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -14,12 +14,12 @@ type PersonalData struct {
 	// Verified says that the certificate vouches for the data: it carries their hash.
 	Verified bool
 
-	// Hashed tells which bytes the certificate's issuer hashed; HashedNone unless Verified.
+	// Hashed says which bytes the certificate's issuer hashed; HashedNone unless Verified.
 	Hashed Hashed
 }
 
-// Hashed names the bytes under the hash in the certificate. The specification says
-// EF.DatiPersonali and leaves open whether its padding belongs to it.
+// Hashed names the bytes under the hash in the certificate. The specification says EF.DatiPersonali
+// but leaves open whether its padding belongs to it.
 type Hashed string
 
 // What may have been hashed.
@@ -32,7 +32,8 @@ const (
 // CheckPersonalData reads EF.DatiPersonali as it came from the browser. The data are not
 // under the login's signature, so anybody between card and portal may have changed them: only
 // the hash in the certificate vouches for them. A hash that does not match is reported but is no
-// error, because no public document says exactly what it covers. Data of another person are one.
+// error, because no public document says exactly what it covers. Data of another person are an
+// error.
 //
 // The hash is SHA-1, by the specification of the CNS. Nobody can make other data with the same
 // hash; only the issuer of the certificate itself could make two files with one hash.

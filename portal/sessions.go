@@ -26,7 +26,7 @@ type Sessions struct {
 
 const sessionCookie = "__Host-crs-session"
 
-// Start begins the session of a citizen who just logged in: it is Login's OnLogin. The session
+// Start begins the session of a citizen who just logged in: use it as Login's OnLogin. The session
 // id is always a new one, never one that the browser brought along, and the session that the
 // browser had before ends.
 func (s *Sessions) Start(w http.ResponseWriter, r *http.Request, c Citizen) error {

@@ -2,8 +2,8 @@
 //
 // A [Verifier] checks the token that a citizen's browser hands in and says who sent it. [Login]
 // is the HTTP handler around it: it hands out challenges, takes each back once, and serves
-// crs.js, the client for the page. [Sessions] remembers who logged in; a portal that has
-// sessions of its own uses those.
+// crs.js, the client for the page. [Sessions] remembers who logged in, for portals without sessions
+// of their own.
 //
 // # Compatibility
 //
@@ -12,7 +12,7 @@
 // standard library, and no cgo. A [Reason] may be added to the list: a page shows one that it does
 // not know as a refusal. What [Login] serves to pages, and takes from them, changes only together
 // with crs.js, and a page that was loaded before an update still logs in after it. A token of a
-// minor version of the Web eID format that is not known here yet is read like those that are.
+// newer minor version of the Web eID format is read like one of a known version.
 package portal
 
 import (
@@ -111,7 +111,7 @@ func (v *Verifier) Verify(tokenJSON []byte, challenge crs.Challenge) (Identity, 
 
 // read returns the signature of a token. Nothing vouches for it yet.
 func (v *Verifier) read(tokenJSON []byte) (crs.Signature, error) {
-	// 1. The token is one, in a version that is known here.
+	// 1. The token is well-formed, in a known version.
 	token, err := crs.ParseToken(tokenJSON)
 	if err != nil {
 		return crs.Signature{}, refuse(ReasonMalformed, err.Error())
@@ -165,8 +165,8 @@ func (v *Verifier) checkKey(a crs.Algorithm, cert *x509.Certificate) error {
 }
 
 // clockLeeway is how far this computer's clock may lag behind that of a CA that has just issued a
-// card, or whose own certificate is new. The end of a validity has none: a CA sets it years ahead,
-// and no longer says afterwards whether it revoked the certificate.
+// card, or whose own certificate is new. The end of a validity gets no leeway: a CA sets it years
+// ahead, and afterwards no longer says whether it revoked the certificate.
 const clockLeeway = time.Minute
 
 func (v *Verifier) checkChain(cert *x509.Certificate, now time.Time) error {
@@ -180,7 +180,7 @@ func (v *Verifier) checkChain(cert *x509.Certificate, now time.Time) error {
 	}
 	err := at(now)
 	if err != nil && at(now.Add(clockLeeway)) == nil {
-		return nil // a later time mends only what was not valid yet
+		return nil // a later time helps only what was not valid yet
 	}
 	// The texts of crypto/x509 may name a subject: they are not passed on.
 	var invalid x509.CertificateInvalidError

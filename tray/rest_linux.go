@@ -31,8 +31,8 @@ func rest() {
 				end, _ = strconv.ParseUint(to, 16, 64)
 			}
 		case len(fields) > 1 && fields[0] == "Anonymous:" && fields[1] == "0" && start < end:
-			// None of its pages was written to: the loader writes only before it makes a mapping
-			// read-only.
+			// Nobody wrote to its pages before it became read-only, as the loader does to some
+			// mappings.
 			_, _, _ = unix.Syscall(unix.SYS_MADVISE, uintptr(start), uintptr(end-start), unix.MADV_DONTNEED)
 		}
 	}

@@ -4,7 +4,7 @@ import type { Code, LoginResult, Progress } from "./crs.js";
 export interface Portal {
   /** Asks the server for a new challenge, see `LoginOptions`. */
   challenge(): Promise<string>;
-  /** Hands the server what the card signed, and rejects when the server refuses it. Strings in the `code` and `reason` of what it rejects with are those of `crs-error`. */
+  /** Hands the server what the card signed, and rejects when the server refuses it. If it rejects with strings in `code` and `reason`, these are those of `crs-error`. */
   login(result: LoginResult): Promise<unknown>;
 }
 
@@ -20,15 +20,15 @@ export interface Portal {
  * @fires crs-error - The login failed, `detail.code`: a `Code`, or `portal` when the server refused, and then `detail.reason`: the server's own word for it.
  * @fires crs-login - The citizen is logged in. `preventDefault()` keeps it from going to `href`.
  * @cssprop --crs-button - Color of the button and of the line beside the text.
- * @cssprop --crs-button-ink - Color of the writing on the button.
+ * @cssprop --crs-button-ink - Color of the text on the button.
  * @cssprop --crs-ink - Color of the text below it.
  * @cssprop --crs-error - Color of the line beside an error.
  * @cssprop --crs-focus - Color of the outline of the focused button.
  * @cssprop --crs-radius - Radius of the button's corners.
- * @cssprop --crs-font - Font family of all of it.
+ * @cssprop --crs-font - Font family of the whole element.
  */
 export interface CRSLoginElement extends HTMLElement {
-  /** The portal's server; without it, what package portal serves beside this file. */
+  /** The portal's server; by default, what package portal serves beside this file. */
   portal: Portal | null;
 }
 

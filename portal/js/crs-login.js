@@ -129,14 +129,14 @@ const STYLE = `
   @media (forced-colors: active) { .login { border-color: ButtonText; } }
 `;
 
-// A server that renders pages imports this file too, and has no elements.
+// A server that renders pages imports this file too, but has no HTMLElement.
 class CRSLogin extends (globalThis.HTMLElement ?? Object) {
   #button = element("button", "login");
   #cancel = element("button", "cancel");
   #says = element("div", "says");
-  #attempt = null; // aborts the login that runs
+  #attempt = null; // aborts the running login
 
-  /** What asks the portal for a challenge, and hands it the token: see crs-login.d.ts. */
+  /** Asks the portal for a challenge, and hands it the token: see crs-login.d.ts. */
   portal = null;
 
   constructor() {
@@ -209,7 +209,7 @@ class CRSLogin extends (globalThis.HTMLElement ?? Object) {
   }
 
   #say(key, kind) {
-    const text = this.#texts[key]; // a code may be the portal's own, and name anything
+    const text = this.#texts[key]; // a code may be the portal's own, and any string
     const [title, next] = Array.isArray(text) ? text : this.#texts.internal;
     const strong = document.createElement("strong");
     strong.textContent = title;
@@ -244,7 +244,8 @@ function element(name, className) {
   return e;
 }
 
-// drawing is a card with its chip. It is not parsed from text: some pages forbid that.
+// drawing returns a picture of a card with its chip. It is not parsed from text, which some pages
+// forbid.
 function drawing() {
   const make = (name, attributes) => {
     const e = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -260,5 +261,5 @@ function drawing() {
   return svg;
 }
 
-// A page may hold this file twice, say in two versions that it bundles: the first one stays.
+// A page may load this file twice, say in two bundled versions: the first one wins.
 if (globalThis.customElements && !customElements.get("crs-login")) customElements.define("crs-login", CRSLogin);

@@ -7,14 +7,14 @@
 const PORTS = [27770, 27771, 27772];
 const PROTOCOL = 1;
 
-// How long the extension may take to answer, in steps: the clock of a page that is busy runs on, but
-// what the extension said is heard before the next step.
+// How long the extension may take to answer, in steps: in a busy page the clock runs on, but a
+// message of the extension is handled before the next step.
 const FIND_MS = 100;
 const FINDS = 3;
 
-// How long the program behind the extension may take to start, and its service after it, on an old
-// computer; a port to say hello; and the citizen to answer the browser's question whether this site
-// may reach programs of this computer.
+// How long it may take, on an old computer, until the program behind the extension and then its
+// service have started; until a port says hello; and until the citizen answers the browser's
+// question whether this site may reach programs of this computer.
 const START_MS = 20_000;
 const HELLO_MS = 5_000;
 const PERMISSION_MS = 600_000;
@@ -24,10 +24,10 @@ const PERMISSION_MS = 600_000;
 const PING_MS = 1_000;
 const PINGS = 3;
 
-// A person who closes a question takes that much longer than a port where nobody listens.
+// A person who closes a question takes this much longer than a port where nobody listens.
 const PERSON_MS = 700;
 
-// What the citizen is doing now, in the bridge's words. Unknown ones are passed over.
+// What the citizen is doing now, in the bridge's words. Unknown ones are ignored.
 const STATES = new Set(["consent", "card", "pin", "signing"]);
 
 // What the bridge can answer; see the protocol. The client adds bridge_unavailable,
@@ -52,7 +52,7 @@ export async function login({ challenge, lang, personalData, signal, onProgress 
     if (typeof challenge === "function") challenge = await challenge();
     const result = await bridge.call("authenticate", { challenge, lang, personalData }, { onProgress });
     if (typeof result?.token !== "object" || result.token === null) throw wrongAnswer();
-    // And nothing else that the other end may have put there.
+    // Nothing else that the other end may have added is passed on.
     const { token, personalData: data } = result;
     return personalData && typeof data === "string" ? { token, personalData: data } : { token };
   } finally {
@@ -60,7 +60,7 @@ export async function login({ challenge, lang, personalData, signal, onProgress 
   }
 }
 
-/** What a page of help shows: which ways lead to the program. Call it from the handler of a click. */
+/** What a help page shows: which ways lead to the program. Call it from the handler of a click. */
 export async function probe({ signal, onProgress = () => {} } = {}) {
   const ways = { secure: Boolean(globalThis.window?.isSecureContext), extension: false, native: "", permission: "", socket: "" };
   if (!ways.secure) return ways;
@@ -75,7 +75,7 @@ export async function probe({ signal, onProgress = () => {} } = {}) {
 const tryWay = (way, signal) => way ? greet(new Bridge(way, signal), START_MS).then(greeted, (error) => error.code) : "";
 const greeted = (bridge) => (bridge.close(), "ready");
 
-// connect takes the extension, which needs no permission, or else the socket.
+// connect uses the extension, which needs no permission, or else the socket.
 async function connect(signal, onProgress) {
   if (!globalThis.window?.isSecureContext) { // no window: a server, or a worker
     throw new CRSError("insecure_context", "This is no page that was loaded over https.");
@@ -88,7 +88,7 @@ async function connect(signal, onProgress) {
       return await greet(new Bridge(joinExtension(channel), signal), START_MS);
     } catch (error) {
       if (framed && error.code === "origin_denied") throw inFrame();
-      // The program itself would say the same by the other way.
+      // The program itself would say the same through the socket.
       if (framed || error.code !== "bridge_unavailable") throw error;
     }
   }
@@ -98,8 +98,8 @@ async function connect(signal, onProgress) {
   return connectSocket(signal, onProgress);
 }
 
-// connectSocket tries one port after the other, never two at once: while the browser asks the
-// citizen about one connection, others may fail.
+// connectSocket tries one port after another, never two at once: while the browser asks the citizen
+// about one connection, others may fail.
 async function connectSocket(signal, onProgress) {
   let permission = await permissionState();
   if (permission === "denied") throw permissionDenied();
@@ -119,12 +119,12 @@ async function connectSocket(signal, onProgress) {
       if (!bridge?.opened) took.push(performance.now() - begin);
     }
     // A handshake that the bridge refused, one that the browser blocked, and a port where
-    // nobody listens all look the same here. Only the permission tells.
+    // nobody listens all look the same here. Only the permission shows which it was.
     permission = await permissionState();
     if (permission === "denied") throw permissionDenied();
   }
   // The browser asks only where somebody listens, and would ask again. So one port took a person's
-  // time and at the others nobody was there; time alone tells this from nobody at all.
+  // time and the others none; only the time distinguishes this from no listener at all.
   const asked = asks && permission === "prompt" && Math.max(...took) - Math.min(...took) > PERSON_MS;
   if (asked && failure.code === "bridge_unavailable") {
     failure = new CRSError("permission_dismissed", "The browser's question was closed without an answer.");
@@ -145,12 +145,12 @@ async function greet(bridge, timeout) {
   }
 }
 
-// A way leads to the bridge: it takes what to do when it opens, when a message comes and when it
-// closes, and returns how to send and how to close.
+// A way leads to the bridge: a function that takes what to do when it opens, when a message comes
+// and when it closes, and returns how to send and how to close.
 
 function joinSocket(port) {
   return (on) => {
-    // Throws in browsers that take the bridge for mixed content. There is nothing to close then.
+    // Throws in browsers that treat the bridge as mixed content. There is nothing to close then.
     const socket = new WebSocket(`ws://127.0.0.1:${port}/v1`);
     socket.onopen = () => on.open();
     socket.onmessage = (event) => on.message(event.data);
@@ -186,7 +186,7 @@ function joinExtension(channel) {
 }
 
 // findExtension returns the channel on which an extension of this protocol answers, or null. The
-// extension answers within a click only.
+// extension answers only within a click.
 function findExtension() {
   return new Promise((resolve) => {
     const channel = crypto.randomUUID();
@@ -250,7 +250,7 @@ class Bridge {
   }
 
   async call(method, params, { timeout, onProgress } = {}) {
-    if (this.#failure) throw this.#failure; // while a portal made its challenge, perhaps
+    if (this.#failure) throw this.#failure; // perhaps while the portal made its challenge
     return this.#wait({ id: this.#send(method, params), timeout, onProgress });
   }
 
@@ -265,7 +265,7 @@ class Bridge {
     this.#fail(cancelled(this.#signal));
   };
 
-  // A browser may keep a page that the citizen left, connections and all, to show it again.
+  // A browser may keep a page that the citizen left, connections included, to show it again.
   #leave = () => {
     this.#fail(new CRSError("user_cancelled", "The page was left."));
     this.close();
@@ -297,12 +297,12 @@ class Bridge {
     this.#take()?.reject(this.#failure);
   }
 
-  // Whatever is at the other end can neither answer what was not asked, nor answer twice, nor make
-  // the page say or do anything but what its own code does.
+  // The other end can neither answer what was not asked, nor answer twice, nor make the page say or
+  // do anything that its own code does not.
   #receive(data) {
     let message;
     try {
-      // A name that some code of pages would take for the prototype of an object.
+      // Code in pages might take this name for the prototype of an object.
       message = JSON.parse(data, (key, value) => key === "__proto__" ? undefined : value);
     } catch {
       return this.#fail(wrongAnswer());
@@ -328,7 +328,7 @@ async function permissionState() {
     try {
       return (await navigator.permissions.query({ name })).state;
     } catch {
-      // This browser does not know the name.
+      // This browser does not know the permission.
     }
   }
   return "";
@@ -338,7 +338,7 @@ function permissionDenied() {
   return new CRSError("permission_denied", "The browser does not let this site reach programs of this computer.");
 }
 
-// The page around keeps this one from asking. In a tab of its own it may.
+// The surrounding page keeps this one from asking. In a tab of its own it may.
 function inFrame() {
   return new CRSError("insecure_context", "The page runs in a frame.");
 }
