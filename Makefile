@@ -24,7 +24,7 @@ crs:
 	@go build -trimpath -ldflags "-s -w -X main.release=$(RELEASE)" -o build/crs ./cmd/crs
 
 extension:
-	@go run ./extension/pack build
+	@go run ./internal/tools/pack build
 
 check:
 	@scripts/check

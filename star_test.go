@@ -21,7 +21,7 @@ func TestStar(t *testing.T) {
 			return !strings.HasPrefix(to, "cmd/") && (!strings.HasPrefix(to, "internal/test/") || !strings.HasPrefix(from, "cmd/"))
 		case strings.HasPrefix(to, "internal/test/"):
 			return false // tests alone
-		case from == "extension/pack":
+		case from == "internal/tools/pack":
 			return to == "extension"
 		case from == "internal/demo" && to == "portal": // it is one
 			return true
