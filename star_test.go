@@ -21,11 +21,9 @@ func TestStar(t *testing.T) {
 			return !strings.HasPrefix(to, "cmd/") && (!strings.HasPrefix(to, "internal/test/") || !strings.HasPrefix(from, "cmd/"))
 		case strings.HasPrefix(to, "internal/test/"):
 			return false // tests alone
-		case from == "internal/tools/pack":
-			return to == "extension"
 		case from == "internal/demo" && to == "portal": // it is one
 			return true
-		case from == "" || strings.Contains(" extension internal/frame internal/filewatch internal/changes internal/outside internal/scard ", " "+from+" "):
+		case from == "" || strings.Contains(" internal/frame internal/filewatch internal/changes internal/outside internal/scard ", " "+from+" "):
 			return false // leaves
 		case to == "":
 			return true

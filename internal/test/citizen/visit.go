@@ -20,7 +20,6 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/crs-bridge/crs"
-	webextension "github.com/crs-bridge/crs/extension"
 	"github.com/crs-bridge/crs/internal/browser"
 	"github.com/crs-bridge/crs/internal/test/await"
 	"github.com/crs-bridge/crs/internal/test/browsers"
@@ -256,11 +255,15 @@ func WriteFile(t *testing.T, file, content string, mode os.FileMode) {
 	}
 }
 
-// Unpacked is the extension as it is packed, in a directory.
+// Unpacked is a copy of the extension.
 func Unpacked(t *testing.T) string {
 	t.Helper()
+	root, err := moduleRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
 	dir := filepath.Join(t.TempDir(), "extension")
-	if err := os.CopyFS(dir, webextension.Files); err != nil {
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join(root, "extension"))); err != nil {
 		t.Fatal(err)
 	}
 	return dir

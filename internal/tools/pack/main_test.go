@@ -1,6 +1,7 @@
-package extension
+package main
 
 import (
+	"archive/zip"
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
@@ -16,6 +17,8 @@ import (
 
 	"github.com/crs-bridge/crs/internal/browser"
 )
+
+var extension = os.DirFS("../../../extension")
 
 type manifest struct {
 	Key         string
@@ -36,7 +39,7 @@ type manifest struct {
 
 func readManifest(t *testing.T) (m manifest) {
 	t.Helper()
-	b, err := Files.ReadFile("manifest.json")
+	b, err := fs.ReadFile(extension, "manifest.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,10 +49,12 @@ func readManifest(t *testing.T) (m manifest) {
 	return m
 }
 
+// The directory is loaded as it is while one works on it, so all of it must be in the pack, but what is
+// for the stores alone.
 func TestPack(t *testing.T) {
 	var first, second bytes.Buffer
 	for _, b := range []*bytes.Buffer{&first, &second} {
-		if err := Pack(b); err != nil {
+		if err := pack(b, extension); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -58,6 +63,34 @@ func TestPack(t *testing.T) {
 	}
 	if first.Len() > 100<<10 {
 		t.Errorf("the extension has %d bytes", first.Len())
+	}
+	z, err := zip.NewReader(bytes.NewReader(first.Bytes()), int64(first.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var packed []string
+	for _, file := range z.File {
+		packed = append(packed, file.Name)
+	}
+	slices.Sort(packed)
+	var files []string
+	err = fs.WalkDir(extension, ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case name == "store":
+			return fs.SkipDir
+		case !d.IsDir():
+			files = append(files, name)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(files)
+	if !slices.Equal(packed, files) {
+		t.Errorf("packed are %q, of %q", packed, files)
 	}
 }
 
@@ -93,12 +126,12 @@ func TestT26Extension(t *testing.T) {
 		t.Errorf("policy %q", m.Policy.Pages)
 	}
 	forbidden := regexp.MustCompile(`\b(eval|Function|fetch|XMLHttpRequest|WebSocket|EventSource|sendBeacon|importScripts|innerHTML|outerHTML|document\.write|insertAdjacentHTML|chrome\.(storage|cookies|scripting|webRequest))\b|\bimport\s*\(`)
-	scripts, err := fs.Glob(Files, "*.js")
+	scripts, err := fs.Glob(extension, "*.js")
 	if err != nil || len(scripts) == 0 {
 		t.Fatal(scripts, err)
 	}
 	for _, name := range scripts {
-		b, err := Files.ReadFile(name)
+		b, err := fs.ReadFile(extension, name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -112,11 +145,11 @@ func TestT26Extension(t *testing.T) {
 
 // A link of the popup leads to where something is: the project, and a self-test page if there is one.
 func TestPopupLinks(t *testing.T) {
-	page, err := Files.ReadFile("popup.html")
+	page, err := fs.ReadFile(extension, "popup.html")
 	if err != nil {
 		t.Fatal(err)
 	}
-	script, err := Files.ReadFile("popup.js")
+	script, err := fs.ReadFile(extension, "popup.js")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +217,7 @@ var languages = []string{"it", "en", "de"}
 
 func messages(t *testing.T, lang string) (texts map[string]struct{ Message string }) {
 	t.Helper()
-	b, err := Files.ReadFile("_locales/" + lang + "/messages.json")
+	b, err := fs.ReadFile(extension, "_locales/"+lang+"/messages.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +230,7 @@ func messages(t *testing.T, lang string) (texts map[string]struct{ Message strin
 // storeText returns what stands before the first section of a text for the stores, and the sections.
 func storeText(t *testing.T, name string) (head string, sections []string) {
 	t.Helper()
-	b, err := os.ReadFile("store/" + name + ".md")
+	b, err := fs.ReadFile(extension, "store/"+name+".md")
 	if err != nil {
 		t.Fatal(err)
 	}
