@@ -71,7 +71,7 @@ func TestLook(t *testing.T) {
 		{"no service", ipc.Status{}, true, noService, "(Il servizio non è in funzione) Avvia il servizio" + noCare +
 			" | (Siti autorizzati…) Lingua (Language) Diagnostica… | Esci"},
 		{"refused", status(ipc.Reader{Problem: "service_refuses"}), false, noReader,
-			"(Le smart card sono negate a questa sessione: apra Diagnostica)" + noCare + rest},
+			"(I lettori non si possono usare da qui: apra Diagnostica)" + noCare + rest},
 		{"another version", ipc.Status{Version: "1.2"}, true, noService,
 			"(Il servizio è di un'altra versione (1.2): esca dalla sessione e rientri)" + noCare +
 				" | (Siti autorizzati…) Lingua (Language) Diagnostica… | Esci"},

@@ -760,6 +760,7 @@ func TestInsertCardBesideAnother(t *testing.T) {
 		"stuck beside free":    {[]crs.Reader{stuck, free}, []string{in("insert.after"), "Stuck 02: "}, nil},
 		"in use beside free":   {[]crs.Reader{free, {Name: "Busy 04", Err: crs.ErrCardInUse}}, []string{in("problem.in_use")}, []string{in("insert.after")}},
 		"two, none free":       {[]crs.Reader{mute, stuck}, []string{"Mute 01: ", "Stuck 02: ", in("insert.goon")}, []string{in("insert.after")}},
+		"three that are alike": {[]crs.Reader{mute, {Name: "Mute 05", Err: crs.ErrCardMute}, {Name: "Mute 06", Err: crs.ErrCardMute}}, []string{"Mute 01,\nMute 05, …: "}, []string{"Mute 06"}},
 		"one that is busy now": {[]crs.Reader{mute, reading}, []string{in("problem.mute")}, []string{in("insert.after")}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -795,7 +796,7 @@ func TestValidity(t *testing.T) {
 		" (scaduta il " + date(old.NotAfter) + ")", " (scade il " + date(next.NotAfter) + ")",
 		" (non vale prima del " + date(early.NotBefore) + ")", " (scaduto il " + date(old.NotAfter) + ")", "",
 	} {
-		if title := CardTitle(cards[i], false); !strings.HasSuffix(rows[i], "Reader 0"+want) && !strings.HasSuffix(rows[i], "Reader 1"+want) || !strings.HasSuffix(title, "CNS"+want) {
+		if title := CardTitle(cards[i], false); !strings.HasPrefix(rows[i], "MARIO ROSSI – CNS"+want+" nel lettore Reader ") || !strings.HasSuffix(title, "CNS"+want) {
 			t.Errorf("%d: %q, %q", i, rows[i], title)
 		}
 	}

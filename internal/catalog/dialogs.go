@@ -121,13 +121,26 @@ func Foreign(word string) bool {
 	return false
 }
 
-// readerProblems says of several readers which one is how.
+// readerProblems says of several readers which one is how, and once what several have in common.
 func (t texts) readerProblems(problems []crs.Reader) string {
 	const most = 2 // of a dialog's height
-	var all []string
-	for _, r := range problems[:min(len(problems), most)] {
+	var whats []string
+	readers := map[string][]string{}
+	for _, r := range problems {
 		what, _, _ := strings.Cut(t.problem(r.Err), "\n\n")
-		all = append(all, t.say("insert.reader", "reader", ends(r.Name, maxReader), "problem", what))
+		if readers[what] == nil {
+			whats = append(whats, what)
+		}
+		readers[what] = append(readers[what], ends(r.Name, maxReader))
+	}
+	var all []string
+	for _, what := range whats[:min(len(whats), most)] {
+		names := readers[what]
+		list := strings.Join(names[:min(len(names), most)], ",\n")
+		if len(names) > most {
+			list += ", …"
+		}
+		all = append(all, t.say("insert.reader", "reader", list, "problem", what))
 	}
 	return t.paragraphs(all...)
 }
@@ -140,7 +153,8 @@ func PickCard(p Prompt, cards []crs.Info) (d Text, rows []string) {
 	d = t.answers(d, "continue", "cancel", "terminal.number")
 	for _, card := range cards {
 		rows = append(rows, t.say("pick.card", "holder", t.holder(card),
-			"kind", literal(card.Kind, maxReader), "reader", ends(card.Reader, maxReader))+t.validity(card)) // two of a kind differ at the end
+			"kind", literal(card.Kind, maxReader), "validity", t.validity(card),
+			"reader", ends(card.Reader, maxReader))) // two of a kind differ at the end
 	}
 	return d, rows
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
@@ -86,7 +87,7 @@ func (w Windows) list(ctx context.Context, t catalog.Text, rows []string) (int, 
 	out, err := w.run(ctx, lines.String(),
 		"--list", "--hide-header", "--column=0", "--column=1", "--hide-column=1", "--print-column=1",
 		"--title="+t.Title, "--text="+markup(t), "--ok-label="+t.Yes, "--cancel-label="+t.No,
-		"--width=520", "--height=480")
+		"--width="+strconv.Itoa(listWidth(rows)), "--height=480")
 	if errors.Is(err, errNo) {
 		err = crs.ErrCancelled
 	}
@@ -97,6 +98,16 @@ func (w Windows) list(ctx context.Context, t catalog.Text, rows []string) (int, 
 		return i, nil
 	}
 	return -1, nil
+}
+
+// listWidth is about what the longest row takes, in pixels, and never more than an old screen has: a
+// list hides what does not fit.
+func listWidth(rows []string) int {
+	longest := 0
+	for _, row := range rows {
+		longest = max(longest, utf8.RuneCountInString(row))
+	}
+	return min(max(520, 60+8*longest), 1000)
 }
 
 // entry is the window for a PIN. Enter continues in it even while "cancel" has the keyboard

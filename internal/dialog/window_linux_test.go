@@ -307,24 +307,26 @@ func TestWindowsFit(t *testing.T) {
 	for _, lang := range []string{"it", "en", "de"} {
 		catalog.SetLanguage(lang)
 		for _, d := range everyDialog(t, lang) {
-			ctx, cancel := context.WithCancel(t.Context())
-			ended := inTime(t, func() error { return d.show(ctx) })
-			window := desk.AwaitWindow(t, d.text.Title)
-			if *pictures != "" {
-				time.Sleep(200 * time.Millisecond) // for it to be drawn
-				file := filepath.Join(*pictures, lang+"-"+d.name+".png")
-				if out, err := exec.Command("import", "-window", "root", file).CombinedOutput(); err != nil {
-					t.Errorf("import: %v: %s", err, out)
+			t.Run(lang+"/"+d.name, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				ended := inTime(t, func() error { return d.show(ctx) })
+				window := desk.AwaitWindow(t, d.text.Title)
+				if *pictures != "" {
+					time.Sleep(200 * time.Millisecond) // for it to be drawn
+					file := filepath.Join(*pictures, lang+"-"+d.name+".png")
+					if out, err := exec.Command("import", "-window", "root", file).CombinedOutput(); err != nil {
+						t.Errorf("import: %v: %s", err, out)
+					}
 				}
-			}
-			x, y, width, height := desk.Geometry(t, window)
-			if width < 100 || height < 50 || x < 0 || y < 0 || x+width > 1024 || y+height > 768 {
-				t.Errorf("%s, %s: %dx%d at %d,%d does not fit the screen", lang, d.name, width, height, x, y)
-			}
-			cancel()
-			if err := ended(); !errors.Is(err, context.Canceled) {
-				t.Errorf("%s, %s: %v", lang, d.name, err)
-			}
+				x, y, width, height := desk.Geometry(t, window)
+				if width < 100 || height < 50 || x < 0 || y < 0 || x+width > 1024 || y+height > 768 {
+					t.Errorf("%dx%d at %d,%d does not fit the screen", width, height, x, y)
+				}
+				cancel()
+				if err := ended(); !errors.Is(err, context.Canceled) {
+					t.Error(err)
+				}
+			})
 			if t.Failed() {
 				return
 			}
@@ -397,11 +399,21 @@ func everyDialog(t *testing.T, lang string) (all []shownDialog) {
 	add("insert", catalog.InsertCard(site, nil), w.Wait)
 	add("insert-beside", catalog.InsertCard(develop, []crs.Reader{{Name: "a"}, {Name: wide.Reader, Err: crs.ErrCardMute}, {Name: wide.Reader, Err: crs.ErrCardMute}}), w.Wait)
 	add("insert-long", catalog.InsertCard(develop, []crs.Reader{{Name: "Reader 0", Err: crs.ErrCardMute}}), w.Wait)
-	for name, problem := range map[string]error{"nocns": crs.ErrNoCNS, "stuck": crs.ErrCardStuck, "inuse": crs.ErrCardInUse} {
+	newest := &crs.ModelError{Err: crs.ErrModelCannotSign, Holder: rossi.Holder, Expires: time.Date(2031, 3, 1, 0, 0, 0, 0, time.UTC)}
+	for name, problem := range map[string]error{
+		"nocns": crs.ErrNoCNS, "stuck": crs.ErrCardStuck, "inuse": crs.ErrCardInUse, "certificate": crs.ErrCertificate,
+		"unknown-model": crs.ErrUnknownModel, "newest": newest,
+	} {
 		add("insert-"+name, catalog.InsertCard(site, []crs.Reader{{Name: "Reader 0", Err: problem}}), w.Wait)
+		add("insert-two-"+name, catalog.InsertCard(develop, []crs.Reader{{Name: wide.Reader, Err: problem}, {Name: wide.Reader, Err: problem}}), w.Wait)
+	}
+	add("insert-free", catalog.InsertCard(site, []crs.Reader{{Name: rossi.Reader}, {Name: "Lettore carità 01 00", Err: crs.ErrCardMute}}), w.Wait)
+	expires := func(card crs.Info, year int) crs.Info {
+		card.NotBefore, card.NotAfter = time.Date(year-6, 1, 31, 0, 0, 0, 0, time.UTC), time.Date(year, 1, 31, 0, 0, 0, 0, time.UTC)
+		return card
 	}
 	pick := func(p catalog.Prompt) (catalog.Text, func(context.Context, catalog.Text) error) {
-		text, rows := catalog.PickCard(p, []crs.Info{rossi, odd, wide, {Reader: "Reader_2", Kind: "CNS"}})
+		text, rows := catalog.PickCard(p, []crs.Info{expires(rossi, time.Now().Year()+3), expires(odd, 2019), wide, {Reader: "Reader_2", Kind: "CNS"}})
 		return text, func(ctx context.Context, text catalog.Text) error { _, err := w.Choose(ctx, text, rows); return err }
 	}
 	text, show := pick(site)
@@ -439,6 +451,11 @@ func everyDialog(t *testing.T, lang string) (all []shownDialog) {
 	}
 	add("blocked", catalog.Report(site, &crs.PINError{Blocked: true}), w.Tell)
 	add("report-literal", catalog.Report(site, errors.New(`<b>bold</b> & &amp; \n _x`)), w.Tell)
+	for _, problem := range []error{
+		crs.ErrServiceRefuses, crs.ErrServiceStuck, crs.ErrServiceFailed, crs.ErrNoMemory, crs.ErrNoService, crs.ErrCertificate, newest,
+	} {
+		add("report-"+crs.Word(problem), catalog.Report(site, problem), w.Tell)
+	}
 	add("report-long", catalog.Report(develop, errors.New(strings.Repeat("W", 500))), w.Tell)
 	for name, card := range map[string]crs.Info{"": rossi, "-long": wide} {
 		card.PINPad = name != ""
