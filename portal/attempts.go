@@ -75,14 +75,12 @@ func (l *Login) attemptOf(open []attempt, token []byte) (attempt, error) {
 	if err != nil {
 		return newest, nil // Verify refuses it for the same reason
 	}
-	i := slices.IndexFunc(open, func(a attempt) bool {
-		statement, err := crs.NewStatement(l.Verifier.Origin, a.challenge)
-		return err == nil && signature.Verify(statement) == nil
-	})
-	switch {
-	case i >= 0:
-		return open[i], nil
-	case len(open) == maxAttempts:
+	for _, a := range slices.Backward(open) { // the newest is likely the one
+		if statement, err := crs.NewStatement(l.Verifier.Origin, a.challenge); err == nil && signature.Verify(statement) == nil {
+			return a, nil
+		}
+	}
+	if len(open) == maxAttempts {
 		return attempt{}, refuse(ReasonChallenge, "the challenge was overtaken by later ones of this browser")
 	}
 	return newest, nil // all of this browser's are known: Verify refuses the signature

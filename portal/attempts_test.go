@@ -143,8 +143,8 @@ func TestT22MadeUpCookies(t *testing.T) {
 		s.cookies = nil
 		s.ask()
 		key, _, _ := strings.Cut(s.cookie(attemptCookie), ".")
-		plant(s, 1, key, theirs)
-		plant(s, 2, newAttempt().key, theirs)
+		plant(s, 1, newAttempt().key, theirs)
+		plant(s, 2, key, theirs)
 		s.expect(s.post("login", body, nil), ReasonSignature)
 		s.expect(s.post("login", body, nil), ReasonChallenge)
 	})

@@ -134,12 +134,15 @@ func (v *Verifier) read(tokenJSON []byte) (crs.Signature, error) {
 	return crs.Signature{Algorithm: token.Algorithm, Certificate: cert, Bytes: token.Signature}, nil
 }
 
-// Sizes of RSA keys, in bits. The certificate is not trusted yet when its key is used, so a
-// key that takes long to compute with is refused as well.
+// Sizes of RSA keys, in bits, and the largest public exponent. The certificate is not trusted yet when
+// its key is used, and Login may try a signature on several challenges: a key that takes long to
+// compute with is refused as well. A key of 8192 bits with the exponent 2^31-1 takes twenty times as
+// long as that of a card.
 const (
 	minLegacyRSA = 1024
 	minRSA       = 2048
-	maxRSA       = 8192
+	maxRSA       = 4096
+	maxExponent  = 65537
 )
 
 func (v *Verifier) checkKey(a crs.Algorithm, cert *x509.Certificate) error {
@@ -152,6 +155,9 @@ func (v *Verifier) checkKey(a crs.Algorithm, cert *x509.Certificate) error {
 		}
 		if bits := key.N.BitLen(); bits < least || bits > maxRSA {
 			return refuse(ReasonKey, fmt.Sprintf("RSA key of %d bits, not %d to %d", bits, least, maxRSA))
+		}
+		if key.E > maxExponent {
+			return refuse(ReasonKey, "RSA key with a public exponent above 65537")
 		}
 		fits = a == crs.RS256 || a == crs.PS256
 	case *ecdsa.PublicKey:

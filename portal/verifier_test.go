@@ -206,10 +206,15 @@ func TestVerify(t *testing.T) {
 
 		{"RSA-1024", func(l *login) { l.card.Key = portaltest.RSA(t, 1024); l.reissue(nil) }, ReasonKey},
 		{"RSA-2047", func(l *login) { l.card.Key = portaltest.RSA(t, 2047); l.reissue(nil) }, ReasonKey},
-		{"RSA-8193", func(l *login) {
-			n := new(big.Int).Lsh(big.NewInt(1), 8192)
+		{"RSA-4097", func(l *login) {
+			n := new(big.Int).Lsh(big.NewInt(1), 4096)
 			huge := publicKey{&rsa.PublicKey{N: n.SetBit(n, 0, 1), E: 65537}}
 			set("unverifiedCertificate", l.ca.NewCard(t, huge, nil).Certificate.Raw)(l)
+		}, ReasonKey},
+		{"RSA with a huge exponent", func(l *login) {
+			n := new(big.Int).Lsh(big.NewInt(1), 2047)
+			slow := publicKey{&rsa.PublicKey{N: n.SetBit(n, 0, 1), E: 65539}}
+			set("unverifiedCertificate", l.ca.NewCard(t, slow, nil).Certificate.Raw)(l)
 		}, ReasonKey},
 		{"RSA-1023 allowed", func(l *login) {
 			l.verifier.AllowLegacyRSA = true
