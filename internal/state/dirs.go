@@ -46,7 +46,7 @@ func CheckDir() error {
 	}
 	defer os.Remove(f.Name())
 	_, err = f.Write([]byte{0}) // which fails on a disk that is full
-	return errors.Join(err, f.Close())
+	return errors.Join(err, tryLock(f), f.Close())
 }
 
 // RuntimeDir returns the directory for the sockets and the lock of a service, and makes it if need

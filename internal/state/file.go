@@ -23,6 +23,7 @@ const (
 var (
 	errNoDir   = errors.New("no state directory")
 	errForeign = errors.New("it belongs to another user")
+	errLocked  = errors.New("another program has locked it")
 	errTooLong = fmt.Errorf("it is longer than %d bytes", maxFile)
 )
 
@@ -69,12 +70,16 @@ func (f file) change(edit func() error) error {
 		return err
 	}
 	defer lock.Close() // ends the lock
-	for end := time.Now().Add(lockTime); !tryLock(lock); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
+	for end := time.Now().Add(lockTime); ; time.Sleep(5 * time.Millisecond) {
+		switch err := tryLock(lock); {
+		case err == nil:
+			return edit()
+		case !errors.Is(err, errLocked):
+			return fmt.Errorf("%s cannot be locked: %w", f.path(), err)
+		case time.Now().After(end):
 			return fmt.Errorf("%s is being changed by another program", f.path())
 		}
 	}
-	return edit()
 }
 
 // testOnlyBeforeRename runs when the new content is on the disk under another name.

@@ -1,11 +1,13 @@
 package state
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"time"
 )
 
 // What LockService and LockTray return while another one of this user runs.
@@ -17,9 +19,15 @@ var (
 // LockService makes sure that one service of a user runs at a time, in whatever session, and lets
 // ServiceDirs find its sockets. The lock ends with unlock or with the process.
 func LockService() (unlock func(), err error) {
-	unlock, err = lock("serve.lock", ErrServiceRuns)
-	if err != nil {
-		return nil, err
+	for end := time.Now().Add(lookTime); ; time.Sleep(10 * time.Millisecond) {
+		unlock, err = lock("serve.lock", ErrServiceRuns)
+		if err == nil {
+			break
+		}
+		// It may be no more than ServiceRuns in another program.
+		if !errors.Is(err, ErrServiceRuns) || time.Now().After(end) {
+			return nil, err
+		}
 	}
 	dir, err := RuntimeDir()
 	if err != nil {
@@ -44,13 +52,16 @@ func ServiceRuns() bool {
 	return errors.Is(err, ErrServiceRuns)
 }
 
+const lookTime = 100 * time.Millisecond
+
 // LockTray makes sure that one tray of a user runs at a time.
 func LockTray() (unlock func(), err error) { return lock("tray.lock", ErrTrayRuns) }
 
 // lock locks a file in each directory in which another program of this user might: each program
 // sees only some of them. All lock them in the same order, so that of two programs that start
 // together one gets the first that both see. RuntimeDir must be among those that it got; a home
-// that cannot be written to is no reason not to run.
+// that cannot be written to, or is on a file system without locks, is no reason not to run. Nor is
+// one that several computers share, where the program on another of them has the lock.
 func lock(name string, taken error) (unlock func(), err error) {
 	dir, err := RuntimeDir()
 	if err != nil {
@@ -64,19 +75,60 @@ func lock(name string, taken error) (unlock func(), err error) {
 	}
 	for _, d := range lockDirs(dir) {
 		l, err := os.OpenFile(filepath.Join(d, name), os.O_RDWR|os.O_CREATE, 0o600)
-		if err != nil && d == dir {
-			unlock()
-			return nil, err
-		} else if err != nil {
-			continue
+		if err == nil {
+			locks = append(locks, l)
+			err = tryLock(l)
 		}
-		locks = append(locks, l)
-		if !tryLock(l) {
+		switch {
+		case err == nil:
+			sign(l)
+		case errors.Is(err, errLocked) && (d == dir || !lockedElsewhere(l)):
 			unlock()
 			return nil, taken
+		case d == dir:
+			unlock()
+			return nil, err
 		}
 	}
 	return unlock, nil
+}
+
+// testOnlyComputer is a file that tells computers apart, however alike they were installed. Where
+// there is none, homes are taken for those of one computer.
+var testOnlyComputer = "/proc/sys/kernel/random/boot_id"
+
+func thisComputer() string {
+	b, _ := os.ReadFile(testOnlyComputer)
+	return string(bytes.TrimSpace(b))
+}
+
+// sign writes into a file that is locked on which computer it is. A file without that counts as
+// locked on this one.
+func sign(l *os.File) {
+	if computer := thisComputer(); signature(l) != computer {
+		_ = l.Truncate(0) // for which a full disk has room
+		_, _ = l.WriteAt([]byte(computer), 0)
+		_ = l.Sync() // or another computer does not see it
+	}
+}
+
+func signature(l *os.File) string {
+	var b [64]byte
+	n, _ := l.ReadAt(b[:], 0)
+	return string(b[:n])
+}
+
+// lockedElsewhere reports whether a file is locked on another computer. A program that locked it here
+// just now may not have signed it yet.
+func lockedElsewhere(l *os.File) bool {
+	computer := thisComputer()
+	for range 2 {
+		if by := signature(l); by == "" || by == computer || computer == "" {
+			return false
+		}
+		time.Sleep(lookTime / 2)
+	}
+	return true
 }
 
 // testOnlySessions is where systemd makes the directories of sessions.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 )
 
 // session gives this test the variables of a session of one user; "" leaves them unset.
@@ -99,7 +100,10 @@ func TestOlderService(t *testing.T) {
 			t.Fatal(err)
 		}
 		lock, err := os.OpenFile(filepath.Join(dir, "serve.lock"), os.O_RDWR|os.O_CREATE, 0o600)
-		if err != nil || !tryLock(lock) {
+		if err == nil {
+			err = tryLock(lock)
+		}
+		if err != nil {
 			t.Fatalf("not locked: %v", err)
 		}
 		t.Cleanup(func() { lock.Close() })
@@ -189,4 +193,74 @@ func TestHomeThatCannotBeWritten(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestSharedHome: a home that several computers share, as in a school, has a service on each of them.
+func TestSharedHome(t *testing.T) {
+	noSessions(t)
+	was := testOnlyComputer
+	t.Cleanup(func() { testOnlyComputer = was })
+	on := func(computer string) {
+		testOnlyComputer = filepath.Join(t.TempDir(), computer)
+		if err := os.WriteFile(testOnlyComputer, []byte(computer+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	home := t.TempDir()
+	locks := map[string]struct {
+		lock  func() (func(), error)
+		taken error
+	}{"service": {LockService, ErrServiceRuns}, "tray": {LockTray, ErrTrayRuns}}
+	for name, test := range locks {
+		t.Run(name, func(t *testing.T) {
+			on("one")
+			session(t, home, t.TempDir(), "")
+			unlockOne, err := test.lock()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer unlockOne()
+
+			on("two")
+			run := t.TempDir()
+			session(t, home, run, "")
+			unlockTwo, err := test.lock()
+			if err != nil {
+				t.Fatalf("on another computer: %v", err)
+			}
+			if _, err := test.lock(); !errors.Is(err, test.taken) {
+				t.Errorf("a second one there: %v", err)
+			}
+			unlockTwo()
+
+			on("one")
+			session(t, home, t.TempDir(), "")
+			if _, err := test.lock(); !errors.Is(err, test.taken) {
+				t.Errorf("a second one on the first: %v", err)
+			}
+			unlockOne()
+			on("two")
+			again, err := test.lock()
+			if err != nil {
+				t.Fatalf("when the first computer is off: %v", err)
+			}
+			again()
+		})
+	}
+}
+
+// TestLookAtTheLock: doctor, which looks whether a service runs, keeps none from starting.
+func TestLookAtTheLock(t *testing.T) {
+	noSessions(t)
+	session(t, t.TempDir(), t.TempDir(), "")
+	looked, err := lock("serve.lock", ErrServiceRuns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(lookTime/4, looked)
+	unlock, err := LockService()
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock()
 }

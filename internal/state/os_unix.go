@@ -3,6 +3,7 @@
 package state
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,9 +18,17 @@ func own(info fs.FileInfo) bool {
 	return ok && int(s.Uid) == os.Geteuid()
 }
 
-// tryLock locks an open file for this program alone until it is closed.
-func tryLock(f *os.File) bool {
-	return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil
+// testOnlyFlock stands for a file system that has no locks.
+var testOnlyFlock = unix.Flock
+
+// tryLock locks an open file for this program alone until it is closed. The error is errLocked when
+// another program has locked it; a file system that has no locks returns others.
+func tryLock(f *os.File) error {
+	err := testOnlyFlock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return errLocked
+	}
+	return err
 }
 
 // replace renames a file, and returns when the new name is on the disk.
