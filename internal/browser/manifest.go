@@ -51,7 +51,7 @@ func (p place) manifest(program string) manifest {
 	return m
 }
 
-// State is what is there of the manifest of a browser.
+// State is the state of a browser's manifest.
 type State string
 
 // States of a manifest.
@@ -69,13 +69,13 @@ type Status struct {
 	State    State  `json:"state"`
 }
 
-// List returns the manifests of this user as they are, for a program at a path.
+// List returns the manifests of this user as they are, for the program at a path.
 func List(program string) ([]Status, error) {
 	return each(func(p place) (State, error) { return p.state(program) })
 }
 
-// Install writes the manifests by which browsers start a program, and returns what is there then. It
-// leaves alone what it did not write.
+// Install writes the manifests by which browsers start a program, and returns the result. It leaves
+// alone what this software did not write.
 func Install(program string) ([]Status, error) {
 	return each(func(p place) (State, error) {
 		was, err := p.state(program)
@@ -89,7 +89,7 @@ func Install(program string) ([]Status, error) {
 	})
 }
 
-// Uninstall removes all that Install wrote, also for a program that was elsewhere.
+// Uninstall removes all that Install wrote, even for a program elsewhere.
 func Uninstall(program string) ([]Status, error) {
 	return each(func(p place) (State, error) {
 		was, err := p.state(program)
@@ -100,7 +100,7 @@ func Uninstall(program string) ([]Status, error) {
 	})
 }
 
-// each does the same for every browser; one that fails does not keep it from the others.
+// each calls do for every browser, and goes on after a failure.
 func each(do func(place) (State, error)) ([]Status, error) {
 	places, err := places()
 	if err != nil {
@@ -118,7 +118,7 @@ func each(do func(place) (State, error)) ([]Status, error) {
 	return all, errors.Join(errs...)
 }
 
-// state looks at what is there. Ours is what names our extension, and it alone.
+// state looks at the manifest that is there. It is ours if it names our extension and no other.
 func (p place) state(program string) (State, error) {
 	info, err := os.Lstat(p.path)
 	if errors.Is(err, fs.ErrNotExist) {

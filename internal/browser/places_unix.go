@@ -8,7 +8,7 @@ import (
 	"runtime"
 )
 
-// places are where browsers look for the manifests of one user. A Chromium that was told another
+// places are where browsers look for the manifests of one user. A Chromium that was given another
 // directory for its profiles looks there.
 func places() ([]place, error) {
 	home, err := os.UserHomeDir()

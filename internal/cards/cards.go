@@ -36,8 +36,8 @@ const (
 	Module Driver = "module"
 )
 
-// Choice says which driver comes first, for readers whose name contains a word, in any case. The
-// native driver does where nothing is said: it is known what that sends.
+// Choice says which driver comes first, for readers whose name contains a word, in upper or lower
+// case. By default it is the native driver, of which we know what it sends.
 type Choice map[string]Driver
 
 // For returns the choice for a reader, "" for none.
@@ -61,15 +61,15 @@ type Cards struct {
 	failed  map[string]bool // id of cards that the native driver cannot sign with
 }
 
-// Readers returns each card once. It is for callers that look for a card: it has the modules
-// asked soon.
+// Readers returns each card once. It is for callers that need a card: it has the modules asked
+// soon.
 func (c *Cards) Readers() ([]crs.Reader, <-chan struct{}) { return c.join(c.Tokens.Readers) }
 
 // Seen is Readers without asking the modules, for callers that only show what is there.
 func (c *Cards) Seen() ([]crs.Reader, <-chan struct{}) { return c.join(c.Tokens.Seen) }
 
 func (c *Cards) join(look func() ([]crs.Reader, <-chan struct{})) ([]crs.Reader, <-chan struct{}) {
-	changed := c.changed.Next() // before looking: what changes meanwhile closes it
+	changed := c.changed.Next() // before looking, so that a change meanwhile closes it
 	c.mu.Lock()
 	failed := c.failed
 	c.mu.Unlock()
@@ -78,8 +78,8 @@ func (c *Cards) join(look func() ([]crs.Reader, <-chan struct{})) ([]crs.Reader,
 	return Join(native, tokens, c.Choice, failed), changed
 }
 
-// Run hands changes on until the context ends. It announces after it began to watch, so that no
-// change is missed by those who looked before.
+// Run passes changes on until the context ends. It announces once it has begun to watch, so that
+// callers who looked before miss no change.
 func (c *Cards) Run(ctx context.Context) {
 	for {
 		native, nativeChanged := c.Native.Readers()
@@ -103,8 +103,8 @@ func (c *Cards) Run(ctx context.Context) {
 // Announce wakes those who wait for a change.
 func (c *Cards) Announce() { c.changed.Announce() }
 
-// CannotSign notes that the native driver cannot sign with a card: if a module can, it is the one
-// from now on.
+// CannotSign notes that the native driver cannot sign with a card: if a module can, it is used from
+// now on.
 func (c *Cards) CannotSign(card crs.Info) {
 	c.mu.Lock()
 	failed := maps.Clone(c.failed) // Readers looks at the old one without the lock
@@ -126,7 +126,7 @@ func (c *Cards) needed(native []crs.Reader) bool {
 }
 
 // Needed reports whether a reader holds a card that only a module may be able to use. Otherwise the
-// modules are left alone, for asking them disturbs all cards.
+// modules are left alone, because asking them disturbs all cards.
 func Needed(native []crs.Reader, choice Choice, failed map[string]bool) bool {
 	return slices.ContainsFunc(native, func(r crs.Reader) bool {
 		switch {
@@ -141,7 +141,7 @@ func Needed(native []crs.Reader, choice Choice, failed map[string]bool) bool {
 
 // Join returns the readers of both, and each card once: the native driver's, unless the choice or
 // a failure before says otherwise. Two cards are one if they have the same identity. A reader in
-// which only a module finds something shows that, whatever the native driver says of it.
+// which only a module finds something shows that, and not the native driver's error.
 func Join(native, tokens []crs.Reader, choice Choice, failed map[string]bool) []crs.Reader {
 	var all []crs.Reader
 	for _, t := range tokens {
@@ -149,7 +149,7 @@ func Join(native, tokens []crs.Reader, choice Choice, failed map[string]bool) []
 			all = append(all, t)
 		}
 	}
-	// What a module says of a card counts for nothing beside the card itself.
+	// A module's error about a card does not count if the card itself can be used.
 	usable := func(name string, id string) bool {
 		return slices.ContainsFunc(all, func(r crs.Reader) bool {
 			return r.Card != nil && (r.Name == name || id != "" && r.Card.Info().ID == id)

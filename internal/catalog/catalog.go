@@ -76,8 +76,8 @@ var chosen atomic.Value
 // Languages are those that there are texts in, each with its own name for itself.
 var Languages = []struct{ Code, Name string }{{"it", "Italiano"}, {"en", "English"}, {"de", "Deutsch"}}
 
-// SetLanguage makes everything appear in a language, whatever a site asks for; "" leaves it to the
-// site and the session. One that is not here is as "".
+// SetLanguage makes everything appear in a language, even if a site asks for another; "" leaves it
+// to the site and the session, as does an unknown one.
 func SetLanguage(lang string) {
 	if languages()[lang] == nil {
 		lang = ""
@@ -85,7 +85,7 @@ func SetLanguage(lang string) {
 	chosen.Store(lang)
 }
 
-// in returns the texts of a language, for "" or one that is not here those of the session.
+// in returns the texts of a language; for "" or an unknown one, those of the session.
 func in(lang string) texts {
 	if own, _ := chosen.Load().(string); own != "" {
 		return languages()[own]
@@ -99,7 +99,7 @@ func in(lang string) texts {
 // locale returns the language of the user's session, from the variables that gettext reads, in
 // its order: the first that is set decides. No locale at all (a service, Windows, "C") means
 // Italian: those who use this software without having chosen a language are in Italy. A language
-// that has no texts here means English.
+// without texts means English.
 func locale(getenv func(string) string) string {
 	for _, name := range []string{"LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"} {
 		value := getenv(name)
@@ -137,7 +137,7 @@ func (t texts) has(key string) bool {
 }
 
 // say returns the text of a key with its placeholders filled in from pairs of name and value.
-// What a value contains is not looked at again.
+// Placeholders within a value are not filled in.
 func (t texts) say(key string, pairs ...string) string {
 	text, ok := t.on(runtime.GOOS, key)
 	if !ok {

@@ -28,10 +28,10 @@ func Language() string {
 // name and value.
 func Say(key string, pairs ...string) string { return in("").say(key, pairs...) }
 
-// Literal makes a string from a card or a reader fit to be printed on a terminal.
+// Literal makes a string from a card or a reader safe to print on a terminal.
 func Literal(s string) string { return literal(s, maxDetail) }
 
-// PINStatus says what is known of a PIN.
+// PINStatus says what is known about a PIN.
 func PINStatus(s crs.PINStatus) string {
 	switch {
 	case s.Blocked:

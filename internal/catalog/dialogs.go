@@ -24,7 +24,7 @@ const (
 // PUKLength is the length of the PUK of every CNS.
 const PUKLength = 8
 
-// What is wrong with a PIN that was typed and never sent, as PINPrompt.Last. Each is a
+// What is wrong with a PIN that was typed but not sent, as PINPrompt.Last. Each is a
 // crs.ErrPINFormat.
 var (
 	errEmpty  = fmt.Errorf("%w: empty", crs.ErrPINFormat)
@@ -33,8 +33,8 @@ var (
 	errDigits = fmt.Errorf("%w: not only digits", crs.ErrPINFormat)
 )
 
-// CheckPIN returns nil when a card of format f could hold the PIN, else an error that is
-// crs.ErrPINFormat and that PIN explains.
+// CheckPIN returns nil if a card of format f could hold the PIN, else a crs.ErrPINFormat that the
+// dialog of PIN explains.
 func CheckPIN(pin *crs.PIN, f crs.PINFormat) error {
 	err := pin.Check(f)
 	switch n := pin.Len(); {
@@ -60,8 +60,8 @@ func AllowSite(p Prompt) Text {
 		d.After = t.say("allow.punycode") + "\n\n" + d.After
 	}
 	if len(p.Origin.Host()) > SiteWidth {
-		// A name of forty characters is easily read from its beginning alone, which whoever
-		// owns its end has chosen.
+		// People often read only the beginning of a name of forty characters, which the owner of
+		// its end has chosen freely.
 		if end, err := publicsuffix.EffectiveTLDPlusOne(host); err == nil {
 			d.After = t.say("allow.long", "end", end) + "\n\n" + d.After
 		}
@@ -94,8 +94,9 @@ func InsertCard(p Prompt, readers []crs.Reader) Text {
 	return t.answers(d, "", "cancel", "")
 }
 
-// Problems returns the readers whose card cannot be used, and whether another is free: then that is
-// where a card belongs, unless one of the problems is most likely that of the user's own card.
+// Problems returns the readers whose card cannot be used, and whether another reader is free: that
+// is then where a card belongs, unless one of the problems is most likely that of the user's own
+// card.
 func Problems(readers []crs.Reader) (free bool, problems []crs.Reader) {
 	own := false
 	for _, r := range readers {
@@ -110,8 +111,8 @@ func Problems(readers []crs.Reader) (free bool, problems []crs.Reader) {
 	return free && !own, problems
 }
 
-// Foreign reports whether a problem, by its word, may have nothing to do with the user's card: it is
-// how a company badge or a reader that is out of order looks.
+// Foreign reports whether a problem, by its word, may have nothing to do with the user's card: a
+// company badge or a broken reader looks like this.
 func Foreign(word string) bool {
 	for _, err := range []error{crs.ErrCardMute, crs.ErrNoCNS, crs.ErrCardProtocol, crs.ErrCardStuck, crs.ErrReaderFailed} {
 		if word == crs.Word(err) {
@@ -154,7 +155,7 @@ func PickCard(p Prompt, cards []crs.Info) (d Text, rows []string) {
 	for _, card := range cards {
 		rows = append(rows, t.say("pick.card", "holder", t.holder(card),
 			"kind", literal(card.Kind, maxReader), "validity", t.validity(card),
-			"reader", ends(card.Reader, maxReader))) // two of a kind differ at the end
+			"reader", ends(card.Reader, maxReader))) // two readers of a kind differ at the end
 	}
 	return d, rows
 }
@@ -171,7 +172,7 @@ func ValidFirst[T any](cards []T, info func(T) crs.Info) {
 	slices.SortStableFunc(cards, func(a, b T) int { return rank(a) - rank(b) })
 }
 
-// Validity says when a card expires, or that it has, in brackets: "" when that is not known.
+// Validity says when a card expires, or that it has, in brackets: "" if that is not known.
 func Validity(card crs.Info) string { return in("").validity(card) }
 
 func (t texts) validity(card crs.Info) string {
@@ -209,7 +210,7 @@ func PIN(p PINPrompt) Text {
 	return t.answers(d, "continue", "pin.cancel", "terminal.pin")
 }
 
-// PINOrPUK asks whether the eight digits that were typed as a PIN are one.
+// PINOrPUK asks whether the eight digits that were typed as a PIN really are one.
 func PINOrPUK(p PINPrompt) Text {
 	t := in(p.Lang)
 	d := t.dialog(KindPINOrPUK, p.Prompt, "puk.title", "", "")
@@ -277,8 +278,8 @@ func (t texts) dialog(kind Kind, p Prompt, title, before, self string) Text {
 	return d
 }
 
-// endOfHost is a host that stands in a sentence. Of a long one it is the end, which counts most: as
-// many labels as fit, and never less than what its owner has registered.
+// endOfHost shortens a host for use in a sentence to its end, which matters most: as many labels as
+// fit, and never less than what its owner has registered.
 func endOfHost(o crs.Origin) string {
 	host := o.Host()
 	least, err := publicsuffix.EffectiveTLDPlusOne(o.Hostname())
@@ -321,8 +322,8 @@ func (t texts) holder(card crs.Info) string {
 	return t.say("holder.unknown")
 }
 
-// of is say for what differs between a CNS and a token: how many wrong PINs block a token nobody knows,
-// and it has no PUK that this software could send.
+// of is say for texts that differ between a CNS and a token: how many wrong PINs block a token is
+// not known, and it has no PUK that this software could send.
 func (t texts) of(card crs.Info, cns, token string) string {
 	if card.ByModule {
 		return t.say(token)

@@ -17,7 +17,7 @@ func ReaderPIN(p PINPrompt) Text {
 	return t.answers(d, "continue", "pin.cancel", "terminal.yesno")
 }
 
-// TypePIN says that the PIN is to be typed on the reader now.
+// TypePIN asks the user to type the PIN on the reader now.
 func TypePIN(p PINPrompt) Text {
 	t := in(p.Lang)
 	d := t.dialog(KindType, p.Prompt, "pad.title", "pin.before", "")
@@ -26,7 +26,7 @@ func TypePIN(p PINPrompt) Text {
 	return t.answers(d, "", "pad.close", "")
 }
 
-// ChangeOnReader says that the old PIN and the new one are to be typed on the reader now.
+// ChangeOnReader asks the user to type the old PIN and the new one on the reader now.
 func ChangeOnReader(p PINPrompt) Text {
 	t := in(p.Lang)
 	d := t.dialog(KindChange, p.Prompt, "care.title.change", "", "")
@@ -36,8 +36,8 @@ func ChangeOnReader(p PINPrompt) Text {
 	return t.answers(d, "", "pad.close", "")
 }
 
-// ProveOnReader says that the new PIN is to be typed on the reader once more: that the reader
-// changed it is its word alone.
+// ProveOnReader asks the user to type the new PIN on the reader once more: until then the change is
+// only the reader's claim.
 func ProveOnReader(p PINPrompt) Text {
 	t := in(p.Lang)
 	d := t.dialog(KindProve, p.Prompt, "care.title.change", "", "")
@@ -76,7 +76,7 @@ func (t texts) pukKeyboard(card crs.Info) string {
 	return t.say("pad.puk")
 }
 
-// paragraphs joins those that say something.
+// paragraphs joins those that are not empty.
 func (t texts) paragraphs(all ...string) string {
 	var some []string
 	for _, p := range all {

@@ -8,10 +8,11 @@ import (
 	"github.com/crs-bridge/crs"
 )
 
-// PINFlow is the dialogs of a PIN that its owner changes or unblocks. No site ever asks for them.
+// PINFlow makes the dialogs in which an owner changes or unblocks a PIN. No site ever asks for
+// them.
 type PINFlow struct {
 	Card      crs.Info
-	Unblock   bool // with the PUK, not with the PIN that holds now
+	Unblock   bool // with the PUK, not with the current PIN
 	Lang      string
 	Developer bool // as in Prompt
 }
@@ -24,7 +25,7 @@ func (c PINFlow) dialog(kind Kind, t texts, title string) Text {
 // begin adds a text to what a dialog says before all else.
 func (d *Text) begin(text string) { d.Before = strings.TrimSpace(d.Before + "\n\n" + text) }
 
-// OldPIN asks for the PIN that is to be changed.
+// OldPIN asks for the current PIN, before a change.
 func (c PINFlow) OldPIN(p PINPrompt) Text {
 	t := in(c.Lang)
 	d := PIN(p)
@@ -79,7 +80,7 @@ var (
 	ErrSame   = errors.New("the new PIN is the old one")
 )
 
-// NewPIN asks for the new PIN, or for the same once more.
+// NewPIN asks for the new PIN, or for the same one again.
 func (c PINFlow) NewPIN(again bool, last error) Text {
 	t := in(c.Lang)
 	kind, title := KindNewPIN, "care.title.change"
@@ -109,7 +110,7 @@ func (c PINFlow) NewPIN(again bool, last error) Text {
 	return t.answers(d, "continue", "pin.cancel", "terminal.pin")
 }
 
-// Report tells what became of a change or an unblock; problem is nil when it was done.
+// Report says what became of a change or an unblock; problem is nil if it was done.
 func (c PINFlow) Report(problem error) Text {
 	t := in(c.Lang)
 	title, text := "care.title.failed", c.failed(problem, crs.UnknownPINStatus)

@@ -36,8 +36,8 @@ func (t texts) again(last error) string {
 	return t.problem(last)
 }
 
-// Refused says what became of a PIN that was tried. The status is what is known of it since: it
-// may be less than what the card tells.
+// Refused says what became of a PIN that was tried. The status is what is known of it since: its
+// number may be smaller than the card's.
 func Refused(err error, status crs.PINStatus) string {
 	return Wrap(in("").problemOf(err, status), Width)
 }
@@ -72,8 +72,8 @@ func (t texts) problemOf(err error, status crs.PINStatus) string {
 	return t.say("problem.internal") + "\n\n" + t.say("problem.detail", "detail", literal(fmt.Sprint(err), maxDetail))
 }
 
-// cardProblem is problem for the eyes of the card's holder: it says whose card it is, where the card is
-// known and cannot be used.
+// cardProblem is problem for the card's holder only: it says whose card it is, if the card is known
+// but cannot be used.
 func (t texts) cardProblem(err error) string {
 	text := t.problem(err)
 	if model := (*crs.ModelError)(nil); errors.As(err, &model) && model.Holder != "" {
@@ -82,8 +82,8 @@ func (t texts) cardProblem(err error) string {
 	return text
 }
 
-// TrayProblem returns the key of the text for a card that cannot be used, short enough for a menu. A
-// word that has none may be that of a newer service.
+// TrayProblem returns the key of the text for a card that cannot be used, short enough for a menu.
+// A word without a text may come from a newer service.
 func TrayProblem(word string) string {
 	if key := "tray.problem." + word; in("").has(key) {
 		return key
@@ -108,8 +108,7 @@ func (t texts) refusedPUK(e *crs.PINError, status crs.PINStatus) string {
 	return strings.Join([]string{t.say("care.wrongpuk"), t.pukTries(status), t.say("care.pukrisk")}, "\n\n")
 }
 
-// passes reports whether the text of a problem says how to get rid of it, so that all is well the
-// next time.
+// passes reports whether the text of a problem says how to solve it, so that the next login works.
 func passes(problem error) bool {
 	var pinErr *crs.PINError
 	switch {

@@ -9,7 +9,7 @@ type Prompt struct {
 	Origin crs.Origin
 	// Top is the site of the page within which the page of Origin is shown, if it is another one.
 	Top crs.Origin
-	// Program is what asks when that is no browser that this computer's administrator installed:
+	// Program is what asks unless that is a browser that this computer's administrator installed:
 	// the path of its file, or crs.UnknownProgram. It is "" for such a browser.
 	Program string
 	// Lang is "it", "en" or "de"; "" means the language of the user's session.

@@ -10,24 +10,24 @@ import (
 // asks, the site, what stands after it, and the answers. Before and After are paragraphs, one
 // empty line between them.
 //
-// All of it is to be shown literally. What comes from outside (hosts, holders, readers) has been
-// made harmless: one line, no control characters, of bounded length.
+// A screen must show all of it literally. What comes from outside (hosts, holders, readers) has
+// been made harmless: one line, no control characters, of bounded length.
 type Text struct {
-	Kind   Kind `json:"-"` // a tray of an older version refuses what it does not know
+	Kind   Kind `json:"-"` // not sent: a tray of an older version refuses unknown fields
 	Title  string
 	Before string
-	Site   string // the host, to be shown large; "" when no site asks
+	Site   string // the host, shown large; "" if no site asks
 	After  string
-	Yes    string // the answer that goes on, "" when there is none
-	No     string // the answer that does not, "" when there is none
+	Yes    string // the answer that goes on, "" if there is none
+	No     string // the answer that does not, "" if there is none
 	Prompt string // what the terminal asks for in its last line
-	Again  string // what the terminal says to an answer that is none
+	Again  string // what the terminal says to an invalid answer
 }
 
-// Kind says which dialog a Text is: for a user that is a program, such as a test.
+// Kind says which dialog a Text is, for programs that answer it, such as tests.
 type Kind string
 
-// The kinds. Each takes one way of showing it, as the method of a dialog.Screen in brackets.
+// The kinds, with the method of dialog.Screen that shows each.
 const (
 	KindAllow    Kind = "allow"    // the first-time question (Ask)
 	KindInsert   Kind = "insert"   // a card is needed (Wait)
@@ -44,15 +44,15 @@ const (
 	KindProve    Kind = "prove"    // type the new one there once more (Wait)
 	KindKeyboard Kind = "keyboard" // whether to use the keyboard from now on (Ask)
 
-	KindOldPIN   Kind = "old"     // the PIN that is to be changed (AskPIN)
+	KindOldPIN   Kind = "old"     // the current PIN, before a change (AskPIN)
 	KindOffer    Kind = "offer"   // whether to unblock the PIN now (Ask)
 	KindPUK      Kind = "puk"     // the PUK (AskPIN)
 	KindNewPIN   Kind = "new"     // the new PIN (AskPIN)
 	KindNewAgain Kind = "again"   // the new PIN once more (AskPIN)
 	KindOutcome  Kind = "outcome" // what became of a change or an unblock (Tell)
 
-	KindSites     Kind = "sites"     // of which site to decide anew (Choose), or that there is none (Tell)
-	KindSite      Kind = "site"      // what is to become of it (Choose)
+	KindSites     Kind = "sites"     // about which site to decide anew (Choose), or that there is none (Tell)
+	KindSite      Kind = "site"      // what to decide about it (Choose)
 	KindDiagnosis Kind = "diagnosis" // what doctor found (Tell)
 	KindFailed    Kind = "failed"    // what the menu could not do (Tell)
 )
@@ -85,7 +85,7 @@ func indent(s string) string {
 	return "    " + strings.ReplaceAll(s, "\n", "\n    ")
 }
 
-// Wrap breaks the lines of a text after at most so many characters, at a space if there is one.
+// Wrap breaks a text into lines of at most width characters, at a space if there is one.
 func Wrap(s string, width int) string {
 	var lines []string
 	for _, line := range strings.Split(s, "\n") {
@@ -121,9 +121,9 @@ func WrapHost(host string) string {
 	return strings.Join(append(lines, host), "\n")
 }
 
-// literal makes a string from a card, a reader or an error fit to be shown: what is not
-// printable (control and escape sequences, line breaks, marks that turn the direction of text
-// round) becomes U+FFFD, and at most so many characters are left.
+// literal makes a string from a card, a reader or an error safe to show: what is not printable
+// (control and escape sequences, line breaks, marks that reverse the direction of text) becomes
+// U+FFFD, and at most most characters are kept.
 func literal(s string, most int) string {
 	var b strings.Builder
 	n := 0
@@ -140,8 +140,8 @@ func literal(s string, most int) string {
 	return b.String()
 }
 
-// ends is literal of what says most where it begins and at its end, and leaves out the middle: a
-// path, or the name of a reader.
+// ends is like literal but keeps the beginning and the end, and cuts the middle: for paths and
+// reader names.
 func ends(s string, most int) string {
 	runes := []rune(literal(s, len(s)))
 	if len(runes) <= most {

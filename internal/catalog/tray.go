@@ -8,7 +8,7 @@ import (
 	"github.com/crs-bridge/crs/internal/state"
 )
 
-// CardTitle is how a menu calls a card.
+// CardTitle is what a menu calls a card.
 func CardTitle(card crs.Info, blocked bool) string {
 	t := in("")
 	key := "tray.card"
@@ -18,8 +18,8 @@ func CardTitle(card crs.Info, blocked bool) string {
 	return t.say(key, "holder", t.holder(card), "kind", literal(card.Kind, maxReader)) + t.validity(card)
 }
 
-// Sites asks which of the sites to decide about anew. A host that is too long for a row goes on in
-// the next ones; of says which site each row is about.
+// Sites asks which of the sites to decide about anew. A host that is too long for a row continues
+// in the next ones; of says which site each row is about.
 func Sites(sites []state.Site) (d Text, rows []string, of []int) {
 	t := in("")
 	d = t.dialog(KindSites, Prompt{}, "tray.sites.title", "", "")
@@ -45,7 +45,7 @@ func NoSites() Text {
 	return t.answers(d, "understood", "", "")
 }
 
-// SiteDecision asks what is to become of a site; each row stands for the state at its index.
+// SiteDecision asks what to decide about a site; each row stands for the state at its index.
 func SiteDecision(s state.Site) (d Text, rows []string, states []crs.SiteState) {
 	t := in("")
 	d = t.dialog(KindSite, Prompt{}, "tray.site.title", "", "")
@@ -69,8 +69,8 @@ func (t texts) siteState(s crs.SiteState) string {
 	return t.say("sites.state.allowed")
 }
 
-// host is the part of an origin that people know a site by, whole. What is no origin is shown as
-// it is.
+// host is the part of an origin that people know a site by, whole. Anything but an origin is shown
+// as it is.
 func host(origin string) string {
 	if o, err := crs.ParseOrigin(origin); err == nil {
 		return o.Host()
@@ -78,7 +78,7 @@ func host(origin string) string {
 	return literal(origin, len(origin))
 }
 
-// Diagnosis shows what was found out for those who help.
+// Diagnosis shows what doctor found, to be passed on to those who help.
 func Diagnosis(found string) Text {
 	t := in("")
 	d := t.dialog(KindDiagnosis, Prompt{}, "tray.diagnosis.title", "", "")
@@ -86,7 +86,7 @@ func Diagnosis(found string) Text {
 	return t.answers(d, "understood", "", "")
 }
 
-// TrayFailed says that something of the menu with this key was not done, and what to do.
+// TrayFailed says that the menu's item with this key failed, and what to do.
 func TrayFailed(key string, err error) Text {
 	t := in("")
 	d := t.dialog(KindFailed, Prompt{}, "tray.failed.title", "", "")

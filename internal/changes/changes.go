@@ -9,8 +9,8 @@ type Signal struct {
 	next chan struct{} // nil while nobody waits
 }
 
-// Next returns a channel that is closed at the next change. Take it before looking at the state that
-// it is about, or under the same lock: a change in between would be missed.
+// Next returns a channel that is closed at the next change. Get it before looking at the state that
+// it is about, or under the same lock: otherwise a change in between would be missed.
 func (s *Signal) Next() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -95,7 +95,7 @@ func servePage(w http.ResponseWriter, r *http.Request, sessions *portal.Sessions
 	w.Write(b.Bytes())
 }
 
-// sheet is the page of a citizen.
+// sheet is what the page of a citizen shows.
 type sheet struct {
 	Name     string
 	Identity []row // from the certificate
@@ -140,7 +140,7 @@ func newSheet(t *text, c portal.Citizen) *sheet {
 	return s
 }
 
-// rows leaves out what the card does not say.
+// rows leaves out what the card does not have.
 func rows(all ...row) []row {
 	var told []row
 	for _, r := range all {

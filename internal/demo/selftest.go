@@ -13,7 +13,7 @@ var selftestHTML string
 // selftestPage shows which ways lead from the browser to the program.
 var selftestPage = template.Must(template.New("selftest").Parse(selftestHTML))
 
-// serveSelftest shows the page in the language of its address, else of the browser.
+// serveSelftest shows the page in the language of its address, or else of the browser.
 func serveSelftest(w http.ResponseWriter, r *http.Request) {
 	t := texts()[r.URL.Query().Get("lang")]
 	if t == nil {

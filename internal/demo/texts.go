@@ -50,7 +50,7 @@ func (t *text) Say(key string) string {
 	return s
 }
 
-// Messages returns those of the keys "kind.code", in the order of their codes.
+// Messages returns the messages of the keys "kind.code", sorted by code.
 func (t *text) Messages(kind string) (all []message) {
 	for _, key := range slices.Sorted(maps.Keys(t.says)) {
 		if code, ok := strings.CutPrefix(key, kind+"."); ok {
@@ -65,8 +65,8 @@ func (t *text) Messages(kind string) (all []message) {
 
 const langCookie = "lang"
 
-// language is the one that the citizen chose on the page, else the first of the browser's that
-// there is, else Italian.
+// language returns the one that the citizen chose on the page, else the first of the browser's that
+// has texts, else Italian.
 func language(r *http.Request) string {
 	if c, err := r.Cookie(langCookie); err == nil && texts()[c.Value] != nil {
 		return c.Value

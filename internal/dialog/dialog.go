@@ -9,22 +9,22 @@ import (
 )
 
 // A Screen shows one dialog at a time. Its methods return crs.ErrCancelled when the user closes it and
-// the context's error, at once, when the context ends. Any other error means that nobody was asked; it
-// is logged, and must hold nothing of user or card.
+// the context's error, at once, when the context ends. Any other error means that nobody was asked;
+// it is logged, and must not reveal anything about user or card.
 type Screen interface {
 	// Ask puts a question whose default is no.
 	Ask(ctx context.Context, t catalog.Text) (bool, error)
 	// Choose returns the index of one of the rows.
 	Choose(ctx context.Context, t catalog.Text, rows []string) (int, error)
-	// AskPIN returns what was typed, of whatever form.
+	// AskPIN returns what was typed, without checking its form.
 	AskPIN(ctx context.Context, t catalog.Text) (*crs.PIN, error)
-	// Tell returns when the text was read.
+	// Tell returns when the user has read the text.
 	Tell(ctx context.Context, t catalog.Text) error
 	// Wait shows the text until the context ends.
 	Wait(ctx context.Context, t catalog.Text) error
 }
 
-// Chosen is a Screen that is chosen anew for each dialog: it returns where that is shown, or why there
+// Chosen is a Screen that is chosen anew for each dialog: it returns where to show it, or why that
 // is nowhere.
 type Chosen func() (Screen, error)
 

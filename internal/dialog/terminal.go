@@ -26,15 +26,15 @@ type Terminal struct {
 	// turn is held by the prompt that is open.
 	turn chan struct{}
 
-	// lines carries what readLine returned. At most one readLine runs, because only the prompt
-	// whose turn it is starts one, and only when none is under way: a prompt whose context
-	// ended leaves its readLine, and so the line, to the next.
+	// lines carries what readLine returned. At most one readLine runs, because only the prompt that
+	// holds the turn starts one, and only if none is running: a prompt whose context ended leaves
+	// its readLine, and so the line, to the next.
 	lines   chan typed
 	reading bool
 }
 
 type typed struct {
-	line []byte // to be wiped, it may be a PIN
+	line []byte // wiped after use: it may be a PIN
 	err  error
 }
 
@@ -70,7 +70,7 @@ func (t *Terminal) Choose(ctx context.Context, text catalog.Text, rows []string)
 // AskPIN implements Screen. A terminal does not show what is typed.
 func (t *Terminal) AskPIN(ctx context.Context, text catalog.Text) (pin *crs.PIN, err error) {
 	err = t.prompt(ctx, text, nil, true, func(line []byte) bool {
-		pin = crs.NewPIN(line) // blanks and all: which of them are not its own depends on the card
+		pin = crs.NewPIN(line) // with all blanks: whether they belong to the PIN depends on the card
 		return true
 	})
 	return pin, err
@@ -123,7 +123,7 @@ func (t *Terminal) prompt(ctx context.Context, text catalog.Text, rows []string,
 		fmt.Fprintf(t.out, "%s: ", printable(text.Prompt))
 		line, err := t.readAnswer(ctx)
 		if !t.Interactive() {
-			fmt.Fprintln(t.out) // nobody's Enter ended the line
+			fmt.Fprintln(t.out) // no Enter ended the line
 		}
 		if err != nil {
 			return err
@@ -162,7 +162,7 @@ func (t *Terminal) give() { <-t.turn }
 
 func (t *Terminal) Interactive() bool { return term.IsTerminal(int(t.in.Fd())) }
 
-// show writes a dialog, but for its last line.
+// show writes a dialog except for its last line.
 func (t *Terminal) show(text catalog.Text, rows []string) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n%s\n\n%s\n\n", text.Title, text)
@@ -190,8 +190,8 @@ func (t *Terminal) readAnswer(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// forget drops what was typed before the question was there to be read: a few times Enter in an
-// idle terminal must not cancel the next logins. Programs that answer in advance use a pipe.
+// forget drops what was typed before the question was visible: Enter in an idle terminal must not
+// cancel the next logins. Programs that answer in advance use a pipe.
 func (t *Terminal) forget() {
 	discardInput(int(t.in.Fd()))
 	select {
@@ -202,12 +202,11 @@ func (t *Terminal) forget() {
 	}
 }
 
-// maxLine is more than any answer has; the rest of a longer line is dropped.
+// maxLine is longer than any answer; the rest of a longer line is dropped.
 const maxLine = 256
 
-// readLine reads up to the end of a line, byte by byte: nothing after it is taken from those
-// who read next, and no buffer but the result holds a PIN. It returns crs.ErrCancelled at the
-// end of input.
+// readLine reads up to the end of a line, byte by byte: it takes nothing from later readers, and no
+// buffer but the result holds a PIN. It returns crs.ErrCancelled at the end of input.
 func readLine(r io.Reader) ([]byte, error) {
 	line := make([]byte, 0, maxLine)
 	var b [1]byte
@@ -228,8 +227,7 @@ func readLine(r io.Reader) ([]byte, error) {
 	}
 }
 
-// printable is the last line of defence: nothing that a dialog shows is a command to the
-// terminal.
+// printable is the last line of defence against dialog text that is a command to the terminal.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\n' || unicode.IsPrint(r) {

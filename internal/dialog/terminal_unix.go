@@ -5,8 +5,8 @@ package dialog
 import "golang.org/x/sys/unix"
 
 // hideInput makes a terminal not show what is typed. The function that it returns shows it
-// again, and drops what was typed of a line that nobody waits for any more: half a PIN is no
-// answer to the next question.
+// again, and drops the part of a line that nobody waits for any more: half a PIN is no answer to
+// the next question.
 func hideInput(fd int) (show func(), err error) {
 	before, err := unix.IoctlGetTermios(fd, getTermios)
 	if err != nil {
@@ -20,7 +20,7 @@ func hideInput(fd int) (show func(), err error) {
 	return func() { unix.IoctlSetTermios(fd, setTermiosDiscard, before) }, nil
 }
 
-// discardInput drops what was typed and not read.
+// discardInput drops what was typed but not read.
 func discardInput(fd int) {
 	if t, err := unix.IoctlGetTermios(fd, getTermios); err == nil {
 		unix.IoctlSetTermios(fd, setTermiosDiscard, t)

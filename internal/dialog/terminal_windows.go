@@ -3,7 +3,7 @@ package dialog
 import "golang.org/x/sys/windows"
 
 // hideInput makes a console not show what is typed. The function that it returns shows it
-// again, and drops what was typed of a line that nobody waits for any more.
+// again, and drops the part of a line that nobody waits for any more.
 func hideInput(fd int) (show func(), err error) {
 	console := windows.Handle(fd)
 	var before uint32
@@ -19,5 +19,5 @@ func hideInput(fd int) (show func(), err error) {
 	}, nil
 }
 
-// discardInput drops what was typed and not read.
+// discardInput drops what was typed but not read.
 func discardInput(fd int) { windows.FlushConsoleInputBuffer(windows.Handle(fd)) }

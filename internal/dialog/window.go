@@ -10,9 +10,9 @@ import (
 )
 
 // Windows shows each dialog as a window of its own. The zero value is ready to use. It is a
-// Screen; each file of an operating system adds Usable, question, list, entry and message.
+// Screen; each operating system's file adds Usable, question, list, entry and message.
 type Windows struct {
-	zenity string // program, for tests; "" means where the system has it
+	zenity string // program, for tests; "" means the system's
 }
 
 // Why no window can be shown.
@@ -43,7 +43,7 @@ func (w Windows) Choose(ctx context.Context, t catalog.Text, rows []string) (ind
 	}
 }
 
-// AskPIN returns what was typed, of whatever form.
+// AskPIN returns what was typed, without checking its form.
 func (w Windows) AskPIN(ctx context.Context, t catalog.Text) (pin *crs.PIN, err error) {
 	err = deliberate(func() error {
 		pin.Wipe()
@@ -57,13 +57,13 @@ func (w Windows) AskPIN(ctx context.Context, t catalog.Text) (pin *crs.PIN, err 
 	return pin, nil
 }
 
-// Tell returns when the user closed the window.
+// Tell returns when the user has closed the window.
 func (w Windows) Tell(ctx context.Context, t catalog.Text) error {
 	return deliberate(func() error {
 		if err := w.message(ctx, t, t.Yes, true); !errors.Is(err, crs.ErrCancelled) {
 			return err
 		}
-		return nil // closing it is how one has read it
+		return nil // closed means read
 	})
 }
 
@@ -77,21 +77,20 @@ func (w Windows) Wait(ctx context.Context, t catalog.Text) error {
 	})
 }
 
-// tooSoon is how long after its start a dialog takes no answer: 400 ms, and 200 ms that a window
-// is taken to need to appear. What comes earlier was typed or clicked for another window, by
-// accident or because a page made the user do it.
+// tooSoon is how long after its start a dialog takes no answer: 400 ms, plus 200 ms that a window
+// is assumed to need to appear. An earlier answer was typed or clicked for another window, by
+// accident or because a page provoked it.
 //
-// When the window appears is not known here: it belongs to another process, which does not tell.
-// On a PC on which it needs longer than 200 ms the 400 ms are shorter by that, and there is
-// nothing left of them where it needs 600 ms. What holds there too: Enter agrees to nothing, and
-// gives no PIN that was not typed.
+// When the window appears is not known here: it belongs to another process, which does not say. On
+// a PC where it takes longer than 200 ms the 400 ms shrink by the excess, to nothing where it takes
+// 600 ms. Even there, Enter agrees to nothing, and gives no PIN that was not typed.
 const tooSoon = 600 * time.Millisecond
 
-// maxTooSoon bounds how often one dialog is shown again: a key that is held down may not keep
+// maxTooSoon bounds how often one dialog is shown again: a key that is held down must not keep
 // opening windows.
 const maxTooSoon = 8
 
-// deliberate shows a dialog, and shows it again when its answer came too soon.
+// deliberate shows a dialog, and shows it again if its answer came too soon.
 func deliberate(show func() error) error {
 	for range maxTooSoon {
 		start := time.Now()

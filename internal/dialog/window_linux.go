@@ -21,7 +21,7 @@ import (
 	"github.com/crs-bridge/crs/internal/trust"
 )
 
-// zenityPath is the one program that may see a PIN being typed. It is not looked for in PATH,
+// zenityPath is the one program that may see a PIN being typed. It is not searched for in PATH,
 // which another program may have changed.
 const zenityPath = "/usr/bin/zenity"
 
@@ -46,7 +46,8 @@ func (w Windows) program() string {
 	return zenityPath
 }
 
-// trusted returns the file behind a path, if only an administrator can have put it there.
+// trusted returns the file behind a path, provided that only an administrator can have put it
+// there.
 func trusted(program string) (string, error) {
 	file, err := trust.AdminOnlyCode(program)
 	var writable *trust.WritableError
@@ -83,7 +84,7 @@ func (w Windows) list(ctx context.Context, t catalog.Text, rows []string) (int, 
 	for i, row := range rows {
 		fmt.Fprintf(&lines, "%d\n%s\n", i, row)
 	}
-	// The rows go in by stdin: as an argument one that begins with a hyphen would be an option.
+	// The rows go in by stdin: as an argument, a row that begins with a hyphen would be an option.
 	out, err := w.run(ctx, lines.String(),
 		"--list", "--hide-header", "--column=0", "--column=1", "--hide-column=1", "--print-column=1",
 		"--title="+t.Title, "--text="+markup(t), "--ok-label="+t.Yes, "--cancel-label="+t.No,
@@ -134,7 +135,7 @@ const (
 
 var errNo = errors.New("answered no")
 
-// environment is all that zenity gets: the session, how it looks, and no way to load more code
+// environment is all that zenity gets: the session and its appearance, and no way to load more code
 // into it (LD_PRELOAD, GTK_MODULES). Its arguments are UTF-8.
 func environment() []string {
 	env := []string{"LC_ALL=C.UTF-8", "ZENITY_CANCEL=" + strconv.Itoa(exitNo), "ZENITY_ESC=" + strconv.Itoa(exitClosed)}
@@ -147,7 +148,7 @@ func environment() []string {
 	return env
 }
 
-// maxAnswer is more than any PIN has.
+// maxAnswer is longer than any PIN.
 const maxAnswer = 256
 
 // run shows one window and returns what zenity printed, without the line break. It returns errNo
@@ -159,8 +160,8 @@ func (w Windows) run(ctx context.Context, stdin string, args ...string) ([]byte,
 	if err != nil {
 		return nil, err
 	}
-	// The window is to go when this program is killed. The kernel takes the end of the thread
-	// that started the child for that, hence the lock.
+	// The window must go when this program is killed. The kernel signals that at the end of the
+	// thread that started the child, hence the lock.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 
@@ -184,7 +185,7 @@ func (w Windows) run(ctx context.Context, stdin string, args ...string) ([]byte,
 	buf := make([]byte, maxAnswer)
 	n, _ := io.ReadFull(stdout, buf)
 	if n == maxAnswer {
-		cmd.Process.Kill() // an answer that cannot be one
+		cmd.Process.Kill() // no real answer is that long
 	}
 	err = cmd.Wait()
 
@@ -207,7 +208,7 @@ func (w Windows) run(ctx context.Context, stdin string, args ...string) ([]byte,
 	return nil, err
 }
 
-// tail keeps the end of what a program complains about.
+// tail keeps the end of a program's error output.
 type tail []byte
 
 func (t *tail) Write(p []byte) (int, error) {
@@ -219,17 +220,17 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// plain is the text of an entry: no markup, but zenity reads \n and the like, and an underscore
-// would underline the next letter.
+// plain is the text of an entry: no markup, but zenity interprets \n and other escapes, and an
+// underscore would underline the next letter.
 func plain(t catalog.Text) string {
 	return strings.NewReplacer(`\`, `\\`, "_", "__").Replace(t.String())
 }
 
-// manyLines are more than a window of usual width has room for, on a screen of 768 lines.
+// manyLines is more than fits in a window of the usual width, on a screen of 768 lines.
 const manyLines = 32
 
-// markup is the text of the other dialogs: all of it literal, the site large. Of a long text it
-// makes a wide window, because the answers at its end have to be seen.
+// markup is the text of the other dialogs: all of it literal, the site large. A long text gets a
+// wide window, so that the answers at its end are visible.
 func markup(t catalog.Text) string {
 	if s := markupWithin(t, catalog.Width); strings.Count(s, "\n") < manyLines {
 		return s
@@ -246,7 +247,7 @@ func markupWithin(t catalog.Text, width int) string {
 	if t.Site != "" {
 		size := "x-large"
 		if len(t.Site) > catalog.SiteWidth {
-			size = "large" // whoever has chosen such a name gets no bigger a window for it
+			size = "large" // such a name must not make the window bigger
 		}
 		parts = append(parts, `<span size="`+size+`" weight="bold">`+literal.Replace(catalog.WrapHost(t.Site))+`</span>`)
 	}

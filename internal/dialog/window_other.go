@@ -13,10 +13,10 @@ import (
 	"github.com/crs-bridge/crs/internal/catalog"
 )
 
-// Usable returns nil: these systems always have a display, or say so when it is needed.
+// Usable returns nil: these systems always have a display, or fail when it is needed.
 func (w Windows) Usable() error { return nil }
 
-// question cannot tell no from a closed window here: both are no.
+// question cannot distinguish no from a closed window here: both are no.
 func (w Windows) question(ctx context.Context, t catalog.Text) (bool, error) {
 	err := zenity.Question(t.String(), zenity.Context(ctx), zenity.Title(t.Title),
 		zenity.OKLabel(t.Yes), zenity.CancelLabel(t.No), zenity.DefaultCancel(), zenity.NoWrap())

@@ -1,4 +1,4 @@
-// Package filewatch tells when a file, such as the socket of a service, may have come into being.
+// Package filewatch notices when a file, such as the socket of a service, may have been created.
 package filewatch
 
 import (
@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// pollTime is how often to look where the system does not tell.
+// pollTime is how often to look where the system sends no events.
 const pollTime = 5 * time.Second
 
 // poll sends on events from time to time.

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Watch returns a channel that receives, until ctx ends, when one of the files may have come into
-// being. On Linux nothing wakes up in between; elsewhere it receives every few seconds.
+// Watch returns a channel that receives, until ctx ends, when one of the files may have been
+// created. On Linux nothing wakes up in between; elsewhere it receives every few seconds.
 func Watch(ctx context.Context, paths ...string) <-chan struct{} {
 	events := make(chan struct{}, 1)
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)

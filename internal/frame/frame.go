@@ -1,6 +1,6 @@
 // Package frame carries messages and PINs between two processes of this program. A frame is one
-// byte that says what it holds, the length of that in four bytes, most significant first, and so
-// many bytes. A PIN has a frame of its own, for no other code to see it.
+// byte that says what it holds, the length of that in four bytes, most significant first, and that
+// many bytes. A PIN has a frame of its own, so that no other code sees it.
 package frame
 
 import (
@@ -9,7 +9,7 @@ import (
 	"io"
 )
 
-// ErrMalformed is the error for what is no frame, or no message within one.
+// ErrMalformed is the error for bytes that are not a frame, or a frame without a valid message.
 var ErrMalformed = errors.New("malformed frame")
 
 const header = 5
@@ -33,8 +33,8 @@ func Write(w io.Writer, kind byte, parts ...[]byte) error {
 // Limits are the longest bodies, by kind. A frame of any other kind is malformed.
 type Limits map[byte]int
 
-// Read reads one frame and no byte more: what follows may be a PIN, which belongs into no buffer.
-// The error is io.EOF only before the frame began.
+// Read reads one frame and no byte more: what follows may be a PIN, which must not end up in a
+// buffer. The error is io.EOF only before the frame began.
 func Read(r io.Reader, limits Limits) (kind byte, body []byte, err error) {
 	var head [header]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {

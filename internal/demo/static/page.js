@@ -6,12 +6,12 @@ import { login } from "/crs/crs.js";
 const [start, progress, status, error, reason] =
   ["start", "progress", "status", "error", "reason"].map((id) => document.getElementById(id));
 
-let attempt; // aborts the login that runs
+let attempt; // aborts the running login
 
 async function logIn() {
   attempt = new AbortController();
   show(progress);
-  progress.focus(); // the button that had the focus is gone
+  progress.focus(); // the focused button is gone
   say("start");
   try {
     const answer = await login({
@@ -30,7 +30,7 @@ async function logIn() {
   }
 }
 
-// post throws the portal's refusal as login() throws the bridge's.
+// post throws the portal's refusal in the form in which login() throws the bridge's.
 async function post(path, body) {
   const headers = { "Content-Type": "application/json" };
   const reply = await fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
@@ -44,7 +44,7 @@ function show(part) {
   for (const each of [start, progress, error]) each.hidden = each !== part;
 }
 
-// say tells what the citizen is to do now.
+// say shows what the citizen has to do now.
 function say(state) {
   const text = document.querySelector(`template[data-state="${state}"]`);
   if (!text) return;
@@ -54,7 +54,7 @@ function say(state) {
   }
 }
 
-// explain tells what went wrong and what helps.
+// explain shows what went wrong and what helps.
 function explain(code) {
   const texts = [...document.querySelectorAll("template[data-error]")];
   const text = texts.find((t) => t.dataset.error === code) ??

@@ -22,14 +22,14 @@ document.getElementById("start").addEventListener("click", async () => {
   result.focus();
 });
 
-// stateOf says how a check ended. What does not work is no worry where another way does.
+// stateOf says how a check ended. A check that fails is no problem if another way works.
 function stateOf(check, way, working) {
   if (way === true || way === "ready") return "yes";
   if (working) return "spare";
   return way || check === "secure" ? "no" : "absent";
 }
 
-// verdict is the best way that works, or else what stands in the way.
+// verdict is the best way that works, or else what prevents one.
 function verdict({ secure, native, socket }) {
   if (!secure) return "insecure";
   if (native === "ready") return "extension";
