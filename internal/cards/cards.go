@@ -149,7 +149,7 @@ func Join(native, tokens []crs.Reader, choice Choice, failed map[string]bool) []
 			all = append(all, t)
 		}
 	}
-	// A module's error about a card does not count if the card itself can be used.
+	// Only a card that a module can use replaces what the native driver says, not the module's error.
 	usable := func(name string, id string) bool {
 		return slices.ContainsFunc(all, func(r crs.Reader) bool {
 			return r.Card != nil && (r.Name == name || id != "" && r.Card.Info().ID == id)

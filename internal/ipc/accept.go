@@ -11,8 +11,8 @@ import (
 	"github.com/crs-bridge/crs/internal/trust"
 )
 
-// accept serves the programs of this user, up to most of them at once, until ctx ends, and returns when
-// all were served. Programs of other users are refused.
+// accept serves the programs of this user, up to most of them at once, until ctx ends, and returns
+// when all have been served. It refuses programs of other users.
 func accept(ctx context.Context, l net.Listener, most int, log *slog.Logger, serve func(net.Conn)) {
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()

@@ -18,12 +18,12 @@ import (
 var (
 	// ErrNoService is returned by Dial when no service of this user runs.
 	ErrNoService = errors.New("the service is not running")
-	// ErrOtherProgram is returned by DialPortal, and told by Link, when the other end is not this very program, as after
-	// an update of which only one of the two was started again.
+	// ErrOtherProgram is returned by DialPortal and Link.Problem when the other end is not this
+	// very program, for example if only one of the two was restarted after an update.
 	ErrOtherProgram = errors.New("the service and the tray are not the same program")
 )
 
-// anotherVersion is ErrOtherProgram with the version that the service tells.
+// anotherVersion is ErrOtherProgram with the version that the service reported.
 type anotherVersion struct{ version string }
 
 func (anotherVersion) Error() string        { return ErrOtherProgram.Error() }
@@ -70,7 +70,7 @@ func (c *Client) Close() {
 	<-c.ended
 }
 
-// questionTime is how long a service may take for an answer that asks nobody.
+// questionTime is how long a service may take for an answer that needs no user.
 const questionTime = 5 * time.Second
 
 func (c *Client) ask(ctx context.Context, method string, params, result any) error {
@@ -79,7 +79,7 @@ func (c *Client) ask(ctx context.Context, method string, params, result any) err
 	return c.conn.ask(ctx, method, params, result)
 }
 
-// Status returns what the service tells about itself. One of a later version may tell more.
+// Status returns what the service says about itself. A later version may say more.
 func (c *Client) Status(ctx context.Context) (s Status, err error) {
 	var told jsontext.Value
 	if err := c.ask(ctx, "status", nil, &told); err != nil {
@@ -91,7 +91,7 @@ func (c *Client) Status(ctx context.Context) (s Status, err error) {
 	return s, nil
 }
 
-// Refresh has the service read again what this program changed on disk.
+// Refresh makes the service reread what this program changed on disk.
 func (c *Client) Refresh(ctx context.Context) error { return c.ask(ctx, "refresh", nil, nil) }
 
 // Sites returns the sites that the user decided about.
@@ -106,9 +106,9 @@ func (c *Client) SetSite(ctx context.Context, origin string, now crs.SiteState) 
 	return c.ask(ctx, "site.set", state.Site{Origin: origin, State: now}, nil)
 }
 
-// attach makes this program the tray of the service, which shows its dialogs on screen from now
-// on, nowhere if it is nil, and calls told with each status until ctx or the service ends.
-func attach(ctx context.Context, screen dialog.Screen, told func(*Client, Status)) error {
+// attach makes this program the tray of the service, which from now on shows its dialogs on screen,
+// or nowhere if that is nil, and calls update with each status until ctx or the service ends.
+func attach(ctx context.Context, screen dialog.Screen, update func(*Client, Status)) error {
 	c, err := newClient(ctx)
 	if err != nil {
 		return err
@@ -123,14 +123,14 @@ func attach(ctx context.Context, screen dialog.Screen, told func(*Client, Status
 		if err := unmarshal(params, &s); err != nil || method != "status" {
 			return errors.New("not a status")
 		}
-		told(c, s)
+		update(c, s)
 		return nil
 	}
 	c.start()
 	defer c.Close()
 	// A PIN goes to the service, so it must be this very program too.
 	if err := trust.SameProgram(c.conn.net); err != nil {
-		s, _ := c.Status(ctx) // of whatever version
+		s, _ := c.Status(ctx) // in any version
 		return anotherVersion{cmp.Or(s.Version, "?")}
 	}
 	if err := c.ask(ctx, "ui.attach", attachParams{screen != nil}, nil); err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/crs-bridge/crs/internal/outside"
 )
 
-// message is a request, the answer to one, or, without a number, a notification.
+// message is a request, an answer to one, or, without a number, a notification.
 type message struct {
 	ID     uint64         `json:"id,omitzero"`
 	Method string         `json:"method,omitzero"` // "" in an answer
@@ -25,8 +25,8 @@ type message struct {
 	Error  *remoteError   `json:"error,omitzero"`
 }
 
-// remoteError is an error of the other side. Its text holds nothing of user or card: both sides
-// only send what is fit for a log.
+// remoteError is an error of the other side. Its text reveals nothing about user or card: both
+// sides only send what may be logged.
 type remoteError struct {
 	Code crs.Code `json:"code"`
 	Text string   `json:"text"`
@@ -35,18 +35,18 @@ type remoteError struct {
 func (e *remoteError) Error() string        { return e.Text }
 func (e *remoteError) Is(target error) bool { return target == e.Code }
 
-// ErrClosed is why nothing can be asked any more: the other program ended.
+// ErrClosed says that the other program has ended, so nothing can be asked any more.
 var ErrClosed = errors.New("the connection to the service ended")
 
 // conn is one end of a connection. Each end may ask the other, any number of things at a time.
 type conn struct {
 	net net.Conn
 
-	// answer answers a request: with a *crs.PIN, with what becomes JSON, or with an error. Its
-	// context ends when the other side cancels the request or goes.
+	// answer answers a request: with a *crs.PIN, a value to send as JSON, or an error. Its context
+	// ends when the other side cancels the request or goes.
 	answer func(ctx context.Context, method string, params jsontext.Value) (any, error)
 
-	// notified takes in a notification, in the order of their coming. nil: none is expected.
+	// notified handles the notifications, in the order of their arrival. nil: none is expected.
 	notified func(method string, params jsontext.Value) error
 
 	writing sync.Mutex
@@ -67,7 +67,7 @@ type reply struct {
 
 const (
 	writeTime   = 5 * time.Second
-	closeTime   = 500 * time.Millisecond // for a dialog that was cancelled to be gone
+	closeTime   = 500 * time.Millisecond // for a cancelled dialog to disappear
 	maxRequests = 16                     // of one end, under way
 )
 
@@ -98,7 +98,7 @@ func (c *conn) run(ctx context.Context) error {
 		}
 		var m message
 		if err := json.Unmarshal(b, &m, json.RejectUnknownMembers(true)); err != nil {
-			return errors.New("not a message") // what is in it stays out of the log
+			return errors.New("not a message") // its content stays out of the log
 		}
 		switch {
 		case m.Method == "" && m.Error != nil:
@@ -128,8 +128,8 @@ func (c *conn) run(ctx context.Context) error {
 	}
 }
 
-// call asks the other side and waits for its answer. When ctx ends it cancels the request, lets
-// a dialog close and returns the context's error.
+// call asks the other side and waits for its answer. When ctx ends it cancels the request, gives a
+// dialog time to close and returns the context's error.
 func (c *conn) call(ctx context.Context, method string, params any) (reply, error) {
 	if ctx.Err() != nil {
 		return reply{}, ctx.Err()
@@ -160,13 +160,13 @@ func (c *conn) call(ctx context.Context, method string, params any) (reply, erro
 	case r := <-answered:
 		r.pin.Wipe()
 	case <-time.After(closeTime):
-		c.resolve(id, reply{err: ctx.Err()}) // an answer that still comes is for nobody
+		c.resolve(id, reply{err: ctx.Err()}) // nobody waits for a late answer
 		(<-answered).pin.Wipe()
 	}
 	return reply{}, ctx.Err()
 }
 
-// ask is call for an answer that is JSON, nil when nothing of it is wanted.
+// ask is call for an answer in JSON; result is nil if the answer does not matter.
 func (c *conn) ask(ctx context.Context, method string, params, result any) error {
 	r, err := c.call(ctx, method, params)
 	if err == nil && r.pin != nil {
@@ -179,12 +179,12 @@ func (c *conn) ask(ctx context.Context, method string, params, result any) error
 	return unmarshal(r.result, result)
 }
 
-// notify tells the other side something that it does not answer.
+// notify sends the other side something that it does not answer.
 func (c *conn) notify(method string, params any) error {
 	return c.send(message{Method: method}, params)
 }
 
-// resolve hands an answer to the request that waits for it.
+// resolve delivers an answer to the request that waits for it.
 func (c *conn) resolve(id uint64, r reply) {
 	c.mu.Lock()
 	waiting := c.waiting[id]
@@ -251,7 +251,7 @@ func (c *conn) respond(id uint64, result any, err error) {
 	c.send(m, nil)
 }
 
-// send writes one message. A peer that does not read is left.
+// send writes one message. It hangs up on a peer that does not read.
 func (c *conn) send(m message, params any) error {
 	var err error
 	if params != nil {

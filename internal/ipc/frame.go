@@ -16,7 +16,7 @@ const (
 
 	pinNumber  = 8
 	maxMessage = 4 << 20 // the longest list of sites
-	maxPIN     = 256     // more than a person types
+	maxPIN     = 256     // longer than anybody types
 )
 
 var limits = frame.Limits{frameMessage: maxMessage, framePIN: pinNumber + maxPIN}
@@ -42,14 +42,14 @@ func writeMessage(w io.Writer, message []byte) error {
 	return frame.Write(w, frameMessage, message)
 }
 
-// writePIN writes the PIN that answers request id, and spends and wipes it.
+// writePIN writes the PIN that answers request id, spending and wiping it.
 func writePIN(w io.Writer, id uint64, pin *crs.PIN) error {
 	defer pin.Wipe()
 	digits, err := pin.Spend()
 	if err != nil && pin.Len() > 0 {
 		return err
 	}
-	if len(digits) > maxPIN { // nothing that a card would take
+	if len(digits) > maxPIN { // no card takes such a PIN
 		digits = digits[:maxPIN]
 	}
 	return frame.Write(w, framePIN, binary.BigEndian.AppendUint64(nil, id), digits)

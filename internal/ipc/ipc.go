@@ -1,9 +1,9 @@
-// Package ipc is the socket by which the programs of the service's owner, the tray and the
-// command line, speak to the service: owner.sock in the user's runtime directory, on Windows a
-// named pipe. It is the user's alone, never on TCP, and no page and no extension reaches it.
+// Package ipc is the socket through which the owner's programs, the tray and the command line,
+// speak to the service: owner.sock in the user's runtime directory, on Windows a named pipe. It
+// belongs to the user alone, is never on TCP, and no page or extension reaches it.
 //
-// A client asks, and the tray is also asked: once it has attached, the service shows its
-// dialogs there. Messages are JSON; a PIN crosses as raw bytes in a frame of its own.
+// Clients ask, and the tray is also asked: once it has attached, the service shows its dialogs
+// there. Messages are JSON; a PIN crosses as raw bytes in a frame of its own.
 package ipc
 
 import (
@@ -20,7 +20,7 @@ const ownerSocket = "owner"
 // Listen makes the owner's socket, for the holder of state.LockService.
 func Listen() (net.Listener, error) { return listen(ownerSocket) }
 
-// Status is what the service tells its owner about itself.
+// Status is what the service says to its owner about itself.
 type Status struct {
 	Version string   `json:"version"`
 	Address string   `json:"address"`          // where portals reach it, as in "127.0.0.1:27770"
@@ -35,7 +35,8 @@ const (
 	WithoutBrowsers = "browsers" // the extension cannot reach it
 )
 
-// Reader is one card reader and what is in it. It holds the holder's name: it is for the owner.
+// Reader is one card reader and what is in it. It holds the holder's name, so it is for the owner
+// only.
 type Reader struct {
 	Name    string `json:"name"`
 	Reading bool   `json:"reading,omitempty"` // a card was inserted and is being read
@@ -58,7 +59,7 @@ type Card struct {
 	NotAfter time.Time `json:"notAfter,omitzero"` // when it expires, zero: not known
 }
 
-// Info is what a menu says of the card.
+// Info is what a menu says about the card.
 func (c *Card) Info() crs.Info { return crs.Info{Kind: c.Kind, Holder: c.Holder, NotAfter: c.NotAfter} }
 
 // statusKeeper is a card whose PINStatus does I/O, as a token's does, which asks its module. What was last

@@ -25,8 +25,8 @@ type Link struct {
 	changed changes.Signal
 }
 
-// Run keeps the link until ctx ends. Between two services it waits without polling, where the
-// system tells that a socket was made.
+// Run keeps the link until ctx ends. Between two services it waits without polling, on systems that
+// report a new socket.
 func (l *Link) Run(ctx context.Context) error {
 	const first, last = 50 * time.Millisecond, 2 * time.Second
 	made, err := appears(ctx)
@@ -42,8 +42,8 @@ func (l *Link) Run(ctx context.Context) error {
 			delay = first // it was there, and may be starting again
 		}
 		var retry <-chan time.Time
-		// A service that just made its socket is not yet listening on it, and one that refuses
-		// may be replaced without a sign.
+		// A service that just made its socket is not yet listening on it, and the replacement of
+		// one that refuses is not reported.
 		if delay < last || !errors.Is(err, ErrNoService) {
 			retry = time.After(delay)
 			delay = min(2*delay, last)
@@ -59,7 +59,7 @@ func (l *Link) Run(ctx context.Context) error {
 	return nil
 }
 
-// update takes in the status that the service sent.
+// update stores the status that the service sent.
 func (l *Link) update(c *Client, s Status) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -88,16 +88,16 @@ func (l *Link) lost(why error) bool {
 	return was
 }
 
-// Status returns what the service told last, ok false while none answers, and a channel that is
-// closed at the next change. Of a service that is another version of this program, ok is false and
-// its version is told alone.
+// Status returns the last status that the service sent, ok false while none answers, and a channel
+// that is closed at the next change. For a service that is another version of this program, ok is
+// false and s has only the version.
 func (l *Link) Status() (s Status, ok bool, changed <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.status, l.client != nil, l.changed.Next()
 }
 
-// Problem returns why the service that runs cannot be used, nil when there is none or all is well.
+// Problem returns why the running service cannot be used, nil if there is none or all is well.
 func (l *Link) Problem() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -113,13 +113,13 @@ func (l *Link) service() (*Client, error) {
 	return l.client, nil
 }
 
-// ChangePIN has the service change the PIN of the card in a reader. Its dialogs come to this
-// program's screen, and tell what became of it.
+// ChangePIN makes the service change the PIN of the card in a reader. Its dialogs appear on this
+// program's screen, and show the outcome.
 func (l *Link) ChangePIN(ctx context.Context, reader string) error {
 	return l.care(ctx, "pin.change", reader)
 }
 
-// UnblockPIN has the service unblock it with the PUK.
+// UnblockPIN makes the service unblock it with the PUK.
 func (l *Link) UnblockPIN(ctx context.Context, reader string) error {
 	return l.care(ctx, "pin.unblock", reader)
 }
@@ -150,7 +150,7 @@ func (l *Link) SetSite(ctx context.Context, origin string, state crs.SiteState) 
 	return c.SetSite(ctx, origin, state)
 }
 
-// Refresh has the service read again what this program changed on disk.
+// Refresh makes the service reread what this program changed on disk.
 func (l *Link) Refresh(ctx context.Context) error {
 	c, err := l.service()
 	if err != nil {

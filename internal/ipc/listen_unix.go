@@ -19,14 +19,14 @@ import (
 // socketIn is where a service whose directory is dir listens to its owner, or to browsers.
 func socketIn(dir, name string) string { return filepath.Join(dir, name+".sock") }
 
-// socketPath is where a service that is started here does.
+// socketPath is where a service started in this session listens.
 func socketPath(name string) (string, error) {
 	dir, err := state.RuntimeDir()
 	return socketIn(dir, name), err
 }
 
-// listen makes a socket. It is for the holder of state.LockService: a socket that is there was
-// left behind by a service that was killed.
+// listen makes a socket. It is for the holder of state.LockService: an existing socket was left
+// behind by a service that was killed.
 func listen(name string) (net.Listener, error) {
 	path, err := socketPath(name)
 	if err != nil {
@@ -46,7 +46,7 @@ func listen(name string) (net.Listener, error) {
 	return l, nil
 }
 
-// dial connects to the service of this user, whatever session it was started in.
+// dial connects to the service of this user, in whichever session it was started.
 func dial(ctx context.Context, name string) (net.Conn, error) {
 	var d net.Dialer
 	for _, dir := range state.ServiceDirs() {

@@ -12,8 +12,8 @@ import (
 	"github.com/crs-bridge/crs/internal/filewatch"
 )
 
-// pipe returns the full name of a pipe of the user, and the access that lets in that user alone
-// (SDDL).
+// pipe returns the full name of a pipe of the user, and the access rule (SDDL) that admits only
+// that user.
 func pipe(name string) (path, access string, err error) {
 	user, err := windows.GetCurrentProcessToken().GetTokenUser()
 	if err != nil {
@@ -23,7 +23,7 @@ func pipe(name string) (path, access string, err error) {
 	return `\\.\pipe\it.crs.` + name + "." + sid, "D:P(A;;GA;;;" + sid + ")", nil
 }
 
-// listen makes a pipe. It fails if another program made one of that name before.
+// listen makes a pipe. It fails if another program has already made one of that name.
 func listen(name string) (net.Listener, error) {
 	path, access, err := pipe(name)
 	if err != nil {

@@ -8,9 +8,9 @@ import (
 	"github.com/crs-bridge/crs/internal/trust"
 )
 
-// The portal socket is where browsers reach the service, through a native host: another process
-// of this very program, which passes on what the browser's extension says. What crosses it is the
-// protocol of package bridge.
+// The portal socket is where browsers reach the service, through a native host: another process of
+// this very program, which passes on what the browser's extension says. It carries the protocol of
+// package bridge.
 
 const (
 	portalSocket = "portal"
@@ -20,8 +20,8 @@ const (
 // ListenPortal makes the portal socket, for the holder of state.LockService.
 func ListenPortal() (net.Listener, error) { return listen(portalSocket) }
 
-// DialPortal connects a native host to the service of this user. The error is ErrNoService when
-// none runs, and ErrOtherProgram when another program does.
+// DialPortal connects a native host to the service of this user. The error is ErrNoService if none
+// runs, and ErrOtherProgram if another program answers.
 func DialPortal(ctx context.Context) (net.Conn, error) {
 	conn, err := dial(ctx, portalSocket)
 	if err != nil {
@@ -38,8 +38,8 @@ func DialPortal(ctx context.Context) (net.Conn, error) {
 	return conn, nil
 }
 
-// ServePortal serves native hosts until ctx ends. What runs a native host is its browser: program
-// returns that, as catalog.Prompt tells it.
+// ServePortal serves native hosts until ctx ends. program returns the browser that started a native
+// host, as catalog.Prompt has it.
 func ServePortal(ctx context.Context, l net.Listener, log *slog.Logger, serve func(ctx context.Context, conn net.Conn, program func() string)) {
 	accept(ctx, l, maxBrowsers, log, func(conn net.Conn) {
 		if err := trust.SameProgram(conn); err != nil {

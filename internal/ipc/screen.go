@@ -23,8 +23,8 @@ type (
 	indexResult struct{ Index int }
 )
 
-// remoteScreen is the screen of the attached tray, a dialog.Screen. A tray that goes while a
-// dialog is open closed it, as its user could have.
+// remoteScreen is the screen of the attached tray, a dialog.Screen. A tray that goes away while a
+// dialog is open has closed it, as its user could have.
 type remoteScreen struct{ tray *conn }
 
 func (s remoteScreen) Ask(ctx context.Context, t catalog.Text) (bool, error) {

@@ -21,12 +21,12 @@ import (
 type Server struct {
 	// Status returns the service as it is now, and a channel that is closed when that changes.
 	Status func() (Status, <-chan struct{})
-	// Refresh reads again what another program of this user may have changed on disk.
+	// Refresh rereads what another program of this user may have changed on disk.
 	Refresh func()
 	// Sites is the user's list of sites.
 	Sites Sites
-	// ChangePIN and UnblockPIN change and unblock the PIN of the card in a reader. Their own dialogs
-	// tell the user what went wrong.
+	// ChangePIN and UnblockPIN change and unblock the PIN of the card in a reader. Their own
+	// dialogs show the user what went wrong.
 	ChangePIN, UnblockPIN func(ctx context.Context, reader string) error
 
 	Log *slog.Logger
@@ -44,7 +44,7 @@ type Sites interface {
 	Set(origin string, state crs.SiteState) error
 }
 
-// maxClients is more than one user has programs that ask.
+// maxClients is more than the programs of one user need.
 const maxClients = 32
 
 // Serve answers the owner's programs until ctx ends.
@@ -129,7 +129,7 @@ type sitesResult struct {
 }
 
 // attach makes a client the tray: one at a time, and only this very program. That keeps honest
-// programs honest; one that runs as the same user and means harm can do worse than this.
+// programs honest; a malicious one that runs as the same user can do worse than this.
 func (c *client) attach(dialogs bool) error {
 	if err := trust.SameProgram(c.conn.net); err != nil {
 		c.Log.Warn("tray refused", "reason", err)
@@ -162,7 +162,7 @@ func (c *client) isTray() bool {
 	return c.tray == c.conn
 }
 
-// Screen returns the screen of the attached tray, nil without one or when it has none.
+// Screen returns the screen of the attached tray, nil if there is no tray or it has no screen.
 func (s *Server) Screen() dialog.Screen {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -172,7 +172,7 @@ func (s *Server) Screen() dialog.Screen {
 	return remoteScreen{s.tray}
 }
 
-// status is Status with what the server itself knows.
+// status is Status plus what the server itself knows.
 func (s *Server) status() (Status, [2]<-chan struct{}) {
 	changed := s.changed.Next()
 	s.mu.Lock()
@@ -183,7 +183,7 @@ func (s *Server) status() (Status, [2]<-chan struct{}) {
 	return status, [...]<-chan struct{}{changed, moreChanged}
 }
 
-// watch tells the client the status whenever it is another one, until ctx ends.
+// watch sends the client the status whenever it changes, until ctx ends.
 func (c *client) watch(ctx context.Context) error {
 	var last []byte
 	for {

@@ -1,7 +1,7 @@
-// Package outside makes text of the bytes that others chose: the driver of a reader, the module of
-// a token, the name of a file. They need not be UTF-8, and what is not breaks JSON, and with it
+// Package outside makes text of bytes that others chose: the driver of a reader, the module of a
+// token, the name of a file. They need not be UTF-8, and invalid UTF-8 breaks JSON, and with it
 // every program that waits for an answer. They become text once, where they enter; what goes back
-// to whoever chose them stays as it was.
+// to where they came from stays raw.
 package outside
 
 import (
@@ -9,9 +9,9 @@ import (
 	"unicode/utf8"
 )
 
-// Text returns s if it is UTF-8. Else it reads the bytes that are not as Latin-1, which is what
-// drivers and file systems of this part of the world mean by them: a reader called "Lettore carità"
-// is still called that.
+// Text returns s if it is UTF-8. Otherwise it reads the invalid bytes as Latin-1, which is what
+// drivers and file systems in this part of the world mean by them: a reader called "Lettore carità"
+// keeps its name.
 func Text(s string) string {
 	if utf8.ValidString(s) {
 		return s

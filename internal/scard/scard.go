@@ -1,8 +1,8 @@
 //go:build cgo || windows
 
-// Package scard is github.com/ebfe/scard, as much of it as this project uses. Without cgo that
-// compiles on Windows alone; this package compiles everywhere, and where the PC/SC service cannot
-// be called it says so. So what needs no card builds and is tested with Go alone.
+// Package scard is the part of github.com/ebfe/scard that this project uses. Without cgo that
+// compiles only on Windows; this package compiles everywhere, and returns an error where the PC/SC
+// service cannot be called. So code that needs no card builds and is tested with Go alone.
 package scard
 
 import "github.com/ebfe/scard"

@@ -32,7 +32,7 @@ type ReaderState struct {
 	Atr          []byte
 }
 
-// Context cannot be had: EstablishContext always fails.
+// Context is never returned: EstablishContext always fails.
 type Context struct{}
 
 func EstablishContext() (*Context, error) { return nil, ErrNoService }
@@ -44,7 +44,7 @@ func (*Context) ListReaders() ([]string, error)                     { return nil
 func (*Context) GetStatusChange([]ReaderState, time.Duration) error { return ErrNoService }
 func (*Context) Connect(string, ShareMode, Protocol) (*Card, error) { return nil, ErrNoService }
 
-// Card cannot be had without a Context.
+// Card is never returned without a Context.
 type Card struct{}
 
 // Status is what a service would say of a card.

@@ -10,14 +10,14 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Config is what the user chose, in the file config.json of ConfigDir. Without the file, and for
-// each field that is not in it, the zero value holds.
+// Config is what the user chose, in the file config.json of ConfigDir. A missing file or field
+// means the zero value.
 type Config struct {
 	// Language is that of everything the user reads, "" to leave it to site and session.
 	Language string `json:"language,omitzero"`
 
 	// Cards says who drives the cards in readers whose name contains a word: "native" or
-	// "module". Where nothing is said, the native driver does what it can.
+	// "module". By default, the native driver does what it can.
 	Cards map[string]string `json:"cards,omitzero"`
 }
 
@@ -62,7 +62,7 @@ func (f file) config() (c Config, err error) {
 	return c, nil
 }
 
-// ChangeConfig changes the configuration. A damaged file is left as it is.
+// ChangeConfig changes the configuration. It leaves a damaged file as it is.
 func ChangeConfig(edit func(*Config)) error {
 	f, err := configFile()
 	if err != nil {

@@ -31,7 +31,7 @@ func Dir() (string, error) {
 	return filepath.Join(home, ".local", "state", "crs"), err
 }
 
-// CheckDir returns nil if something can be kept in Dir.
+// CheckDir returns nil if files can be kept in Dir.
 func CheckDir() error {
 	dir, err := Dir()
 	if err != nil {
@@ -49,10 +49,10 @@ func CheckDir() error {
 	return errors.Join(err, tryLock(f), f.Close())
 }
 
-// RuntimeDir returns the directory for the sockets and the lock of a service, and makes it if need
-// be: $XDG_RUNTIME_DIR/crs, or, where that cannot be a directory of this user alone, one within
-// Dir. Where a service that runs has its sockets is for ServiceDirs to say: it may have been
-// started with other variables.
+// RuntimeDir returns the directory for the sockets and the lock of a service, and makes it if
+// needed: $XDG_RUNTIME_DIR/crs, or, where that cannot be a directory of this user alone, one within
+// Dir. For the sockets of a running service, which may have been started with other variables, see
+// ServiceDirs.
 func RuntimeDir() (string, error) {
 	if dir := sessionDir(); dir != "" && makePrivate(dir) == nil {
 		return dir, nil
@@ -77,8 +77,8 @@ func sessionDir() string {
 	return ""
 }
 
-// homeDirs are the directories that each program of a user looks at, whatever its session: in Dir,
-// and where Dir would be without XDG_STATE_HOME.
+// homeDirs are the directories that every program of a user looks at, in any session: in Dir, and
+// where Dir would be without XDG_STATE_HOME.
 func homeDirs() []string {
 	var dirs []string
 	if home, err := os.UserHomeDir(); err == nil && runtime.GOOS != "windows" && runtime.GOOS != "darwin" {

@@ -29,8 +29,8 @@ var (
 
 func (f file) path() string { return filepath.Join(f.dir, f.name) }
 
-// read returns the content and what tells it from an earlier or later one; nothing of both
-// when there is no file.
+// read returns the content, and an info that distinguishes it from earlier and later versions; nil
+// for both if there is no file.
 func (f file) read() ([]byte, fs.FileInfo, error) {
 	if f.dir == "" {
 		return nil, nil, errNoDir

@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// What LockService and LockTray return while another one of this user runs.
+// Errors of LockService and LockTray while another one of this user runs.
 var (
 	ErrServiceRuns = errors.New("a service of this user is already running")
 	ErrTrayRuns    = errors.New("a tray of this user is already running")
 )
 
-// LockService makes sure that one service of a user runs at a time, in whatever session, and lets
+// LockService makes sure that only one service of a user runs at a time, in any session, and lets
 // ServiceDirs find its sockets. The lock ends with unlock or with the process.
 func LockService() (unlock func(), err error) {
 	for end := time.Now().Add(lookTime); ; time.Sleep(10 * time.Millisecond) {
@@ -43,7 +43,8 @@ func LockService() (unlock func(), err error) {
 	return unlock, nil
 }
 
-// ServiceRuns reports whether a service holds the lock, for those that its sockets did not answer.
+// ServiceRuns reports whether a service holds the lock, for callers that got no answer from its
+// sockets.
 func ServiceRuns() bool {
 	unlock, err := lock("serve.lock", ErrServiceRuns)
 	if err == nil {
@@ -54,7 +55,7 @@ func ServiceRuns() bool {
 
 const lookTime = 100 * time.Millisecond
 
-// LockTray makes sure that one tray of a user runs at a time.
+// LockTray makes sure that only one tray of a user runs at a time.
 func LockTray() (unlock func(), err error) { return lock("tray.lock", ErrTrayRuns) }
 
 // lock locks a file in each directory in which another program of this user might: each program
@@ -135,7 +136,7 @@ func lockedElsewhere(l *os.File) bool {
 var testOnlySessions = "/run/user"
 
 // lockDirs makes the directories to lock, and returns them, runtimeDir last. Versions that locked
-// only the session's directory may still run: systemd puts it where every program can tell.
+// only the session's directory may still run: systemd puts it where every program can find it.
 func lockDirs(runtimeDir string) []string {
 	var dirs []string
 	session := filepath.Join(testOnlySessions, strconv.Itoa(os.Geteuid()), "crs")

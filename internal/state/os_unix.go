@@ -31,7 +31,7 @@ func tryLock(f *os.File) error {
 	return err
 }
 
-// replace renames a file, and returns when the new name is on the disk.
+// replace renames a file, and returns once the new name is on the disk.
 func replace(from, to string) error {
 	if err := os.Rename(from, to); err != nil {
 		return err

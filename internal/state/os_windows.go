@@ -23,8 +23,8 @@ func tryLock(f *os.File) error {
 	return err
 }
 
-// replace renames a file. Windows refuses that while another program reads the old one, which
-// takes it a moment.
+// replace renames a file. Windows refuses that while another program reads the old one, which takes
+// only a moment.
 func replace(from, to string) error {
 	var err error
 	for range 50 {

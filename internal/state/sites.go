@@ -18,8 +18,8 @@ import (
 // Sites is the user's list of sites, in the file sites.json of Dir. It is safe for concurrent
 // use, by several programs too, and implements bridge.Sites.
 //
-// When the file is damaged every method says so and none changes it: an empty list in its
-// place would forget which sites are blocked.
+// If the file is damaged every method says so and none changes it: an empty list in its place would
+// forget which sites are blocked.
 type Sites struct {
 	Dir string
 
@@ -68,7 +68,7 @@ func (s *Sites) List() ([]Site, error) {
 }
 
 // Allow records that a site may ask, because the user said so to a question of its own. It is an
-// error if the user blocked it meanwhile: a login does not undo that, only Set does.
+// error if the user has blocked it meanwhile: only Set undoes that, not a login.
 func (s *Sites) Allow(o crs.Origin) error {
 	return s.change(o, crs.SiteAllowed, func(was crs.SiteState) error {
 		if was == crs.SiteBlocked {
@@ -78,11 +78,11 @@ func (s *Sites) Allow(o crs.Origin) error {
 	})
 }
 
-// ErrNoOrigin is the error of Set for what is not the origin of a site.
+// ErrNoOrigin is the error of Set for a name that is not the origin of a site.
 var ErrNoOrigin = errors.New("not the origin of a site")
 
-// Set makes a site allowed, blocked, or, for crs.SiteUnknown, forgotten, whatever the user decided
-// before. A site of the list that could not be added any more can still be blocked and forgotten.
+// Set makes a site allowed, blocked, or, for crs.SiteUnknown, forgotten, overriding earlier
+// decisions. A listed site that could no longer be added can still be blocked and forgotten.
 func (s *Sites) Set(name string, now crs.SiteState) error {
 	if now != crs.SiteUnknown && now != crs.SiteAllowed && now != crs.SiteBlocked {
 		return crs.ErrInvalidRequest
@@ -101,7 +101,7 @@ func (s *Sites) Set(name string, now crs.SiteState) error {
 
 func (s *Sites) file() file { return file{s.Dir, "sites.json"} }
 
-// refresh reads the file again if it is another one than was read last.
+// refresh rereads the file if it is not the one that was read last.
 func (s *Sites) refresh() error {
 	info, err := os.Stat(s.file().path())
 	if err == nil && s.seen != nil && os.SameFile(info, s.seen) &&
@@ -130,7 +130,7 @@ func (s *Sites) read() error {
 	return nil
 }
 
-// listed returns the site of the list that has a name.
+// listed returns the site of the list with the given name.
 func (s *Sites) listed(name string) (crs.Origin, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -145,7 +145,7 @@ func (s *Sites) listed(name string) (crs.Origin, error) {
 	return crs.Origin{}, ErrNoOrigin
 }
 
-// change writes one entry anew, if the one of before lets it.
+// change replaces one entry, if lets accepts its previous state.
 func (s *Sites) change(o crs.Origin, now crs.SiteState, lets func(was crs.SiteState) error) error {
 	if o.IsZero() {
 		return errors.New("no site")
@@ -171,13 +171,13 @@ func (s *Sites) change(o crs.Origin, now crs.SiteState, lets func(was crs.SiteSt
 			s.list[o] = now
 		}
 		err := s.file().write(encodeSites(s.list))
-		s.seen = nil // read again what is there now
+		s.seen = nil // reread what is there now
 		return err
 	})
 }
 
-// parseSites accepts what encodeSites writes, in any layout. Names that occur twice are an
-// error: one of the two might say that a site is blocked.
+// parseSites accepts what encodeSites writes, in any layout. Duplicate names are an error: one of
+// the two might say that a site is blocked.
 func parseSites(b []byte) (map[crs.Origin]crs.SiteState, error) {
 	var f sitesFile
 	if err := json.Unmarshal(b, &f, json.RejectUnknownMembers(true)); err != nil {
@@ -211,8 +211,8 @@ func encodeSites(list map[crs.Origin]crs.SiteState) []byte {
 	return encode(f)
 }
 
-// parseOrigin also accepts the pages of a developer, on whatever port: whether they may ask is
-// decided elsewhere.
+// parseOrigin also accepts the pages of a developer, on any port: whether they may ask is decided
+// elsewhere.
 func parseOrigin(s string) (crs.Origin, error) {
 	port := 0
 	if local, ok := strings.CutPrefix(s, "http://"); ok {

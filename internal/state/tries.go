@@ -15,12 +15,12 @@ import (
 )
 
 // Tries keeps an upper bound of the tries that PINs have left, in the file tries.json of Dir.
-// Cards are named by HMAC-SHA256 of their id under the key in tries.key: neither file tells
-// which cards were used here. It is safe for concurrent use, by several programs too, and
-// implements tries.Store.
+// Cards are named by HMAC-SHA256 of their id under the key in tries.key: neither file reveals which
+// cards were used here. It is safe for concurrent use, by several programs too, and implements
+// tries.Store.
 //
-// Of a damaged file the worst is assumed: each card may have one try left, until it accepts a
-// PIN. The damaged file is kept as tries.json.damaged.
+// If the file is damaged, the worst is assumed: each card has one try left until it accepts a PIN.
+// The damaged file is kept as tries.json.damaged.
 type Tries struct {
 	Dir string
 }
@@ -28,7 +28,7 @@ type Tries struct {
 // triesFile is the content of tries.json.
 type triesFile struct {
 	Version int  `json:"version"`
-	Lost    bool `json:"lost,omitzero"` // what was known of cards that are not listed was lost
+	Lost    bool `json:"lost,omitzero"` // the data of cards that are not listed were lost
 
 	Cards map[string]triesStatus `json:"cards"`
 }
@@ -42,13 +42,13 @@ type triesStatus struct {
 const (
 	maxCards   = 10_000
 	keyLen     = 32
-	maxRetries = 15 // a status word tells no more
+	maxRetries = 15 // the most that a status word can say
 )
 
-// worst is the status of a card of which something was known that is lost.
+// worst is the status of a card whose data may have been lost.
 var worst = crs.PINStatus{Retries: 1, Doubtful: true}
 
-// Load returns what is known of a card's PIN, crs.UnknownPINStatus if nothing is.
+// Load returns what is known about a card's PIN, crs.UnknownPINStatus if that is nothing.
 func (t *Tries) Load(cardID string) (crs.PINStatus, error) {
 	f, key, _, err := t.read()
 	if err != nil {
@@ -63,7 +63,7 @@ func (t *Tries) Load(cardID string) (crs.PINStatus, error) {
 	return crs.UnknownPINStatus, nil
 }
 
-// Store keeps what is known of a card's PIN. crs.UnknownPINStatus forgets the card.
+// Store keeps what is known about a card's PIN. crs.UnknownPINStatus forgets the card.
 func (t *Tries) Store(cardID string, s crs.PINStatus) error {
 	if s.Retries < -1 || s.Retries > maxRetries {
 		return fmt.Errorf("impossible number of tries: %d", s.Retries)
@@ -73,7 +73,8 @@ func (t *Tries) Store(cardID string, s crs.PINStatus) error {
 		if err != nil {
 			return err
 		}
-		// A crash between any two of these writes leaves what is read as the worst, or as before.
+		// After a crash between any two of these writes, Load returns either the worst or what it
+		// returned before.
 		if damaged != nil {
 			if err := (file{t.Dir, "tries.json.damaged"}).write(damaged); err != nil {
 				return err
@@ -156,14 +157,14 @@ func parseTries(b []byte) (triesFile, error) {
 	return f, nil
 }
 
-// name is what stands for a card on the disk.
+// name is the name of a card on the disk.
 func name(key []byte, cardID string) string {
 	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte(cardID))
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// encode writes JSON for people to read, the same for the same content.
+// encode writes readable JSON, the same for the same content.
 func encode(v any) []byte {
 	b, err := json.Marshal(v, json.Deterministic(true), jsontext.WithIndent("  "))
 	if err != nil {

@@ -1,5 +1,5 @@
 // Package tries counts the tries that PINs have left, for cards and tokens alike
-// (docs/card-safety.md, rule 4): what a card does not tell is bounded from above.
+// (docs/card-safety.md, rule 4): if a card does not report them, they get an upper bound.
 package tries
 
 import (
@@ -9,8 +9,9 @@ import (
 	"github.com/crs-bridge/crs"
 )
 
-// A Store keeps the bounds beyond the life of a process and of an insertion, because a card tells
-// the number only after a wrong PIN. Only a caller that has the card to itself writes its status.
+// A Store keeps the bounds beyond the life of a process and of an insertion, because a card reports
+// the number only after a wrong PIN. Only a caller with exclusive access to the card writes its
+// status.
 type Store interface {
 	// Load returns crs.UnknownPINStatus when nothing is known.
 	Load(cardID string) (crs.PINStatus, error)
@@ -18,8 +19,8 @@ type Store interface {
 	Store(cardID string, s crs.PINStatus) error
 }
 
-// Full is from where the bound counts down on what does not tell: a CNS blocks its PIN after three
-// wrong ones, most tokens later.
+// Full is where the bound starts for a card that reports no number: a CNS blocks its PIN after
+// three wrong ones, most tokens later.
 const Full = 3
 
 // Spend returns the status while a PIN is on its way: the try counts as spent until the card says
@@ -32,19 +33,19 @@ func Spend(s crs.PINStatus) crs.PINStatus {
 	return crs.PINStatus{Retries: max(left-1, 0), Doubtful: true, Blocked: s.Blocked}
 }
 
-// Book is what is known of PINs. A card that two drivers drive has one bound if they share the
-// book. Its zero value keeps bounds for its own life and does not log; set the fields before the
-// first use.
+// Book is what is known about PINs. A card that two drivers handle has one bound if they share the
+// book. The zero value keeps bounds in memory and does not log; set the fields before the first
+// use.
 type Book struct {
 	Store   Store
 	Log     *slog.Logger
 	Changed func() // if set, called after each Keep
 
 	mu      sync.Mutex
-	unsaved map[string]crs.PINStatus // what Store could not keep, or would if there were one
+	unsaved map[string]crs.PINStatus // what Store could not keep, or all without a Store
 }
 
-// Status returns what is known of a PIN. What cannot be read is taken for the worst that still
+// Status returns what is known about a PIN. If that cannot be read, it is the worst that still
 // allows a login.
 func (b *Book) Status(cardID string) crs.PINStatus {
 	kept := crs.UnknownPINStatus
@@ -63,8 +64,8 @@ func (b *Book) Status(cardID string) crs.PINStatus {
 	return kept
 }
 
-// Keep stores what is known of a PIN. A full disk must not cost the user a login, nor hide the
-// last try: what cannot be stored is kept for the life of the process.
+// Keep stores what is known about a PIN. A full disk must neither cost the user a login nor hide
+// the last try: what cannot be stored is kept for the life of the process.
 func (b *Book) Keep(cardID string, status crs.PINStatus) {
 	stored := false
 	if b.Store != nil {

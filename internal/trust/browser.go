@@ -8,10 +8,10 @@ import (
 	"github.com/crs-bridge/crs/internal/outside"
 )
 
-// Browser returns "" when a browser that an administrator installed is at the other end of a
-// connection, else the path of the program that is, or crs.UnknownProgram. Over TCP that is what
-// holds the other end; over a local socket or pipe it is what started the native host there. It
-// takes milliseconds.
+// Browser returns "" if a browser that an administrator installed is at the other end of a
+// connection, else the path of the program that is there, or crs.UnknownProgram. Over TCP that is
+// the program that holds the other end; over a local socket or pipe it is the one that started the
+// native host there. It takes milliseconds.
 func Browser(conn net.Conn) string {
 	program, err := browserOf(conn)
 	if err != nil {
@@ -20,7 +20,7 @@ func Browser(conn net.Conn) string {
 	return outside.Text(program)
 }
 
-// names are the files that browsers run, and that speak for them: the network process of
+// names are the files that browsers run, and helpers that speak for them: the network process of
 // WebKit, and the portal by which browsers in a Flatpak or Snap start a native host.
 var names = []string{
 	"chromium", "chromium-browser", "chrome", "msedge", "brave", "opera", "vivaldi", "vivaldi-bin",

@@ -45,7 +45,7 @@ func parent(pid int) (int, error) {
 	return strconv.Atoi(fields[1])
 }
 
-// program returns "" when a process runs a browser that an administrator installed, else the path of
+// program returns "" if a process runs a browser that an administrator installed, else the path of
 // its file.
 func program(pid int) (string, error) {
 	link := fmt.Sprintf("/proc/%d/exe", pid)
@@ -79,7 +79,7 @@ func installed(link, path string) bool {
 	return false
 }
 
-// flatpaks are where a path within a Flatpak may be in the system.
+// flatpaks returns where a path within a Flatpak may be in the system.
 func flatpaks(path string) []string {
 	within, ok := strings.CutPrefix(path, "/app/")
 	if !ok {
@@ -93,7 +93,7 @@ func flatpaks(path string) []string {
 const searchTime = time.Second
 
 // holder is program for the processes of this user that hold a socket, by its inode. Each of them
-// must be a browser: one that is not may have handed it to one that is.
+// must be a browser: another program may have passed its socket to a browser.
 func holder(inode uint32) (string, error) {
 	end := time.Now().Add(searchTime)
 	socket := fmt.Sprintf("socket:[%d]", inode)
@@ -124,8 +124,8 @@ func holder(inode uint32) (string, error) {
 	return "", nil
 }
 
-// holds reports whether a process has a socket open. It is false for the processes of other users,
-// which do not show theirs.
+// holds reports whether a process has a socket open. It is false for processes of other users,
+// whose files are not visible.
 func holds(pid int, socket string) bool {
 	dir, err := os.Open(fmt.Sprintf("/proc/%d/fd", pid))
 	if err != nil {

@@ -70,8 +70,8 @@ func imageOf(pid uint32) (string, error) {
 	return image(process)
 }
 
-// program returns "" for a browser that an administrator installed, else the path itself. The
-// program folders are for administrators alone, and what runs from them was found there by Windows.
+// program returns "" for a browser that an administrator installed, else the path itself. Only
+// administrators can write to the program folders, and the path comes from Windows.
 func program(path string) string {
 	file := strings.ToLower(filepath.Base(path))
 	if !isBrowser(strings.TrimSuffix(file, ".exe")) {

@@ -2,7 +2,7 @@ package trust
 
 import "path/filepath"
 
-// WritableError names the file or directory that others than administrators can change.
+// WritableError names a file or directory that somebody other than administrators can change.
 type WritableError struct{ Path string }
 
 func (e *WritableError) Error() string {
@@ -11,12 +11,12 @@ func (e *WritableError) Error() string {
 
 // AdminOnly returns the file behind a path and all of its links. It returns an error, a
 // WritableError among them, unless only administrators can change that file and every directory on
-// the way to it. The caller opens what is returned and not the path: a link may lie where others
-// can turn it to something else, and what was judged they cannot.
+// the way to it. Open the returned file and not the path: others may be able to redirect a link on
+// the way, but cannot touch the file that was checked.
 func AdminOnly(path string) (file string, err error) { return adminOnly(path, false) }
 
-// AdminOnlyCode is AdminOnly for a program or a library: to its directory nobody else may add a file
-// either, for what is added may be loaded with it.
+// AdminOnlyCode is AdminOnly for a program or a library: nobody else may add a file to its
+// directory either, because that may be loaded with it.
 func AdminOnlyCode(path string) (file string, err error) { return adminOnly(path, true) }
 
 func adminOnly(path string, code bool) (string, error) {

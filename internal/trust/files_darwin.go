@@ -1,4 +1,4 @@
 package trust
 
-// hasACL is false: on macOS the bits of the group are no list's mask.
+// hasACL is false: on macOS the group bits are not the mask of a list.
 func hasACL(string) bool { return false }

@@ -9,13 +9,14 @@ import (
 )
 
 // onlyAdmins reports whether a file or directory belongs to root and nobody but root and
-// administrators may write to it. Who may add a file to a directory can replace what is there, too.
+// administrators may write to it. A user who may add a file to a directory can also replace the
+// files in it.
 //
 // The group may write if it is root's own: packages built with the usual umask of Ubuntu, 002,
-// install directories and libraries as root:root 0775, and nobody is in that group whom an
-// administrator did not put there. But on Linux the bits of the group are the mask of an access
-// control list, if there is one, which can let in anybody. On macOS /Applications and much of
-// /Library are root:admin 0775, and the group admin is made of administrators.
+// install directories and libraries as root:root 0775, and only an administrator can put anybody in
+// that group. But on Linux the group bits are the mask of an access control list, if there is one,
+// and that can admit anybody. On macOS /Applications and much of /Library are root:admin 0775, and
+// the group admin is made of administrators.
 func onlyAdmins(path string, _ bool) (bool, error) {
 	const admin = 80
 	info, err := os.Lstat(path)

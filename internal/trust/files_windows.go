@@ -9,14 +9,14 @@ import (
 
 const deleteChild = 0x40 // FILE_DELETE_CHILD
 
-// Rights with which a file can be changed or replaced, or a directory's files can.
+// Rights with which a file, or a directory's files, can be changed or replaced.
 const changing = windows.DELETE | windows.WRITE_DAC | windows.WRITE_OWNER | windows.GENERIC_WRITE | windows.GENERIC_ALL |
 	adding | deleteChild
 
-// FILE_ADD_FILE and FILE_ADD_SUBDIRECTORY, to a directory.
+// FILE_ADD_FILE and FILE_ADD_SUBDIRECTORY, on a directory.
 const adding = windows.FILE_WRITE_DATA | windows.FILE_APPEND_DATA
 
-// admins are SYSTEM, the administrators' group, TrustedInstaller, and the owner of what will be made.
+// admins are SYSTEM, the administrators' group, TrustedInstaller, and CREATOR OWNER.
 var admins = []string{"S-1-5-18", "S-1-5-32-544", "S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464", "S-1-3-0"}
 
 // onlyAdmins reports whether a file or directory belongs to an administrator and nobody else may
@@ -39,8 +39,8 @@ func onlyAdmins(path string, sealed bool) (bool, error) {
 	return adminsAlone(sd, rights)
 }
 
-// adminsAlone reports whether what is secured so belongs to an administrator and nobody else has
-// any of these rights.
+// adminsAlone reports whether an object with this descriptor belongs to an administrator and nobody
+// else has any of these rights.
 func adminsAlone(sd *windows.SECURITY_DESCRIPTOR, rights windows.ACCESS_MASK) (bool, error) {
 	owner, _, err := sd.Owner()
 	if err != nil {
@@ -62,7 +62,7 @@ func adminsAlone(sd *windows.SECURITY_DESCRIPTOR, rights windows.ACCESS_MASK) (b
 		switch {
 		case ace.Header.AceFlags&inheritOnly != 0 || ace.Header.AceType == windows.ACCESS_DENIED_ACE_TYPE:
 		case ace.Header.AceType != windows.ACCESS_ALLOWED_ACE_TYPE && ace.Header.AceType != allowedCallback:
-			return false, nil // not of files, or not known
+			return false, nil // not used for files, or unknown
 		case ace.Mask&rights != 0 && !isAdmin((*windows.SID)(unsafe.Pointer(&ace.SidStart))):
 			return false, nil
 		}

@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// SameProgram returns an error unless the other end of a pipe runs the executable that runs here, or
-// the other one of the two that are installed together: service and tray are the program without a
-// console, a native host is the one with it.
+// SameProgram returns an error unless the other end of a pipe runs the same executable as this
+// process, or the other one of the two that are installed together: service and tray are the
+// program without a console, a native host is the one with it.
 func SameProgram(conn net.Conn) error {
 	process, err := openPeer(conn)
 	if err != nil {
@@ -34,7 +34,7 @@ func SameProgram(conn net.Conn) error {
 	return err
 }
 
-// isOurs reports whether a file has the name of the program with a console or of that without.
+// isOurs reports whether a file has the name of the program with or without a console.
 func isOurs(path string) bool {
 	name := strings.ToLower(filepath.Base(path))
 	return name == "crs.exe" || name == "crsw.exe"

@@ -1,7 +1,7 @@
 // Package trust says who is at the other end of a connection: whether it is this user (SameUser),
-// this program (SameProgram), and which browser (Browser). And it says which files only
-// administrators can change: AdminOnly and AdminOnlyCode. Each question has a file of its own, and
-// one for each system that answers it in its own way.
+// this program (SameProgram), and which browser (Browser). It also says which files only
+// administrators can change: AdminOnly and AdminOnlyCode. Each question has its own file, and one
+// for each system that answers it differently.
 package trust
 
 import (
@@ -9,8 +9,8 @@ import (
 	"net/netip"
 )
 
-// tcpEnds returns the addresses of a TCP connection, IPv4 ones as such. It is false for a local
-// socket or a pipe.
+// tcpEnds returns the addresses of a TCP connection, with mapped IPv4 addresses unmapped. It is
+// false for a local socket or a pipe.
 func tcpEnds(conn net.Conn) (local, remote netip.AddrPort, ok bool) {
 	l, ok1 := conn.LocalAddr().(*net.TCPAddr)
 	r, ok2 := conn.RemoteAddr().(*net.TCPAddr)

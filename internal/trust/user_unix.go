@@ -23,8 +23,8 @@ func SameUser(conn net.Conn) error {
 	return nil
 }
 
-// SameProgram returns an error unless the other end of a local socket runs the executable that runs
-// here.
+// SameProgram returns an error unless the other end of a local socket runs the same executable as
+// this process.
 func SameProgram(conn net.Conn) error {
 	theirs, ours, err := executables(conn)
 	if err != nil {

@@ -56,7 +56,7 @@ func openPeer(conn net.Conn) (windows.Handle, error) {
 	return process, nil
 }
 
-// peerOf returns the number of the process at the other end of a connection. Of a pipe it is the
+// peerOf returns the number of the process at the other end of a connection. For a pipe that is the
 // server's or the client's: the one of the two that is not this process.
 func peerOf(conn net.Conn) (uint32, error) {
 	if local, remote, ok := tcpEnds(conn); ok {

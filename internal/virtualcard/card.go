@@ -3,7 +3,7 @@
 //
 // A [Reader] offers it to the card driver directly; ServeVPCD inserts it into a real pcscd. A
 // [Config] makes it any of the known models, or one that misbehaves; [Card.Inject] makes it
-// fail at a chosen moment. It counts all that it is sent.
+// fail at a chosen moment. It counts everything that it is sent.
 //
 // OpenSC judges it: what OpenSC accepts is a CNS.
 package virtualcard
@@ -39,13 +39,13 @@ type Config struct {
 	WrongReference uint16
 
 	NoCount          bool // answers 6300 to a wrong PIN, not 63Cx
-	CountEmptyVerify bool // takes a VERIFY without data for a wrong PIN
+	CountEmptyVerify bool // counts a VERIFY without data as a wrong PIN
 	SelectForgetsPIN bool // a SELECT ends what a VERIFY allowed
 
 	// Decoy puts a second PIN 10h into the signature DF 1400, which a search upwards from
 	// there meets first.
 	Decoy bool
-	// Foreign makes it another product behind the ATR of a CNS.
+	// Foreign makes it another product with the ATR of a CNS.
 	Foreign Foreign
 
 	// Files replaces the content of files, by path ("1100/1102"); nil content removes one.
@@ -53,8 +53,7 @@ type Config struct {
 
 	Latency Latency
 
-	// Inserted, if not nil, is called when vpcd has taken the card, and again when it took it
-	// anew after a restart.
+	// Inserted, if not nil, is called when vpcd has taken the card, and again after each restart.
 	Inserted func()
 }
 
@@ -111,7 +110,7 @@ type volatile struct {
 	pending     []byte  // what GET RESPONSE will return, on T=0
 }
 
-// New makes a card. An unknown profile is a mistake of the program: it panics.
+// New makes a card. An unknown profile is a programming error: it panics.
 func New(c Config) *Card {
 	profile, ok := ProfileByName(c.Profile)
 	if !ok {
@@ -196,8 +195,8 @@ func (c *Card) insert() {
 	c.reset()
 }
 
-// Transmit processes a command APDU. It returns crs.ErrCardRemoved once a fault pulled the
-// card, and no bytes where a fault says so; else at least the status word.
+// Transmit processes a command APDU. It returns crs.ErrCardRemoved once a fault has pulled the
+// card, and no bytes if a fault says so; else at least the status word.
 func (c *Card) Transmit(command []byte) ([]byte, error) {
 	c.io.Lock()
 	defer c.io.Unlock()
@@ -267,7 +266,7 @@ func (c *Card) process(b []byte) []byte {
 	return c.respond(cmd, data, sw)
 }
 
-// chained collects the parts of a chained command, and executes what is complete.
+// chained collects the parts of a chained command, and executes it when it is complete.
 func (c *Card) chained(cmd command) (data []byte, sw uint16) {
 	s := &c.state
 	switch cmd.cla {
@@ -334,7 +333,7 @@ func (c *Card) respond(cmd command, data []byte, sw uint16) []byte {
 	case len(data) == 0:
 		return status(nil, sw)
 	case c.profile.Protocol == 0 && cmd.data != nil:
-		// T=0 moves data one way a command: the rest is fetched.
+		// A T=0 command moves data in one direction only: the response is fetched by another.
 		c.state.pending = data
 		return status(nil, swMoreData|uint16(len(data)&0xff))
 	case cmd.le == 0:

@@ -14,7 +14,7 @@ type Fault struct {
 	// After lets the card process the command first: a wrong PIN is counted.
 	After bool
 
-	Remove  bool            // the card is pulled, and stays so until it is inserted again
+	Remove  bool            // the card is pulled, until it is inserted again
 	Mute    bool            // no bytes come back
 	SW      uint16          // this status word comes back, without data
 	Corrupt bool            // a bit of the response data is wrong
@@ -51,7 +51,7 @@ type Exchange struct {
 	Secret           bool   // it carried a PIN or PUK
 }
 
-// carriesSecret reports whether data of a command are a PIN or PUK.
+// carriesSecret reports whether a command's data include a PIN or PUK.
 func carriesSecret(command []byte) bool {
 	return len(command) > 5 && slices.Contains([]byte{insVerify, insChangeReferenceData, insResetRetryCounter}, command[1])
 }

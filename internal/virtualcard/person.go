@@ -26,8 +26,8 @@ type Person struct {
 	Key         *rsa.PrivateKey
 }
 
-// Identity says whom a certificate is issued to, and how. The zero value is a regular CNS of
-// Ada Esempio, with a new key.
+// Identity says to whom a certificate is issued, and how. The zero value is a regular CNS of Ada
+// Esempio, with a new key.
 type Identity struct {
 	GivenName, Surname string // "" is ADA ESEMPIO; upper case, Latin-1
 
@@ -55,8 +55,8 @@ const (
 	PolicyLombardy2 = "1.3.76.12.1.1.10.2.2.10"
 )
 
-// Shared returns the person that cards have who name none, one a key size. Making a key takes
-// a while; making it once serves all tests of a package.
+// Shared returns the person of cards without one of their own, one for each key size. Making a key
+// takes a while; making it once serves all tests of a package.
 func Shared(bits int) *Person {
 	shared.Lock()
 	defer shared.Unlock()
@@ -76,7 +76,7 @@ var shared = struct {
 	people map[int]*Person
 }{people: map[int]*Person{}}
 
-// SharedCA returns the CA of all people who name none.
+// SharedCA returns the CA of all people without one of their own.
 var SharedCA = sync.OnceValue(func() *CA {
 	ca, err := NewCA("TEST")
 	if err != nil {
@@ -165,8 +165,8 @@ func codiceFiscale(surname, givenName string) string {
 	return code + "?" // a name with characters that no codice fiscale has
 }
 
-// threeLetters takes consonants, then vowels, then X. Of a given name with four consonants or
-// more the second is left out.
+// threeLetters takes consonants, then vowels, then X. For a given name with four consonants or more
+// it leaves out the second.
 func threeLetters(name string, leaveOutAt int) string {
 	var consonants, vowels string
 	for _, r := range name {

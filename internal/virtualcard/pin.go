@@ -93,8 +93,8 @@ func (c *Card) count(s *secret) uint16 {
 
 func left(s *secret) uint16 { return swWrong | 0xC0 | uint16(min(s.tries, 15)) }
 
-// verify is VERIFY. Without data it asks whether the PIN was verified; some cards take that for
-// a wrong PIN.
+// verify is VERIFY. Without data it asks whether the PIN was verified; some cards count that as a
+// wrong PIN.
 func (c *Card) verify(cmd command) uint16 {
 	if cmd.p1 != 0x00 {
 		return swParameters
@@ -179,8 +179,8 @@ func (c *Card) resetRetryCounter(cmd command) uint16 {
 	return swOK
 }
 
-// split takes the blocks of a command apart: one to compare, one to store. What is to be stored
-// must look like a PIN, else 6A80 and nothing is compared.
+// split takes the blocks of a command apart: one to compare, one to store. The latter must look
+// like a PIN, else 6A80 and nothing is compared.
 func split(cmd command, wantOld, wantNew bool) (old, fresh []byte, sw uint16) {
 	data := cmd.data
 	want := 0

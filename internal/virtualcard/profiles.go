@@ -1,6 +1,6 @@
 package virtualcard
 
-// A Profile is a model of card. Config names one and may change some of it.
+// A Profile is a model of card. Config names one and may change parts of it.
 type Profile struct {
 	Name     string
 	ATR      []byte
@@ -33,7 +33,7 @@ const (
 // layout says where certificate and key are.
 type layout struct {
 	certificate string // path, without 3F00
-	wrapped     bool   // five bytes stand before the certificate
+	wrapped     bool   // five bytes precede the certificate
 	keyDir      string // DF that holds the key; "" is the MF
 	keyRef      byte
 	application []byte // identifier of the application that holds the files; nil: they are in the MF
@@ -57,9 +57,9 @@ const (
 // Profiles are the models, the first is the default. ATRs are from the public list of pcsc-tools
 // unless said.
 var Profiles = []Profile{
-	// Version 1.1, extended commands only, as ST cards of 2021. The ATR is that of a TS-CNS of
-	// mask Athena with another version byte: every listed ATR of version 1.1 is an STIncard's,
-	// and those want PIN reference 90h.
+	// Version 1.1, extended commands only, as ST cards of 2021. The ATR is that of a TS-CNS of mask
+	// Athena with another version byte: every listed ATR of version 1.1 is an STIncard's, which
+	// need PIN reference 90h.
 	{Name: "st", Protocol: 1, Bits: 2048, PINReference: 0x10, layout: classic,
 		ATR: []byte{0x3B, 0xDF, 0x18, 0x00, 0x81, 0x31, 0xFE, 0x7D, 0x00, 0x6B, 0x02, 0x0C, 0x01, 0x82,
 			0x01, 0x11, 0x01, 'C', 'N', 'S', 0x11, 0x31, 0x80, 0xFD},
@@ -89,22 +89,22 @@ var Profiles = []Profile{
 			0x01, 0x11, 0x01, 'C', 'N', 'S', 0x10, 0x31, 0x80, 0x69},
 		Refuse: map[Feature]uint16{ExtendedAPDU: 0x6700, Chaining: 0x6E00, ComputeSignature: 0x6A86}},
 
-	// T=0: 61xx and GET RESPONSE, 6Cxx, chaining. No such card is known; the ATR is made up of
+	// T=0: 61xx and GET RESPONSE, 6Cxx, chaining. No such card is known; the ATR is composed from
 	// those above.
 	{Name: "t0", Protocol: 0, Bits: 2048, PINReference: 0x10, layout: classic, eof: eofLength,
 		ATR: []byte{0x3B, 0x7F, 0x18, 0x00, 0xFF, 0x00, 0x6B, 0x02, 0x0C, 0x01, 0x82,
 			0x01, 0x11, 0x01, 'C', 'N', 'S', 0x11, 0x31, 0x80},
 		Refuse: map[Feature]uint16{ExtendedAPDU: 0x6700, ComputeSignature: 0x6A86}},
 
-	// Contactless: the ATR tells nothing, the content is the same (OpenSC wiki, Italian CNS).
+	// Contactless: the ATR says nothing, the content is the same (OpenSC wiki, Italian CNS).
 	{Name: "nfc", Protocol: 1, Bits: 2048, PINReference: 0x10, layout: classic,
 		ATR:    []byte{0x3B, 0x80, 0x80, 0x01, 0x01},
 		Refuse: map[Feature]uint16{ComputeSignature: 0x6A86}},
 }
 
-// ACe2025 is a model that cannot be used yet, so that it is none of Profiles: its files are in an
-// application, and how it signs is not known. The ATR and the paths are those of a public trace (OpenSC
-// issue 3804). Its PIN is where a guess would look for it.
+// ACe2025 is a model that cannot be used yet, so it is not one of Profiles: its files are in an
+// application, and how it signs is not known. The ATR and the paths are those of a public trace
+// (OpenSC issue 3804). Its PIN is where a guess would look for it.
 var ACe2025 = Profile{Name: "ace", Protocol: 1, Bits: 2048, PINReference: 0x10,
 	layout: layout{certificate: "DA01/C001", keyRef: 0x01,
 		application: []byte{0xA0, 0x00, 0x00, 0x05, 0x30, 0x00, 0x0B, 0x10, 0x40, 0x01, 0x02, 0x1A}},

@@ -9,7 +9,7 @@ import (
 )
 
 // Reader is a card reader in memory. It behaves as a reader of PC/SC: connections share the
-// card, a transaction keeps the others out, a reset is told to the others.
+// card, a transaction keeps the others out, a reset is reported to the others.
 type Reader struct {
 	name    string
 	maxAPDU int
@@ -24,7 +24,7 @@ type Reader struct {
 }
 
 // NewReader returns a reader with a card in it, or an empty one if the card is nil. maxAPDU is
-// the largest data field it takes in one command; 0 is any, and the reader does not tell.
+// the largest data field it takes in one command; 0 is any, and the reader does not say.
 func NewReader(name string, maxAPDU int, card *Card) *Reader {
 	r := &Reader{name: name, maxAPDU: maxAPDU}
 	r.changed = sync.NewCond(&r.mu)
@@ -108,10 +108,10 @@ func (c *Conn) ATR() []byte { return slices.Clone(c.card.ATR()) }
 func (c *Conn) Protocol() int { return c.card.Protocol() }
 
 // MaxAPDU returns the largest data field that the reader takes in one command, 0 if it does not
-// tell.
+// say.
 func (c *Conn) MaxAPDU() int { return c.reader.maxAPDU }
 
-// usable reports why the connection cannot be used, if so. A reset is reported once.
+// usable returns why the connection cannot be used, if so. A reset is reported once.
 func (c *Conn) usable() error {
 	r := c.reader
 	switch {

@@ -115,8 +115,8 @@ func padPKCS1(digestInfo []byte, size int) []byte {
 	return append(append(block, 0x00), digestInfo...)
 }
 
-// rsa is the private operation, by the Chinese remainder theorem. It is not safe against
-// somebody who measures it, and signs nothing but for invented people.
+// rsa is the private operation, by the Chinese remainder theorem. It does not resist timing
+// attacks, but signs only for invented people.
 func (c *Card) rsa(block []byte) (data []byte, sw uint16) {
 	k := c.key
 	m := new(big.Int).SetBytes(block)

@@ -18,9 +18,9 @@ const (
 	vpcdATR      = 4
 )
 
-// ServeVPCD inserts the card into the slot of vpcd that listens on addr. When pcscd is not
-// there, or is restarted, it tries again. It pulls the card and returns nil when the context
-// ends, and returns crs.ErrCardRemoved when a fault pulled it.
+// ServeVPCD inserts the card into the slot of vpcd that listens on addr. If pcscd is not there, or
+// is restarted, it tries again. It pulls the card and returns nil when the context ends, and
+// returns crs.ErrCardRemoved if a fault pulled it.
 func (c *Card) ServeVPCD(ctx context.Context, addr string) error {
 	c.insert()
 	const retry = 50 * time.Millisecond
@@ -44,7 +44,7 @@ func (c *Card) ServeVPCD(ctx context.Context, addr string) error {
 	return nil
 }
 
-// serveVPCD answers until the connection ends. Its error is that of a card that is gone.
+// serveVPCD answers until the connection ends. Its error says that the card is gone.
 func (c *Card) serveVPCD(conn net.Conn) error {
 	defer c.Reset() // no power
 	for first := true; ; first = false {
@@ -83,8 +83,8 @@ func (c *Card) serveVPCD(conn net.Conn) error {
 }
 
 // readQuick fills b. vpcd sends length and content apart, and its kernel holds the second back
-// until ours has acknowledged the first, which it would put off for 40 ms. Asking it not to
-// does not last: it is asked after each read.
+// until ours has acknowledged the first, which ours would delay by 40 ms. Asking it not to has no
+// lasting effect, so it is asked after each read.
 func readQuick(conn net.Conn, b []byte) error {
 	_, err := io.ReadFull(conn, b)
 	quickAck(conn)

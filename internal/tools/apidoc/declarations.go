@@ -35,7 +35,7 @@ var (
 // an error, so that no declaration is left out of the reference.
 func parse(source string) ([]declaration, error) {
 	var all []declaration
-	var current *declaration // whose members come now
+	var current *declaration // whose members follow
 	var doc []string
 	comment := false
 	for number, line := range strings.Split(source, "\n") {

@@ -46,7 +46,7 @@ var (
 	styleDefault = regexp.MustCompile(`var\((--[\w-]+), ([^)]+)\)`)
 )
 
-// write returns the page. Root is the directory of the repository.
+// write returns the page. root is the directory of the repository.
 func write(root string) ([]byte, error) {
 	r := &reference{root: root, Texts: map[string][]string{}, defaults: map[string]string{}}
 	for _, name := range []string{"crs.d.ts", "crs-login.d.ts"} {
@@ -177,7 +177,7 @@ func (r *reference) tags(d declaration, kind string) (rows [][]string) {
 
 func code(s string) string { return "`" + s + "`" }
 
-// A table is one of Markdown; without rows it is not written.
+// A table is a Markdown table; without rows it is left out.
 type table struct {
 	head []string
 	rows [][]string
