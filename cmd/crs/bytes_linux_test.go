@@ -76,7 +76,7 @@ func TestReaderNameThatIsNoUTF8(t *testing.T) {
 	if err := link.ChangePIN(t.Context(), name); err != nil {
 		t.Error(err)
 	}
-	serve.Next("PIN care")
+	serve.Next("PIN changed by its owner")
 	serve.Answer(freshPIN)
 	open(t, citizen.Portale).mustLogIn()
 }

@@ -97,6 +97,8 @@ func theCard(readers []crs.Reader) (crs.Card, error) {
 		return nil, sentence("card.several", "readers", names(usable))
 	case problems != nil && !free:
 		return nil, problems[0].Err
+	case problems != nil:
+		return nil, sentenceError{error: errors.New(catalog.Say("card.none") + "\n\n" + catalog.ReaderProblems(problems)), key: "card.none"}
 	}
 	return nil, sentence("card.none")
 }
