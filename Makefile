@@ -1,11 +1,11 @@
 # make demo    a login on an embedded card: no reader, no setup
 # make crs     the program, build/crs; RELEASE=1.2.3 names it, else git does
 # make extension   the browser extension for both stores, into build
-# make check   what needs Go alone, for every commit
+# make check   the checks for every commit, which need only Go
 # make test    everything that is tested, on real parts
 # make bench   the figures of docs/figures.md
 # make fuzz    the parsers, for FUZZTIME each
-# make soak    browsers that lie idle for SOAK, and a login after it
+# make soak    a login after browsers were idle for SOAK
 # make screenshots   pictures of every dialog and menu, into build/screenshots
 
 FUZZTIME ?= 60s
@@ -15,7 +15,7 @@ export GOFLAGS ?= -buildvcs=false
 
 .PHONY: demo crs extension check test bench fuzz soak screenshots clean
 
-# Not by `go run`, to which Ctrl-C is a failure.
+# Not with `go run`, which reports Ctrl-C as a failure.
 demo: crs
 	@build/crs demo
 
