@@ -76,7 +76,7 @@ func TestLook(t *testing.T) {
 			"(Il servizio è di un'altra versione (1.2): esca dalla sessione e rientri)" + noCare +
 				" | (Siti autorizzati…) Lingua (Language) Diagnostica… | Esci"},
 		{"no port", ipc.Status{Version: "1.2", Without: []string{ipc.WithoutPort}}, false, noReader,
-			"(Nessun lettore: lo colleghi al computer) (Porte occupate: i siti funzionano solo con l'estensione)" + noCare + rest},
+			"(Nessun lettore: lo colleghi al computer) (I siti funzionano solo con l'estensione del browser)" + noCare + rest},
 		{"no extension", ipc.Status{Without: []string{ipc.WithoutBrowsers}}, false, noReader,
 			"(Nessun lettore: lo colleghi al computer) (L'estensione del browser non raggiunge il servizio)" + noCare + rest},
 		{"no pcscd", status(ipc.Reader{Problem: "no_service"}), false, noReader, "(I lettori non si trovano: apra Diagnostica)" + noCare + rest},

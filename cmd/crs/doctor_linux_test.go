@@ -62,7 +62,7 @@ func TestDoctorOfModules(t *testing.T) {
 	for _, want := range []string{
 		"✓ Modulo: fake. Viene usato", "✓ Modulo: opensc. Viene usato", "✓ Modulo: cardos. Viene usato",
 		"– Modulo: gone. Non usato: il file non c'è",
-		"– Modulo: mine. Non usato: ~/mine.so si trova nella Sua cartella personale",
+		"– Modulo: mine. Non usato: ~/mine.so si trova nella sua cartella personale",
 		"– Modulo: p11-kit-trust. Non usato: non contiene chiavi", "✓ Carta: Fake slot 0: CNS (PKCS#11: fake), si può usare.",
 	} {
 		if !strings.Contains(said, want) {

@@ -112,7 +112,7 @@ func TestStateCannotBeWritten(t *testing.T) {
 	serve := h.Serve(t)
 	card := citizen.Insert(t, virtualcard.Config{PIN: citizen.PIN})
 	serve.Next(citizen.CardReady)
-	if said := runDoctor(t, h); !strings.Contains(said, "✓ Servizio CRS") || !strings.Contains(said, "✗ Memoria: niente si può ricordare") {
+	if said := runDoctor(t, h); !strings.Contains(said, "✓ Servizio CRS") || !strings.Contains(said, "✗ Cartella personale: non vi si può conservare nulla") {
 		t.Errorf("crs doctor says\n%s", said)
 	}
 	site := open(t, citizen.Portale)

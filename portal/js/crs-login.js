@@ -102,7 +102,7 @@ const TEXTS = {
     invalid_request: ["Das Portal hat ein Problem", "Es liegt nicht an Ihnen. Versuchen Sie es später noch einmal oder wenden Sie sich an den Support des Portals."],
     portal: ["Das Portal hat die Karte nicht angenommen", "Drücken Sie „Anmelden“, um es noch einmal zu versuchen. Hilft das nicht, wenden Sie sich an den Support des Portals."],
     portal_challenge: ["Die Anfrage ist abgelaufen", "Drücken Sie „Anmelden“, um es noch einmal zu versuchen."],
-    portal_expired: ["Die Karte ist abgelaufen", "Prüfen Sie das Datum auf der Karte, und beantragen Sie die neue bei Ihrem Gesundheitsamt."],
+    portal_expired: ["Die Karte ist abgelaufen", "Prüfen Sie das Datum auf der Karte, und beantragen Sie die neue bei Ihrem Sanitätsbetrieb."],
     portal_not_yet_valid: ["Die Karte ist noch nicht gültig", "Versuchen Sie es morgen. Hilft das nicht, wenden Sie sich an die Hilfe des Portals."],
     portal_issuer: ["Das Portal kennt diese Karte nicht", "Nehmen Sie eine andere Karte, oder fragen Sie die Hilfe des Portals, welche Karten es annimmt."],
     portal_certificate: ["Das Portal kann diese Karte nicht lesen", "Die Karte ist in Ordnung. Bitte melden Sie es der Hilfe des Portals."],
