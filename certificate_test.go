@@ -60,7 +60,7 @@ func TestCodiceFiscale(t *testing.T) {
 			}
 		})
 	}
-	// Of the 26 check characters one is right, and it differs when a digit is replaced.
+	// One of the 26 check characters is right, and it differs when a digit is replaced.
 	var right, replaced []string
 	for c := 'A'; c <= 'Z'; c++ {
 		if CheckCodiceFiscale("BNCDVS96B69Z999"+string(c)) == nil {
@@ -73,7 +73,7 @@ func TestCodiceFiscale(t *testing.T) {
 	if len(right) != 1 || len(replaced) != 1 || right[0] == replaced[0] {
 		t.Errorf("check characters %v and %v", right, replaced)
 	}
-	// Whatever the check character, a digit is replaced by one of ten letters only.
+	// For any check character, a digit is replaced only by one of ten letters.
 	for c := 'A'; c <= 'Z'; c++ {
 		if CheckCodiceFiscale("BNCDVSA6B69Z999"+string(c)) == nil || CheckCodiceFiscale("BNCDVS96B69Z999"+right[0]+string(c)) == nil {
 			t.Errorf("accepted with %c", c)

@@ -95,8 +95,8 @@ type Info struct {
 	// NotBefore and NotAfter are when the certificate is valid; zero: not known.
 	NotBefore, NotAfter time.Time
 
-	// ByModule is set when the PKCS#11 module of its maker drives it: how many wrong PINs block it is
-	// not known then, and its PIN may have letters.
+	// ByModule is set when the PKCS#11 module of its maker drives it: then it is not known how many
+	// wrong PINs block it, and its PIN may have letters.
 	ByModule bool
 
 	PINFormat PINFormat

@@ -56,8 +56,8 @@ func ParseCertificate(der []byte) (*x509.Certificate, error) {
 	for tbs.tag() == tagIssuerID || tbs.tag() == tagSubjectID {
 		tbs.skip()
 	}
-	// The verifier of the portal sees the extensions in this place alone, and only of version 3: what
-	// stands elsewhere must not make a certificate that of a CNS here.
+	// The portal's verifier sees extensions only in this place, and only in version 3: others must
+	// not make a certificate that of a CNS here.
 	if bytes.Equal(version, []byte{2}) && tbs.tag() == tagContext+3 {
 		explicit := tbs.enter(tagContext + 3)
 		list := explicit.enter(tagSequence)

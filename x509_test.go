@@ -77,7 +77,7 @@ func replace(t testing.TB, der []byte, old, with string) []byte {
 	return bytes.Replace(der, []byte(old), []byte(with), 1)
 }
 
-// A certificate that crypto/x509 refuses is read all the same: every field that is used is right.
+// A certificate that crypto/x509 refuses can still be read: every field that is used is right.
 func TestParseCertificateThatX509Refuses(t *testing.T) {
 	key, ec := testKeys()
 	public := &key.PublicKey

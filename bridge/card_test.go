@@ -203,8 +203,8 @@ func (f forger) Sign(ctx context.Context, pin *crs.PIN, s crs.Statement) (crs.Si
 	return f.forge(signature), err
 }
 
-// What a card does with a PIN that is on its way is waited for, and told to the user even if
-// nobody else is left to tell.
+// The bridge waits for the result of a PIN that is on its way, and shows it to the user even if the
+// page is gone.
 func TestPageClosedDuringVerify(t *testing.T) {
 	t.Parallel()
 	wrong := &crs.PINError{Retries: 1, SW: 0x63c1}
@@ -332,7 +332,7 @@ func TestInsertAndPick(t *testing.T) {
 	})
 }
 
-// Of two cards of one person the valid one stands first, and each says when it expires.
+// If one person has two cards, the valid one comes first, and each says when it expires.
 func TestValidCardFirst(t *testing.T) {
 	t.Parallel()
 	w := offline(t)
@@ -431,7 +431,7 @@ func TestFailuresAreHeardOf(t *testing.T) {
 	}
 }
 
-// Who gives up in front of a card that cannot be used did not lack a card.
+// A user who gives up with an unusable card in the reader did not lack a card.
 func TestGiveUp(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

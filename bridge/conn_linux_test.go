@@ -14,7 +14,7 @@ import (
 	"github.com/crs-bridge/crs/internal/test/await"
 )
 
-// A client that does not read cannot hold a login, or the bridge's end, for ever.
+// A client that does not read can hold up neither a login nor the end of the bridge indefinitely.
 func TestClientThatDoesNotRead(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(w *world) { w.Limits.MessageRate, w.Limits.MessageBurst = 1e6, 1e6 })

@@ -171,7 +171,7 @@ func TestThrottle(t *testing.T) {
 			t.Fatal("the burst does not come back")
 		}
 	}
-	for range 1000 { // for ever at the rate
+	for range 1000 { // any number at the rate
 		now = now.Add(100 * time.Millisecond)
 		if take() != 0 {
 			t.Fatal("a client at the rate is held back")
@@ -222,7 +222,7 @@ func TestPageClosedWhilePINDialogIsOpen(t *testing.T) {
 	c.authenticate(1, "")
 	for c.read().Params.State != "pin" {
 	}
-	// The page is told before the dialog opens. One that goes in between sees none: see
+	// The page hears before the dialog opens. If it leaves in between there is no dialog: see
 	// TestPageClosedBeforePINDialog.
 	select {
 	case <-open:
@@ -245,7 +245,7 @@ func TestPageClosedWhilePINDialogIsOpen(t *testing.T) {
 	}
 }
 
-// A page that goes after it was told of the PIN, and before the dialog, opens none.
+// A page that leaves after it heard of the PIN and before the dialog opens no dialog.
 func TestPageClosedBeforePINDialog(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

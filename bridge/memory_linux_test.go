@@ -89,7 +89,7 @@ func TestT11NoPUKInMemory(t *testing.T) {
 	puk.Wipe()
 }
 
-// inMemory searches the writable memory of this process for what mask and masked hide, but for
+// inMemory searches the writable memory of this process for what mask and masked hide, except for
 // the vast and mostly empty tables of the race detector.
 func inMemory(t *testing.T, mask, masked []byte) bool {
 	t.Helper()

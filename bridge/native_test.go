@@ -200,8 +200,8 @@ func TestT31OtherProgram(t *testing.T) {
 	}
 }
 
-// TestT25Frames: whatever comes in frames is answered or ends the connection, and the next client
-// is served.
+// TestT25Frames: any bytes in frames are answered or end the connection, and the next client is
+// served.
 func TestT25Frames(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(w *world) { w.Limits.MessageBurst, w.Limits.MessageWait = 20, time.Nanosecond })
@@ -300,7 +300,7 @@ func TestNativeEnds(t *testing.T) {
 	<-f.gone
 }
 
-// TestNativeTime: a client that says nothing, or does not read what it is told, is left.
+// TestNativeTime: a client that says nothing, or does not read its messages, is dropped.
 func TestNativeTime(t *testing.T) {
 	t.Parallel()
 	first := connectMessage(`{"origin":"` + portale + `"}`)

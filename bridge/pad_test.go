@@ -141,7 +141,7 @@ func TestT20NoSecondVERIFYInALogin(t *testing.T) {
 }
 
 // Rule 7: the page that goes, and the service that stops, close the window no earlier than the
-// reader is done; the result of keys that failed is shown all the same.
+// reader is done; the result of keys that failed is still shown.
 func TestRule7WindowStaysAsLongAsTheReaderAsks(t *testing.T) {
 	t.Parallel()
 	for _, failures := range [][]error{nil, {padFailed}, {&crs.PINError{Retries: 1}}} {
@@ -273,7 +273,7 @@ func TestRule9ChangeOnReader(t *testing.T) {
 		})
 	}
 
-	// Whoever asked may go: that nothing is proved is told all the same.
+	// Even if the requester is gone, the user sees that nothing is proved.
 	w := withKeys(t)
 	ctx, leave := context.WithCancel(t.Context())
 	card := &pinCard{testCard: w.card, unblocked: []error{nil}, entered: leave, proof: context.Canceled}

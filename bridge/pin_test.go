@@ -56,7 +56,7 @@ func yes(context.Context, catalog.Text) (bool, error) { return true, nil }
 func closes(context.Context, catalog.Text) (*crs.PIN, error) { return nil, crs.ErrCancelled }
 
 // A PIN that a login finds blocked is unblocked in it, and the login goes on; the dialogs name no
-// site, and whatever else happens the page hears of the block alone, and the user once.
+// site, and in any case the page hears only of the block, and the user hears of it once.
 func TestUnblockInALogin(t *testing.T) {
 	t.Parallel()
 	wrong := &crs.PINError{PUK: true, Retries: 2, SW: 0x63C2}
@@ -141,8 +141,8 @@ func TestNoUnblockWithoutAPUK(t *testing.T) {
 	}
 }
 
-// What lies on a reader without contacts has its PIN neither changed nor unblocked: the user is told
-// so before they type.
+// The PIN of a card on a contactless reader is neither changed nor unblocked: the user is told so
+// before they type.
 func TestNoChangeOverTheAir(t *testing.T) {
 	t.Parallel()
 	for unblock, do := range map[bool]func(*offlineWorld) error{
@@ -185,7 +185,7 @@ func TestT13PageCannotCloseAnUnblock(t *testing.T) {
 }
 
 // What the owner asks for from the menu is done by dialogs alone: they are asked again after a
-// wrong code, and told what became of it; nobody is told who closed one.
+// wrong code, and is shown the outcome; after closing a window, nothing more is shown.
 func TestPINAtTheOwnersWish(t *testing.T) {
 	t.Parallel()
 	wrong := &crs.PINError{Retries: 2, SW: 0x63C2}
@@ -249,8 +249,8 @@ func TestPINAtTheOwnersWish(t *testing.T) {
 	}
 }
 
-// TestT12ChangesAndLogins: one dialog at a time, whoever asks; but a site that the user does not know
-// cannot keep the owner from the PIN.
+// TestT12ChangesAndLogins: one dialog at a time, no matter who asks; but a site that the user does
+// not know cannot keep the owner from the PIN.
 func TestT12ChangesAndLogins(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -289,7 +289,8 @@ func TestT12ChangesAndLogins(t *testing.T) {
 	})
 }
 
-// Whoever asked may go: what became of a PIN that was sent is told all the same, and nothing else.
+// Even if the requester is gone, the user sees what became of a PIN that was sent, and nothing
+// else.
 func TestChangeOutlivesItsTray(t *testing.T) {
 	t.Parallel()
 	uncertain := &crs.PINError{Retries: -1, Uncertain: true, SW: 0x6F00}

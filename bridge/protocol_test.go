@@ -36,7 +36,7 @@ func exchange(s *Server, origin, message string) []string {
 	return out
 }
 
-// messages are what a client may send, and what it is answered, whatever carries it.
+// messages are what a client may send, and the answers that it gets, on any transport.
 func messages() []struct{ message, want string } {
 	ch := challenge()
 	failure := func(id string, number int, code crs.Code) string {
@@ -290,7 +290,7 @@ func TestT04TokenIsBoundToOrigin(t *testing.T) {
 	}
 }
 
-// Whatever a page sends: no panic, every answer is one well-formed object that names no cause,
+// For any input from a page: no panic, every answer is one well-formed object that names no cause,
 // and a card signs nothing but this page's origin with a challenge.
 func FuzzT04Messages(f *testing.F) {
 	ch := challenge()

@@ -259,7 +259,8 @@ func TestT02Hosts(t *testing.T) {
 	}
 }
 
-// Nothing that a browser adds by itself, and nothing of an earlier login, gives a page a right.
+// Nothing that a browser adds on its own, and nothing from an earlier login, gives a page any
+// right.
 func TestT03NoAmbientRights(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -340,7 +341,7 @@ func TestListenTakesTheNextPort(t *testing.T) {
 	third.Close()
 }
 
-// One answer for all who may not speak, so that it tells nothing.
+// All clients that may not speak get the same answer, so that it reveals nothing.
 func TestT16OneRefusal(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(w *world) {

@@ -30,7 +30,7 @@ func onPipe(t *testing.T, card crs.Card, lines string) (PINFlow, *screen.Text) {
 	return PINFlow{Screen: dialog.NewTerminal(r, shown), Card: card, Prompt: catalog.Prompt{Lang: "it"}, Script: true}, shown
 }
 
-// TestPINForm: a PIN that no card could have is never handed on, and the user is told why.
+// TestPINForm: a PIN that no card could have is never passed on, and the user is told why.
 func TestPINForm(t *testing.T) {
 	t.Parallel()
 	card := newTypingCard()

@@ -79,7 +79,7 @@ func TestT12NoPUKWithoutTheUser(t *testing.T) {
 	}
 }
 
-// T11: a dialog that fails, or answers with nothing, leaves nothing behind, whichever it is.
+// T11: no dialog that fails, or answers with nothing, leaves anything behind.
 func TestT11HalfAnUnblockIsWiped(t *testing.T) {
 	t.Parallel()
 	for name, failed := range halves {
@@ -124,7 +124,8 @@ func TestT11HalfAChangeIsWiped(t *testing.T) {
 	}
 }
 
-// halves are dialogs that do not answer as they should, and what is told of them, nil for nothing.
+// halves are dialogs that do not answer as they should, and what the user is told about them, nil
+// for nothing.
 var halves = map[string]struct {
 	typed func(context.Context, catalog.Text) (*crs.PIN, error)
 	told  error
@@ -137,7 +138,7 @@ var halves = map[string]struct {
 
 var errNoScreen = errors.New("no screen")
 
-// answers is a window that fails, whatever was typed; "" is no PIN.
+// answers is a window that fails after anything was typed; "" is no PIN.
 func answers(typed string, err error) func(context.Context, catalog.Text) (*crs.PIN, error) {
 	return func(context.Context, catalog.Text) (*crs.PIN, error) {
 		if typed == "" {
@@ -189,7 +190,7 @@ func TestPINOfTheNamedReader(t *testing.T) {
 	}
 }
 
-// An unblock that nobody goes on with ends by itself, silently.
+// An unblock that nobody continues ends on its own, silently.
 func TestUnblockTimeouts(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -223,7 +224,7 @@ func TestUnblockTimeouts(t *testing.T) {
 	}
 }
 
-// Tries of the PUK that cannot be read are told, and no PUK is asked for.
+// If the PUK's tries cannot be read the user is told so, and no PUK is asked for.
 func TestUnblockWithoutAStatus(t *testing.T) {
 	t.Parallel()
 	w := offline(t)
@@ -253,7 +254,8 @@ func TestServiceStopsWithinAnUnblock(t *testing.T) {
 	}
 }
 
-// T24: the log tells that a PIN was unblocked or not, and why, and nothing of PUK, PIN and person.
+// T24: the log says whether a PIN was unblocked, and why not, and reveals nothing about PUK, PIN
+// and person.
 func TestT24UnblockCanaries(t *testing.T) {
 	t.Parallel()
 	of := fmt.Errorf("%s, %s, %s", testHolder, testCardID, testPUK)

@@ -66,7 +66,7 @@ type testCard struct {
 	noStatus error // of PINStatus
 	data     []byte
 	noData   error   // of PersonalData
-	failures []error // of the next calls of Sign, in place of looking at the PIN
+	failures []error // of the next calls of Sign, which do not look at the PIN
 	entered  func()  // called within Sign
 	calls    int     // of any method that does I/O
 	signed   []crs.Statement
@@ -215,7 +215,7 @@ func pinAfter(last error) string {
 	return screen.Note(catalog.PIN(catalog.PINPrompt{Prompt: site, Last: last}))
 }
 
-// report is the note of what a login tells.
+// report notes what a login shows.
 func report(problem error) string { return screen.Note(catalog.Report(site, problem)) }
 
 // insertAfter is the note of a card that is asked for because of a problem.
@@ -387,7 +387,7 @@ func (c *client) send(message string) {
 	}
 }
 
-// message is whatever the bridge sends.
+// message is any message of the bridge.
 type message struct {
 	JSONRPC string
 	ID      json.RawMessage
@@ -496,5 +496,5 @@ func verify(token crs.Token, origin, ch string) error {
 	return crs.Signature{Algorithm: token.Algorithm, Certificate: cert, Bytes: token.Signature}.Verify(s)
 }
 
-// aBrowser is a loginRequest's program of which there is nothing to tell.
+// aBrowser is a loginRequest's program about which there is nothing to say.
 func aBrowser() string { return "" }

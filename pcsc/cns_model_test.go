@@ -61,7 +61,7 @@ func TestRule2UnknownModel(t *testing.T) {
 	}
 }
 
-// Rule 2: an ACe 2025 is recognised, whose it is is told, and it is never asked for a PIN.
+// Rule 2: an ACe 2025 is recognised, its holder is named, and it is never asked for a PIN.
 func TestRule2ACe2025(t *testing.T) {
 	holder := "ADA ESEMPIO"
 	for name, test := range map[string]struct {

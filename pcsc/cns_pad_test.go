@@ -211,8 +211,8 @@ func TestRule9Language(t *testing.T) {
 	}
 }
 
-// Rules 4 and 9: whatever becomes of what is typed on the reader, it is one command at most, and
-// the try is given back only when the reader says that it sent nothing.
+// Rules 4 and 9: whatever is typed on the reader, it is one command at most, and the try is given
+// back only when the reader says that it sent nothing.
 func TestRule9Results(t *testing.T) {
 	counted := crs.PINStatus{Retries: 2, Doubtful: true}
 	transport := fmt.Errorf("%w: test", crs.ErrCard)

@@ -31,7 +31,7 @@ func rightFor(ins byte) *crs.PIN {
 	return cardtest.PIN(rightPIN)
 }
 
-// T11: whatever becomes of what was typed, it is wiped.
+// T11: what was typed is wiped in every path.
 func TestT11CareWipes(t *testing.T) {
 	for ins, run := range typed {
 		for name, test := range map[string]struct {
@@ -247,8 +247,8 @@ func TestRule4CareIsKept(t *testing.T) {
 	}
 }
 
-// Rule 7: a context that has ended keeps what was typed back; one that ends once the bytes are out
-// ends nothing, and the user is told what the card answered.
+// Rule 7: a context that has ended holds back what was typed; one that ends once the bytes are out
+// cancels nothing, and the user is told what the card answered.
 func TestRule7NothingCancelsCare(t *testing.T) {
 	for ins, run := range typed {
 		v := newVirtual(virtualcard.Config{})

@@ -101,8 +101,8 @@ func TestRule6Change(t *testing.T) {
 	}
 }
 
-// Rules 4 and 6: a wrong PUK is counted, told as the PUK's, and never confused with the PIN's; a
-// used-up one says so.
+// Rules 4 and 6: a wrong PUK is counted, reported as the PUK's, and never confused with the PIN's;
+// a used-up one says so.
 func TestRule6WrongPUK(t *testing.T) {
 	v := newVirtual(virtualcard.Config{})
 	card := v.open(t)
@@ -154,7 +154,8 @@ func TestRule6OneTypingOneCommand(t *testing.T) {
 	}
 }
 
-// Rule 6: interrupted, either PIN may hold; the user is told so, and no VERIFY finds out.
+// Rule 6: after an interruption either PIN may hold; the user is told so, and no VERIFY is sent to
+// find out.
 func TestRule6Interrupted(t *testing.T) {
 	never := make(chan struct{})
 	defer close(never)
@@ -247,7 +248,7 @@ func TestRule6UnknownModel(t *testing.T) {
 			t.Errorf("INS %02X, after a VERIFY: %v", c.ins, err)
 		}
 
-		// 6300 tells too little for a PUK; 9000 tells all.
+		// 6300 says too little for a PUK; 9000 says enough.
 		v = newVirtual(virtualcard.Config{Profile: "nfc", PINReference: 0x90, NoCount: true})
 		card = v.open(t)
 		card.(*cns).contactless = false
@@ -263,7 +264,7 @@ func TestRule6UnknownModel(t *testing.T) {
 			t.Errorf("INS %02X, after 9000: %v", c.ins, err)
 		}
 
-		// 6983 tells enough: the PIN is there, and blocked.
+		// 6983 says enough: the PIN is there, and blocked.
 		v = newVirtual(virtualcard.Config{Profile: "nfc", PINReference: 0x90})
 		card = v.open(t)
 		card.(*cns).contactless = false

@@ -31,14 +31,14 @@ func distort(step, answer []byte) []byte {
 		return append([]byte{}, with...)
 	case 6: // there is always more to fetch
 		return append(answer[:max(len(answer)-2, 0):max(len(answer)-2, 0)], 0x61, with[0])
-	case 7: // another length, for ever
+	case 7: // another length, endlessly
 		return []byte{0x6C, with[0]}
 	}
 	return answer
 }
 
-// A card or a reader that answers whatever it likes ends a login with an error at most: one PIN is
-// sent, to a card that said what it is, what comes back is bounded, and the next card works.
+// A card or a reader with arbitrary answers ends a login with an error at most: one PIN is sent, to
+// a card that said what it is, what comes back is bounded, and the next card works.
 func FuzzT17Card(f *testing.F) {
 	const step = 6
 	f.Add([]byte{})

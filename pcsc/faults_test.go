@@ -52,7 +52,7 @@ func TestT19PulledAtEveryAPDU(t *testing.T) {
 	}
 }
 
-// Another program resets the card before the PIN was sent: the login begins again by itself.
+// Another program resets the card before the PIN was sent: the login starts over on its own.
 func TestResetByAnotherProgram(t *testing.T) {
 	for at := 1; at <= 6; at++ {
 		v := newVirtual(virtualcard.Config{})
@@ -108,7 +108,7 @@ func TestReaderThatBreaksOnExtendedCommands(t *testing.T) {
 	if err := v.login(t, card, rightPIN); err != nil {
 		t.Error(err)
 	}
-	// One that takes the small extended READ BINARY and breaks on the long PSO.
+	// A reader that takes the small extended READ BINARY and breaks on the long PSO.
 	v = newVirtual(virtualcard.Config{Profile: "idemia"})
 	breaking = &breakingReader{memoryReader: v.reader, limit: 261, readsExtended: true}
 	card, err = v.driver.Open(context.Background(), breaking)

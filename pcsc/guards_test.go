@@ -155,7 +155,7 @@ func TestRule4TriesThatCannotBeRead(t *testing.T) {
 }
 
 // Rule 4: on a full disk the bound is kept for the life of the process, and the extra yes is
-// asked on a card that does not tell.
+// asked on a card that does not say.
 func TestRule4TriesThatCannotBeKept(t *testing.T) {
 	v := newVirtual(virtualcard.Config{NoCount: true})
 	v.driver.Tries = &tries.Book{Store: &triesWith{store: func() error { return errors.New("disk full") }}}
@@ -257,7 +257,7 @@ func TestRule5NoExtendedCommand(t *testing.T) {
 	}
 }
 
-// A reader that broke once is not taken for broken for ever: a card that cannot sign without
+// A reader that broke once does not count as broken from then on: a card that cannot sign without
 // extended commands can when it is inserted again.
 func TestRule5BrokeOnce(t *testing.T) {
 	v := newVirtual(virtualcard.Config{Profile: "st"})
@@ -330,7 +330,7 @@ func TestReadIsBounded(t *testing.T) {
 	}
 }
 
-// A card that does not tell the size of EF_DatiPersonali has one of the usual size.
+// A card that does not report the size of EF_DatiPersonali has one of the usual size.
 func TestPersonalDataOfUnknownSize(t *testing.T) {
 	v := newVirtual(virtualcard.Config{})
 	card := v.open(t)

@@ -158,7 +158,7 @@ func TestMonitorOutlivesPCSCD(t *testing.T) {
 		if err := v.login(t, card, rightPIN); crs.CodeOf(err) != crs.ErrCard {
 			t.Errorf("without pcscd: %v", err)
 		}
-		// Long enough that no retry is left: only the socket's directory tells of the return.
+		// Long enough that no retry is left: only the socket's directory shows the return.
 		time.Sleep(4 * time.Second)
 		if err := ns.Pcscd.Start(); err != nil {
 			t.Fatal(err)
@@ -263,7 +263,7 @@ func TestStuckPCSCD(t *testing.T) {
 	}
 }
 
-// A reader's name is what its driver says, in whatever encoding. It is text from here on, and the
+// A reader's name is what its driver says, in any encoding. It is text from here on, and the
 // service is still asked for what it said.
 func TestReaderNameThatIsNoUTF8(t *testing.T) {
 	ns.NeedPcscd(t)

@@ -11,8 +11,8 @@ import (
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
 
-// A reader that fails is told once, and what PC/SC said of it is kept: to ask again with an
-// older state returns at once, for ever.
+// A reader that fails is reported once, and its state in PC/SC is kept: asking again with an older
+// state would return at once, endlessly.
 func TestReaderThatFails(t *testing.T) {
 	m := &Monitor{Driver: &Driver{}}
 	card := &cns{}
@@ -40,7 +40,8 @@ func TestReaderThatFails(t *testing.T) {
 	}
 }
 
-// What PC/SC tells of a reader decides whether the card in it is still the one that was read.
+// The state that PC/SC reports for a reader decides whether the card in it is still the one that
+// was read.
 func TestUpdate(t *testing.T) {
 	const in = scard.StatePresent | 3<<16 // the third insertion or removal
 	for name, test := range map[string]struct {

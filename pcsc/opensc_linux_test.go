@@ -14,7 +14,7 @@ import (
 
 // Rule 6: why the user is told to close the programs that used the card. A session of OpenSC 0.23
 // that logged in before the PIN was changed keeps the old PIN. Our reset ends its login; when it
-// signs the next time, it sends that PIN again by itself, which costs a try, and says no more than
+// signs the next time, it resends that PIN on its own, which costs a try, and says no more than
 // that nobody is logged in. It does so once; with use_pin_caching = false it does not.
 func TestPcscd6OpenSCSendsTheOldPINAgain(t *testing.T) {
 	for caching, sent := range map[string]int{"true": 1, "false": 0} {

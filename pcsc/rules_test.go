@@ -22,7 +22,7 @@ const (
 )
 
 // Rule 1: whatever happens after the bytes went out, one typing is one VERIFY, and the user is
-// told that the try is perhaps counted.
+// told that the try may have been counted.
 func TestRule1OneTypingOneVERIFY(t *testing.T) {
 	never := make(chan struct{})
 	defer close(never)

@@ -15,8 +15,8 @@ import (
 	"github.com/crs-bridge/crs/internal/virtualcard"
 )
 
-// What is at the socket of the service decides what is told, to a program that asks once and to the monitor
-// alike: never anything about a card.
+// What is at the socket of the service decides the error, for a program that asks once and for the
+// monitor alike: never anything about a card.
 func TestServiceThatDoesNotServe(t *testing.T) {
 	ns.Need(t)
 	if err := ns.Pcscd.Stop(); err != nil {

@@ -63,7 +63,7 @@ func (d *Driver) stuckCalls() int {
 }
 
 // Why a call of PC/SC is not made in a process of its own, to be ended when it hangs: pcscd goes
-// on waiting for the reader, and so does whoever comes next. Other readers are not disturbed.
+// on waiting for the reader, and so does the next caller. Other readers are not disturbed.
 func TestAHangOutlivesItsProcess(t *testing.T) {
 	v := newVirtual(virtualcard.Config{})
 	hang := make(chan struct{})

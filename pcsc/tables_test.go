@@ -183,7 +183,7 @@ func TestVerifyStatusWords(t *testing.T) {
 	}
 }
 
-// A card that blocked its PIN and tells a number now was unblocked by another program.
+// A card that blocked its PIN and now reports a number was unblocked by another program.
 func TestVerifyAfterAnUnblockElsewhere(t *testing.T) {
 	before := crs.PINStatus{Blocked: true}
 	if keep, _ := verifyResult(0x63C2, before, tries.Spend(before)); keep != (crs.PINStatus{Retries: 2}) {

@@ -68,7 +68,7 @@ func TestPulledAndInsertedAgain(t *testing.T) {
 	}
 }
 
-// TestWiped: whatever becomes of a PIN, it is wiped, and one that no token could have is not sent.
+// TestWiped: a PIN is wiped in every path, and one that no token could have is not sent.
 func TestWiped(t *testing.T) {
 	f, tokens := faked(t, oneToken())
 	c := theCard(t, tokens)
@@ -105,7 +105,7 @@ func TestWiped(t *testing.T) {
 	}
 }
 
-// Rule 9: that a PIN was typed on the device is proved by a signature alone.
+// Rule 9: only a signature proves that a PIN was typed on the device.
 func TestRule9ProvedBySignature(t *testing.T) {
 	pad := oneToken()
 	pad.Flags = ckfProtectedPath

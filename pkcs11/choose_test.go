@@ -41,7 +41,7 @@ var authority = sync.OnceValues(func() (*x509.Certificate, *ecdsa.PrivateKey) {
 	return cert, key
 })
 
-// issue makes the certificate of a CNS, but for what edit changes.
+// issue makes the certificate of a CNS, changed by edit.
 func issue(t testing.TB, public crypto.PublicKey, edit func(*x509.Certificate)) *x509.Certificate {
 	t.Helper()
 	ca, key := authority()
@@ -198,7 +198,7 @@ func TestChooseAmongOddities(t *testing.T) {
 	if _, err := choose(odd, never, time.Now()); !errors.Is(err, crs.ErrCertificate) {
 		t.Error(err)
 	}
-	// One that crypto/x509 refuses, for its serial number below zero, is as good as any.
+	// One that crypto/x509 refuses, because of its negative serial number, is as good as any.
 	refused := bytes.Clone(good.Raw)
 	refused[bytes.Index(refused, good.SerialNumber.Bytes())] |= 0x80
 	if _, err := x509.ParseCertificate(refused); err == nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/crs-bridge/crs"
 )
 
-// TestHowOftenAModuleIsAsked: soon for whoever looks or waits for a card, and seldom otherwise; never
-// without an event where events tell.
+// TestHowOftenAModuleIsAsked: often while somebody looks or waits for a card, seldom otherwise; and
+// only after an event where there are events.
 func TestHowOftenAModuleIsAsked(t *testing.T) {
 	token := []crs.Reader{{Name: "token"}}
 	for name, test := range map[string]struct {
@@ -36,8 +36,8 @@ func TestHowOftenAModuleIsAsked(t *testing.T) {
 	}
 }
 
-// TestWhoIsAsked: whoever looks for a card has the modules asked whose tokens no event tells, once a
-// second; an event has those asked that look into readers. Whoever only shows what is there has none.
+// TestWhoIsAsked: looking for a card asks the modules without events, once a second; an event asks
+// those that look into readers. Only showing what is there asks none.
 func TestWhoIsAsked(t *testing.T) {
 	usb := &driven{Module: Module{Name: "usb"}, kick: make(chan struct{}, 1)}
 	inReaders := &driven{Module: Module{Name: "readers", readers: true}, kick: make(chan struct{}, 1)}

@@ -119,8 +119,8 @@ func TestHangsWithoutPIN(t *testing.T) {
 	isEnded(t, "after the program", w)
 }
 
-// Rule 7: from when a PIN is on its way its answer is waited for, whatever becomes of the page and
-// of the program; and the try was counted before.
+// Rule 7: once a PIN is on its way its answer is waited for, whatever happens to the page and the
+// program; and the try was counted before.
 func TestRule7NothingCancels(t *testing.T) {
 	f, tokens := faked(t, oneToken())
 	spent := &counting{kept: map[string]crs.PINStatus{}}
@@ -173,7 +173,7 @@ func TestClosedWhileStarting(t *testing.T) {
 	}
 }
 
-// Rule 1: whatever a module does, what is typed once is sent once.
+// Rule 1: no matter what a module does, what is typed once is sent once.
 func TestRule1OnePIN(t *testing.T) {
 	for _, call := range []string{"C_Sign", "C_SignInit", "C_Logout"} {
 		for _, fault := range []string{"exit", "crash", "5", "gone"} {
@@ -229,7 +229,8 @@ func TestT18Memory(t *testing.T) {
 	}
 }
 
-// One that takes a little with each of many quick calls is ended when that is too much.
+// A module that takes a little more memory with each of many quick calls is killed when that is too
+// much.
 func TestT18Leak(t *testing.T) {
 	f, tokens := faked(t, oneToken())
 	w := theCard(t, tokens).host.running()

@@ -88,7 +88,7 @@ func TestKindsOfKeys(t *testing.T) {
 	}
 }
 
-// allow leaves SoftHSM so many mechanisms.
+// allow leaves SoftHSM these mechanisms.
 func allow(t *testing.T, home, mechanisms string) {
 	t.Helper()
 	f, err := os.OpenFile(filepath.Join(home, ".config/softhsm2/softhsm2.conf"), os.O_APPEND|os.O_WRONLY, 0)
@@ -214,7 +214,7 @@ func TestSwappedTokens(t *testing.T) {
 	}
 }
 
-// TestPulledInACall: whatever a module calls it that its token is gone, and whenever.
+// TestPulledInACall: the token is gone at any moment, and the module says so with any code.
 func TestPulledInACall(t *testing.T) {
 	f, tokens := faked(t, oneToken())
 	book := &tries.Book{}
@@ -270,7 +270,7 @@ func TestSecondLoginRefused(t *testing.T) {
 	}
 }
 
-// What a token calls itself is text of bounded length, whatever bytes it has.
+// A token's name becomes text of bounded length, no matter what bytes it has.
 func TestLongNames(t *testing.T) {
 	token := oneToken()
 	token.Label = strings.Repeat("\x1b[2J\u202e", 4)  // 28 bytes of 32

@@ -41,7 +41,7 @@ func lay(t *testing.T, files map[string]string) (dir string) {
 	return dir
 }
 
-// described tells all of a module that a place decides.
+// described has everything about a module that a place decides.
 func described(found []Module, dir string) string {
 	var all []string
 	for _, m := range found {
@@ -115,7 +115,7 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
-// Whoever has no home directory has no module in it.
+// A user without a home directory has no module in it.
 func TestNoHome(t *testing.T) {
 	if found := (places{list: "/none"}).find("darwin"); len(found) > 0 {
 		t.Errorf("found %+v", found)
@@ -123,7 +123,7 @@ func TestNoHome(t *testing.T) {
 }
 
 // TestT18OnlyAdministratorsNameModules: neither a list nor a registration is followed that others
-// can change, by whatever way they are reached.
+// can change, no matter how they are reached.
 func TestT18OnlyAdministratorsNameModules(t *testing.T) {
 	files := map[string]string{
 		"list": "->DIR/open/list", "open/list": "DIR/lib/a.so", "lib/a.so": "",

@@ -60,7 +60,7 @@ func TestT24OutputAfterAPIN(t *testing.T) {
 	}
 }
 
-// However much a worker writes, only so much is kept.
+// However much a worker writes, only a bounded part is kept.
 func TestMuchOutput(t *testing.T) {
 	for _, line := range written(t, []string{strings.Repeat("x", 100*maxLine)}, nil) {
 		if len(line) > maxLine {

@@ -9,8 +9,7 @@ import (
 	"github.com/crs-bridge/crs"
 )
 
-// FuzzRequests: whatever comes on a worker's stdin, it answers requests and nothing else, and a
-// PIN is in no answer.
+// FuzzRequests: on any input a worker answers requests and nothing else, and a PIN is in no answer.
 func FuzzRequests(f *testing.F) {
 	var whole bytes.Buffer
 	digest := make([]byte, 32)
@@ -41,7 +40,8 @@ func FuzzRequests(f *testing.F) {
 	})
 }
 
-// FuzzT17Replies: whatever a worker writes, a reply is within its bounds, and read again is the same.
+// FuzzT17Replies: for any bytes from a worker, a reply is within its bounds, and stays the same
+// when written and reread.
 func FuzzT17Replies(f *testing.F) {
 	var whole bytes.Buffer
 	writeMessage(&whole, reply{Accepted: true})

@@ -19,7 +19,7 @@ import (
 	tokentest "github.com/crs-bridge/crs/internal/test/tokens"
 )
 
-// TestT18OnlyAdministratorsModules: what others can change is refused, and told which.
+// TestT18OnlyAdministratorsModules: what others can change is refused, and the reason names it.
 func TestT18OnlyAdministratorsModules(t *testing.T) {
 	ns.NeedUsers(t)
 	f := tokentest.NewFake(t, "")
@@ -181,8 +181,8 @@ func TestT18ReducedWorker(t *testing.T) {
 	await.That(t, "its memory is not dumped", func() bool { return slices.Contains(tokens.Modules()[0].Output, "dumpable 0") })
 }
 
-// TestT18NoFilesOfOthers: a worker has none of the files that its parent was given by whoever started
-// it, also of a parent that itself may get no more rights.
+// TestT18NoFilesOfOthers: a worker has none of the files that its parent got from the program that
+// started it, also of a parent that itself may get no more rights.
 func TestT18NoFilesOfOthers(t *testing.T) {
 	f, _ := faked(t, oneToken())
 	given, err := os.Open("/etc/passwd")

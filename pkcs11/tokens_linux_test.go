@@ -51,7 +51,7 @@ func followed(t *testing.T, found func() []Module) (tokens *Tokens, end func()) 
 	return tokens, end
 }
 
-// shows waits until so many cards are all that there is, woken by changes alone.
+// shows waits until there are exactly n cards, woken only by changes.
 func shows(t *testing.T, tokens *Tokens, n int) (cards []*card) {
 	t.Helper()
 	late := time.After(await.Limit)
@@ -74,8 +74,9 @@ func shows(t *testing.T, tokens *Tokens, n int) (cards []*card) {
 	}
 }
 
-// TestFollow: a module's token shows when it is inserted, and goes when it is pulled, for whoever waits; a
-// file that another one replaces is loaded anew, and one that may not be used any more is ended.
+// TestFollow: a module's token shows when it is inserted, and goes when it is pulled, for all who
+// wait; a file that another one replaces is loaded anew, and one that may not be used any more is
+// ended.
 func TestFollow(t *testing.T) {
 	f := tokentest.NewFake(t, "")
 	f.Insert()

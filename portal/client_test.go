@@ -447,8 +447,8 @@ func decide(t *testing.T, ctx context.Context, to browser.PermissionSetting) {
 	}
 }
 
-// A public page needs the citizen's permission. Headless Chromium answers no unless it was told yes,
-// like a citizen who presses Block.
+// A public page needs the citizen's permission. Headless Chromium answers no unless it is set to
+// yes, like a citizen who presses Block.
 func TestClientPermission(t *testing.T) {
 	t.Parallel()
 	port := page(t)

@@ -431,7 +431,7 @@ func TestLoginWithBrokenParts(t *testing.T) {
 	s.expect(s.post("login", s.ask(), nil), ReasonInternal)
 }
 
-// Nothing of the person is in the log, whatever happens.
+// The log never holds anything about the person.
 func TestT24PortalLog(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

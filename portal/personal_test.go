@@ -96,7 +96,7 @@ func TestCheckPersonalDataOfNobody(t *testing.T) {
 	}
 }
 
-// Whatever the bytes: what is accepted is the holder's, and verified only with the right hash.
+// For any bytes: what is accepted belongs to the holder, and is verified only with the right hash.
 func FuzzCheckPersonalData(f *testing.F) {
 	content := portaltest.PersonalData(f)
 	id := identity(f, content)

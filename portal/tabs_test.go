@@ -18,7 +18,7 @@ import (
 )
 
 // The portal is open in several tabs of one browser, and a login begins in each before the card has
-// signed for the first. The right PIN logs in, in whatever order the answers come.
+// signed for the first. The right PIN logs in, no matter in which order the answers come.
 func TestTabs(t *testing.T) {
 	t.Parallel()
 	ca := portaltest.NewCA(t)
@@ -137,7 +137,7 @@ func TestTabs(t *testing.T) {
 		loggedIn(second)
 	})
 
-	// What the portal's server says of the card, the button tells.
+	// The button shows what the portal's server says about the card.
 	t.Run("refused", func(t *testing.T) {
 		foreign.Store(true)
 		defer foreign.Store(false)

@@ -276,7 +276,7 @@ func TestVerify(t *testing.T) {
 			c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 99999}, Critical: true, Value: []byte{5, 0}}}
 		}), ReasonCriticalExtension},
 
-		// What the README tells those who write a portal to begin with.
+		// What the README suggests to begin with.
 		{"the card's own certificate for an issuer", func(l *login) {
 			l.verifier.Issuers = x509.NewCertPool()
 			l.verifier.Issuers.AddCert(l.card.Certificate)
@@ -470,7 +470,7 @@ func TestFirstFaultIsNamed(t *testing.T) {
 	}
 }
 
-// Whatever the bytes, Verify returns, and accepts only what the card signed.
+// For any bytes, Verify returns, and accepts only what the card signed.
 func FuzzVerify(f *testing.F) {
 	ca := portaltest.NewCA(f)
 	origin := portaltest.Origin(f, "https://portale.example")

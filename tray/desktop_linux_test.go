@@ -16,8 +16,8 @@ import (
 	"github.com/crs-bridge/crs/internal/test/desk"
 )
 
-// TestNoHost: a desktop without a place for icons is told once, with the command that helps; the
-// notifications come all the same, and the icon as soon as there is a place.
+// TestNoHost: the lack of a place for icons is reported once, with the command that helps;
+// notifications still appear, and the icon as soon as there is a place.
 func TestNoHost(t *testing.T) {
 	desk.Display(t)
 	desk.Bus(t)

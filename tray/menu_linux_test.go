@@ -66,7 +66,7 @@ func TestTrayProcess(t *testing.T) {
 	fmt.Println("ended")
 }
 
-// scripted is a Service that says what it is told to, and prints what it is asked.
+// scripted is a Service that says what the test tells it to, and prints what it is asked.
 type scripted struct {
 	mu      sync.Mutex
 	now     scene

@@ -26,7 +26,7 @@ func with(r ipc.Reader, c ipc.Card, blocked bool) ipc.Reader {
 
 func status(readers ...ipc.Reader) ipc.Status { return ipc.Status{Readers: readers} }
 
-// outline writes what is to be seen of a menu in one line: (what is off), "|" for a separator, [a submenu].
+// outline writes what a menu shows in one line: (what is off), "|" for a separator, [a submenu].
 func outline(items []item) string {
 	var parts []string
 	for _, i := range items {

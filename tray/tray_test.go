@@ -119,8 +119,8 @@ func running(t *testing.T, s *stub) (choose func(action), ended chan struct{}) {
 	}, ended
 }
 
-// TestChoices: what the user chooses is done; what the card said was told by the service already,
-// and what the service could not be asked is told here, with the next step.
+// TestChoices: what the user chooses is done; the service has already shown what the card said, and
+// a request that did not reach the service is reported here, with the next step.
 func TestChoices(t *testing.T) {
 	gone := errors.New("no service")
 	sites := []state.Site{{Origin: "https://a.example", State: crs.SiteAllowed}, {Origin: "https://b.example", State: crs.SiteBlocked}}

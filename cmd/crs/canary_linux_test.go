@@ -102,7 +102,7 @@ func TestT24NothingPersonalIsWritten(t *testing.T) {
 	}
 }
 
-// TestT24NativeWritesNothing runs logins through a native host, whose service tells all it can, and
+// TestT24NativeWritesNothing runs logins through a native host, whose service logs all it can, and
 // searches what both wrote.
 func TestT24NativeWritesNothing(t *testing.T) {
 	t.Run("with a port", func(t *testing.T) { nativeWritesNothing(t) })
@@ -313,7 +313,7 @@ func remembers(t *testing.T, pid int, texts ...string) []string {
 	return slices.DeleteFunc(texts, func(text string) bool { return !found[text] })
 }
 
-// personal is what tells who a card's holder is, without the surname, which dialogs name.
+// personal is what identifies a card's holder, except for the surname, which dialogs show.
 func personal(person *virtualcard.Person) map[string][]byte {
 	certificate := person.Certificate
 	return map[string][]byte{

@@ -39,7 +39,7 @@ func (c examined) PINStatus(context.Context) (crs.PINStatus, error) {
 }
 
 // TestDoctor: each thing that can be wrong is found, named by a word that stays the same, and comes
-// with what to do; nothing tells whose card it is.
+// with what to do; nothing reveals whose card it is.
 func TestDoctor(t *testing.T) {
 	defer catalog.SetLanguage("")
 	good := examined{expires: time.Now().Add(time.Hour)}

@@ -12,7 +12,7 @@ import (
 	tokentest "github.com/crs-bridge/crs/internal/test/tokens"
 )
 
-// TestT18AModuleCannotHurtAService: whatever becomes of a module while it signs, the page is told,
+// TestT18AModuleCannotHurtAService: whatever happens to a module while it signs, the page is told,
 // the PIN was sent once, and the next login works, with the same service.
 func TestT18AModuleCannotHurtAService(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -78,8 +78,8 @@ func TestT18AModuleCannotHurtAService(t *testing.T) {
 	}
 }
 
-// othersAreAnswered checks that whoever wants nothing of a module does not wait for the one that
-// hangs in a login.
+// othersAreAnswered checks that clients that need no module do not wait for the one that hangs in a
+// login.
 func othersAreAnswered(t *testing.T, h citizen.Home) {
 	t.Helper()
 	other := open(t, "https://altro.example")

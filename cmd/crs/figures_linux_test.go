@@ -23,7 +23,7 @@ import (
 var figures = flag.Bool("figures", false, "measure and print what the README says of speed and memory")
 
 // TestFigures measures the program as it is released. It compares nothing with a budget: how
-// fast a PC is says nothing about the program. Whatever is counted is tested elsewhere.
+// fast a PC is says nothing about the program. Counts are tested elsewhere.
 func TestFigures(t *testing.T) {
 	if !*figures {
 		return // scripts/bench asks for it

@@ -31,7 +31,7 @@ func frame(message string) string {
 	return string(binary.NativeEndian.AppendUint32(nil, uint32(len(message)))) + message
 }
 
-// helloOf is a hello that has so many bytes.
+// helloOf is a hello of the given size in bytes.
 func helloOf(bytes int) string {
 	hello := `{"jsonrpc":"2.0","id":1,"method":"hello","params":{"client":"%s","protocol":1}}`
 	return fmt.Sprintf(hello, strings.Repeat("x", bytes-len(hello)+len("%s")))
@@ -116,7 +116,7 @@ func TestT25NativeFrames(t *testing.T) {
 	}
 }
 
-// TestDeafBrowser: a browser that does not read what it is told keeps nobody from logging in, and its
+// TestDeafBrowser: a browser that does not read its messages keeps nobody from logging in, and its
 // own login ends with it.
 func TestDeafBrowser(t *testing.T) {
 	h := citizen.NewHome(t)

@@ -74,7 +74,7 @@ func TestPINWords(t *testing.T) {
 	}
 }
 
-// The tries that are told after a refusal are the smaller of the card's word and of what is kept.
+// The tries shown after a refusal are the smaller of the card's number and the kept one.
 func TestRule4SmallerNumberIsTold(t *testing.T) {
 	t.Setenv("LANGUAGE", "en")
 	kept := func(s crs.PINStatus, err error) func(context.Context) (crs.PINStatus, error) {

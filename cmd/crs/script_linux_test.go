@@ -30,7 +30,7 @@ import (
 //	pull SLOT               takes it out
 //	fault SLOT INS SW       its next command INS is answered SW
 //	slot N full|empty       waits until pcscd says so
-//	sent SLOT N TRIES       the card was sent N PINs, and its PIN has so many tries left
+//	sent SLOT N TRIES       the card was sent N PINs, and its PIN has TRIES left
 //	pcscd start|stop|bare   bare: without a reader
 //	take ADDRESS…           somebody else listens there
 func TestScripts(t *testing.T) {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// The version is named with or without a v; what tokens carry is a URL all the same.
+// The version is named with or without a v; what tokens carry is a URL in both cases.
 func TestVersion(t *testing.T) {
 	built := release
 	defer func() { release = built }()

@@ -377,7 +377,7 @@ func TestT13NoSiteNeedsThePUK(t *testing.T) {
 }
 
 // T12: where the PUK is typed, its tries are shown, and what is lost with the last of them; a
-// refused one is followed by the smaller of what the card told and of what is kept.
+// refused one is followed by the smaller of what the card said and what is kept.
 func TestT12TriesOfThePUK(t *testing.T) {
 	c := PINFlow{Card: cards[0], Unblock: true, Lang: "en"}
 	for n, want := range map[int]string{-1: "Tries left for the PUK: not known.", 0: "Tries left for the PUK: 0.", 1: "Tries left for the PUK: 1.", 2: "Tries left for the PUK: 2."} {
@@ -398,8 +398,8 @@ func TestT12TriesOfThePUK(t *testing.T) {
 	}
 }
 
-// Rule 4: after a wrong PIN the smaller of what the card told and of what is kept is shown. Rule 6:
-// without a clear answer a change may have left either PIN.
+// Rule 4: after a wrong PIN the dialog shows the smaller of what the card said and what is kept.
+// Rule 6: without a clear answer a change may have left either PIN.
 func TestRule4And6Refused(t *testing.T) {
 	t.Setenv("LANGUAGE", "en")
 	for _, test := range []struct {
@@ -431,8 +431,8 @@ func TestRule4And6Refused(t *testing.T) {
 	}
 }
 
-// TestEveryDialog: whatever the card, the site and the problem, a dialog is whole, literal and
-// not wider than it may be.
+// TestEveryDialog: for every card, site and problem, a dialog is whole, literal and not wider than
+// it may be.
 func TestEveryDialog(t *testing.T) {
 	for lang := range languages() {
 		for _, o := range []crs.Origin{{}, origin(t, "https://portale.example"), origin(t, "https://"+longHost), origin(t, "https://xn--crs-6la.example:8443")} {

@@ -122,10 +122,10 @@ func Foreign(word string) bool {
 	return false
 }
 
-// ReaderProblems says of each of these readers why its card cannot be used.
+// ReaderProblems says for each of these readers why its card cannot be used.
 func ReaderProblems(problems []crs.Reader) string { return in("").readerProblems(problems) }
 
-// readerProblems says of several readers which one is how, and once what several have in common.
+// readerProblems says what is wrong with which reader, and only once what several have in common.
 func (t texts) readerProblems(problems []crs.Reader) string {
 	const most = 2 // of a dialog's height
 	var whats []string

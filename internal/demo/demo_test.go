@@ -270,7 +270,7 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-// Whatever name leads to this computer, the portal answers under its own alone.
+// Many names may lead to this computer, but the portal answers only under its own.
 func TestOtherHost(t *testing.T) {
 	t.Parallel()
 	for _, host := range []string{"evil.example", "localhost", "localhost:27781", "127.0.0.1:27780", ""} {

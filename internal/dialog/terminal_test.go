@@ -146,7 +146,8 @@ func TestAskedAgain(t *testing.T) {
 	}
 }
 
-// TestYesAndNo: in whichever language the question is, yes and no may be said in all of them.
+// TestYesAndNo: yes and no may be said in any of the languages, no matter which one the question is
+// in.
 func TestYesAndNo(t *testing.T) {
 	t.Parallel()
 	for lang, prompt := range map[string]string{"it": "s = Sì", "en": "s or y = Yes", "de": "j = Ja"} {

@@ -24,7 +24,7 @@ import (
 
 var pictures = flag.String("pictures", "", "directory that TestWindowsFit writes a picture of each dialog to")
 
-// awaitAnswerable is awaitWindow for a window that is to be answered.
+// awaitAnswerable is awaitWindow for a window that the test answers.
 func awaitAnswerable(t *testing.T, title string) string {
 	t.Helper()
 	window := desk.AwaitWindow(t, title)
@@ -107,7 +107,7 @@ func TestKeyboardAlone(t *testing.T) {
 }
 
 // TestT14TooSoon: what comes before a window can have been read is no answer; the window is
-// shown again, but not for ever.
+// shown again, but not endlessly.
 func TestT14TooSoon(t *testing.T) {
 	for _, first := range []error{nil, crs.ErrCancelled} {
 		synctest.Test(t, func(t *testing.T) {

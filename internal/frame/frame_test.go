@@ -36,7 +36,7 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// calls keeps what it was given, in the memory of whoever gave it.
+// calls keeps the slices it was given, without copying them.
 type calls [][]byte
 
 func (c *calls) Write(b []byte) (int, error) {

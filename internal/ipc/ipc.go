@@ -62,8 +62,8 @@ type Card struct {
 // Info is what a menu says about the card.
 func (c *Card) Info() crs.Info { return crs.Info{Kind: c.Kind, Holder: c.Holder, NotAfter: c.NotAfter} }
 
-// statusKeeper is a card whose PINStatus does I/O, as a token's does, which asks its module. What was last
-// seen of it is known without.
+// statusKeeper is a card whose PINStatus does I/O, such as a token's, which asks its module.
+// KeptPINStatus returns what was last seen, without I/O.
 type statusKeeper interface{ KeptPINStatus() crs.PINStatus }
 
 // Readers describes readers to the owner. It does no card I/O.

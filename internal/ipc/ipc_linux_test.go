@@ -126,7 +126,7 @@ func TestTrayWithoutDialogs(t *testing.T) {
 }
 
 // A dialog whose context ends closes on the tray before the next can open, and a PIN that was
-// typed all the same is for nobody.
+// typed afterwards goes nowhere.
 func TestDialogIsCancelled(t *testing.T) {
 	s := newService(t)
 	for _, show := range []func(context.Context) error{
@@ -188,7 +188,7 @@ func TestTrayAndServiceComeAndGo(t *testing.T) {
 	await.That(t, "attached again", func() bool { _, ok, _ := l.Status(); return ok })
 }
 
-// TestOtherSession: a program of the same user finds the service whatever variables it was given,
+// TestOtherSession: a program of the same user finds the service with any environment variables,
 // and a tray that waits notices one that starts in another session.
 func TestOtherSession(t *testing.T) {
 	newUser(t)
@@ -255,7 +255,7 @@ func TestLink(t *testing.T) {
 	}
 }
 
-// Who has not attached cares for no PIN, and nobody attaches beside a tray.
+// A client that has not attached manages no PIN, and nobody attaches while a tray is attached.
 func TestOwnerMethods(t *testing.T) {
 	s := newService(t)
 	s.newTray(&screen{})
@@ -296,7 +296,7 @@ func otherProgram(t *testing.T) string {
 	return copied
 }
 
-// An error may hold a path, which need not be UTF-8, and is told all the same.
+// An error may hold a path, which need not be UTF-8, and is still reported.
 func TestErrorThatIsNoUTF8(t *testing.T) {
 	s := newService(t)
 	l, _ := s.newTray(&screen{})
@@ -309,7 +309,7 @@ func TestErrorThatIsNoUTF8(t *testing.T) {
 	}
 }
 
-// A later version may tell more of itself, and is still understood.
+// A later version may say more about itself, and is still understood.
 func TestStatusOfALaterVersion(t *testing.T) {
 	newUser(t)
 	l, err := Listen()
@@ -371,7 +371,7 @@ func TestOnlyThisProgramAttaches(t *testing.T) {
 	}
 }
 
-// Whatever comes, the connection ends and the service goes on.
+// On any input the connection ends and the service goes on.
 func TestMalformedFrames(t *testing.T) {
 	s := newService(t)
 	path, err := socketPath(ownerSocket)
@@ -461,7 +461,8 @@ func asUser(t *testing.T, uid uint32, path string) ([]byte, error) {
 	return cmd.CombinedOutput()
 }
 
-// TestT08OwnerSocket: the socket is the user's alone, and were it not, another user is told nothing.
+// TestT08OwnerSocket: the socket belongs to the user alone, and even if it did not, another user
+// would learn nothing.
 func TestT08OwnerSocket(t *testing.T) {
 	s := newService(t)
 	path, err := socketPath(ownerSocket)

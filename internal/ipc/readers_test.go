@@ -7,7 +7,7 @@ import (
 	"github.com/crs-bridge/crs"
 )
 
-// keeper is a token: what it is asked goes to a module, but for what is kept.
+// keeper is a token: every call but KeptPINStatus goes to a module.
 type keeper struct{ crs.Card }
 
 func (keeper) Info() crs.Info               { return crs.Info{Kind: "token"} }
@@ -17,7 +17,7 @@ func (keeper) PINStatus(context.Context) (crs.PINStatus, error) {
 	panic("the status of the service asks a token")
 }
 
-// TestReadersAskNoToken: whoever shows the state asks no card and no module.
+// TestReadersAskNoToken: showing the state asks no card and no module.
 func TestReadersAskNoToken(t *testing.T) {
 	got := Readers(context.Background(), []crs.Reader{{Name: "T", Card: keeper{}}})
 	if c := got[0].Card; c == nil || c.Kind != "token" || c.Tries != 1 || !c.Doubtful || c.Blocked {

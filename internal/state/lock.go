@@ -61,8 +61,8 @@ func LockTray() (unlock func(), err error) { return lock("tray.lock", ErrTrayRun
 // lock locks a file in each directory in which another program of this user might: each program
 // sees only some of them. All lock them in the same order, so that of two programs that start
 // together one gets the first that both see. RuntimeDir must be among those that it got; a home
-// that cannot be written to, or is on a file system without locks, is no reason not to run. Nor is
-// one that several computers share, where the program on another of them has the lock.
+// that cannot be written to, or is on a file system without locks, does not prevent running. Nor
+// does a home that several computers share, if the lock is held by the program on another one.
 func lock(name string, taken error) (unlock func(), err error) {
 	dir, err := RuntimeDir()
 	if err != nil {
@@ -94,8 +94,8 @@ func lock(name string, taken error) (unlock func(), err error) {
 	return unlock, nil
 }
 
-// testOnlyComputer is a file that tells computers apart, however alike they were installed. Where
-// there is none, homes are taken for those of one computer.
+// testOnlyComputer is a file that identifies a computer, even one of several identical
+// installations. Without it, all homes count as this computer's.
 var testOnlyComputer = "/proc/sys/kernel/random/boot_id"
 
 func thisComputer() string {
@@ -103,13 +103,13 @@ func thisComputer() string {
 	return string(bytes.TrimSpace(b))
 }
 
-// sign writes into a file that is locked on which computer it is. A file without that counts as
-// locked on this one.
+// sign writes the name of this computer into a locked file. A file without a name counts as locked
+// on this computer.
 func sign(l *os.File) {
 	if computer := thisComputer(); signature(l) != computer {
-		_ = l.Truncate(0) // for which a full disk has room
+		_ = l.Truncate(0) // works even on a full disk
 		_, _ = l.WriteAt([]byte(computer), 0)
-		_ = l.Sync() // or another computer does not see it
+		_ = l.Sync() // else another computer does not see it
 	}
 }
 
@@ -119,8 +119,8 @@ func signature(l *os.File) string {
 	return string(b[:n])
 }
 
-// lockedElsewhere reports whether a file is locked on another computer. A program that locked it here
-// just now may not have signed it yet.
+// lockedElsewhere reports whether a file is locked on another computer. A program that has just
+// locked it here may not have signed it yet.
 func lockedElsewhere(l *os.File) bool {
 	computer := thisComputer()
 	for range 2 {

@@ -18,7 +18,7 @@ func session(t *testing.T, home, runtimeDir, stateHome string) {
 	t.Setenv("XDG_STATE_HOME", stateHome)
 }
 
-// noSessions hides the directories of the sessions of whoever runs this test.
+// noSessions hides the session directories of the user who runs this test.
 func noSessions(t *testing.T) {
 	t.Helper()
 	was := testOnlySessions

@@ -10,7 +10,7 @@ import (
 )
 
 // TestOlderFiles: what the program of commit 37ddd55 wrote, before anything was released, is read
-// and can be changed. Its cards were virtual ones: one with a wrong PIN, one that tells no number
+// and can be changed. Its cards were virtual ones: one with a wrong PIN, one that reports no number
 // of tries, and one that is blocked.
 func TestOlderFiles(t *testing.T) {
 	dir := t.TempDir()

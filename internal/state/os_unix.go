@@ -21,8 +21,8 @@ func own(info fs.FileInfo) bool {
 // testOnlyFlock stands for a file system that has no locks.
 var testOnlyFlock = unix.Flock
 
-// tryLock locks an open file for this program alone until it is closed. The error is errLocked when
-// another program has locked it; a file system that has no locks returns others.
+// tryLock locks an open file for this program alone until it is closed. The error is errLocked if
+// another program has locked it; a file system without locks returns others.
 func tryLock(f *os.File) error {
 	err := testOnlyFlock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {

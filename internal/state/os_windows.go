@@ -12,7 +12,7 @@ import (
 // own trusts the access control lists that directories inherit from the user's profile.
 func own(fs.FileInfo) bool { return true }
 
-// tryLock locks an open file for this program alone until it is closed. The error is errLocked when
+// tryLock locks an open file for this program alone until it is closed. The error is errLocked if
 // another program has locked it.
 func tryLock(f *os.File) error {
 	const flags = windows.LOCKFILE_EXCLUSIVE_LOCK | windows.LOCKFILE_FAIL_IMMEDIATELY

@@ -143,8 +143,8 @@ func TestSites(t *testing.T) {
 	private(t, filepath.Dir(dir))
 }
 
-// TestSetSites: the user's own decision counts whatever was decided before. What is no origin
-// can only be blocked or forgotten, and only if it stands in the list.
+// TestSetSites: the user's own decision overrides earlier ones. What is no origin can only be
+// blocked or forgotten, and only if it stands in the list.
 func TestSetSites(t *testing.T) {
 	t.Parallel()
 	const site, local = "https://a.example", "http://localhost:3000"
@@ -565,7 +565,7 @@ func TestTries(t *testing.T) {
 	private(t, dir)
 }
 
-// Who finds the files does not learn which cards were used.
+// The files do not reveal which cards were used.
 func TestNoCardIDOnDisk(t *testing.T) {
 	t.Parallel()
 	const id = "6030000000000017"

@@ -109,7 +109,7 @@ func TestRule4DiskThatFails(t *testing.T) {
 	}
 }
 
-// Who shows the tries is told after they are kept, also where there is no store.
+// Changed is called after the tries are kept, even without a store.
 func TestChanged(t *testing.T) {
 	for _, store := range []Store{nil, &disk{kept: map[string]crs.PINStatus{}}} {
 		var seen []int

@@ -14,7 +14,7 @@ import (
 	"github.com/crs-bridge/crs/internal/test/ns"
 )
 
-// TestSameUser: by whatever way a client reaches a port or a socket, its user is found.
+// TestSameUser: no matter how a client reaches a port or a socket, its user is found.
 func TestSameUser(t *testing.T) {
 	dial := func(addr net.Addr) (io.Closer, error) { return net.Dial(addr.Network(), addr.String()) }
 	for name, way := range map[string]struct {
@@ -62,7 +62,7 @@ func TestSameUser(t *testing.T) {
 }
 
 // TestT08AnotherUser: another user is told apart on a port and on a local socket, and so is a
-// connection of which nothing can be told.
+// connection whose user cannot be determined.
 func TestT08AnotherUser(t *testing.T) {
 	ns.NeedUsers(t)
 	program := "/proc/self/exe"

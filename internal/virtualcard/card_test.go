@@ -349,7 +349,7 @@ func TestLoginSignsInEveryWay(t *testing.T) {
 	}
 }
 
-// Whatever arrives, the card answers with a status word.
+// The card answers any input with a status word.
 func FuzzProcess(f *testing.F) {
 	f.Add([]byte("\x09\x00\xA4\x08\x0C\x04\x11\x00\x11\x01\x05\x00\xB0\x00\x00\x00"), uint8(0))
 	f.Add([]byte("\x0D\x00\x20\x00\x10\x0812345\xFF\xFF\xFF\x05\x00\x22\xF3\x03\x00\x08\x00\x22\xF1\xB8\x03\x83\x01\x01\x05\x00\x2A\x80\x86\x00"), uint8(0))

@@ -114,7 +114,7 @@ func TestReaderSwapsCards(t *testing.T) {
 	}
 }
 
-// Who waits for a transaction hears of the removal at once.
+// A call that waits for a transaction learns of the removal at once.
 func TestReaderRemovalWakesWhoWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := NewReader("reader", 0, New(Config{Person: Shared(1024)}))

@@ -4,7 +4,7 @@ package desk
 
 import "testing"
 
-// Only a race of this project's own code is one that is told.
+// Only races in this project's own code are reported.
 func TestRaces(t *testing.T) {
 	report := func(read, write string) string {
 		return "==================\nWARNING: DATA RACE\nWrite at 0x000001752e18 by goroutine 44:\n  " + write +

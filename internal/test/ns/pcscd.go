@@ -119,7 +119,7 @@ func (d *Daemon) Stop() error {
 	return d.end(syscall.SIGTERM)
 }
 
-// Kill ends pcscd in the middle of whatever it does. Its socket stays behind.
+// Kill ends pcscd in the middle of its work. Its socket stays behind.
 func (d *Daemon) Kill() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -91,7 +91,7 @@ type noWorldError struct{ why string }
 
 func (e *noWorldError) Error() string { return e.why }
 
-// inside is run in the new namespaces. What keeps it from making a world of them is told to the
+// inside is run in the new namespaces. A failure to set up the world in them is reported to the
 // outer process, which then runs the tests.
 func (w World) inside() (int, error) {
 	os.Unsetenv(marker) // a test binary that a test starts makes a world of its own

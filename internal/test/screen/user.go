@@ -63,7 +63,8 @@ func (u *User) OnChoose(answer func(context.Context, catalog.Text, []string) (in
 	u.pick = answer
 }
 
-// Types has the user type these lines in turn, whatever is asked for, and then close the dialog.
+// Types has the user type these lines in turn, no matter what is asked for, and then close the
+// dialog.
 func (u *User) Types(lines ...string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

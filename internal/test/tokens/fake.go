@@ -65,7 +65,7 @@ func NewFake(t testing.TB, dir string) *Fake {
 		dir = privateDir(t)
 	}
 	compiled.once.Do(func() {
-		if runtime.GOOS == "windows" { // there is no compiler: whoever made the test made the module too
+		if runtime.GOOS == "windows" { // there is no compiler: the module was built along with the test
 			self, _ := os.Executable()
 			compiled.module, _ = os.ReadFile(filepath.Join(filepath.Dir(self), "fake.dll"))
 			return

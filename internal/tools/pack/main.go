@@ -52,8 +52,8 @@ func write(extension fs.FS, dir string) error {
 	return nil
 }
 
-// loaded are the files that browsers load. They are listed so that nothing else that lies about in
-// the directory reaches a store.
+// loaded are the files that browsers load. They are listed so that no other file in the directory
+// reaches a store.
 var loaded = []string{"manifest.json", "*.js", "popup.html", "popup.css", "_locales/*/messages.json", "icons/*.png"}
 
 // pack writes the extension as both stores take it. The bytes depend on the files alone.

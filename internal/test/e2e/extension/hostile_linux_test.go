@@ -232,7 +232,7 @@ func hostile(t *testing.T, v *citizen.Visit) {
 }
 
 // wantForged has a script of the page run at a click, and checks what comes of it: nothing that the
-// citizen sees, whatever the page hears.
+// citizen sees, no matter what the page hears.
 func wantForged(t *testing.T, v *citizen.Visit, script, want string) {
 	t.Helper()
 	v.Open(citizen.Site)

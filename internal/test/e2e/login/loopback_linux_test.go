@@ -58,8 +58,8 @@ func withoutExtension(t *testing.T, v *citizen.Visit, want map[string]string) {
 	})
 }
 
-// Whoever listens on our port in our place learns the challenge, which the page's server made for
-// this purpose, and nothing else: the token that it would need is bound to the origin.
+// A program that listens on our port in our place learns the challenge, which the page's server
+// made for this purpose, and nothing else: the token that it would need is bound to the origin.
 func TestT07LookAlike(t *testing.T) {
 	h := citizen.NewHome(t)
 	citizen.ServeSites(t)
