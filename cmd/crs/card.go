@@ -197,7 +197,8 @@ func listCards(readers []crs.Reader, modules []pkcs11.Module, all, asJSON bool) 
 		fmt.Println(catalog.Wrap(catalog.Say("module.none"), catalog.Width))
 	}
 	if seen == 0 {
-		return sentence("card.none")
+		_, err := theCard(readers) // why there is none
+		return err
 	}
 	return nil
 }

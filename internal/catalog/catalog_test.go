@@ -539,7 +539,7 @@ func TestWhatNext(t *testing.T) {
 		{crs.ErrCardMute, "la giri", true},
 		{crs.ErrNoCNS, "La tolga", true},
 		{crs.ErrCertificate, "pulisca il chip", true},
-		{crs.ErrUnknownModel, "non ha alcun difetto", true},
+		{crs.ErrUnknownModel, "non ha alcun difetto", false}, // it ends with whom to tell of the model
 		{crs.ErrModelCannotSign, "installi il programma del produttore", true},
 		{crs.ErrCardRemoved, "La inserisca", true},
 		{crs.ErrCardReset, "Chiuda gli altri programmi", true},
@@ -798,6 +798,11 @@ func TestValidity(t *testing.T) {
 	} {
 		if title := CardTitle(cards[i], false); !strings.HasPrefix(rows[i], "MARIO ROSSI – CNS"+want+" nel lettore Reader ") || !strings.HasSuffix(title, "CNS"+want) {
 			t.Errorf("%d: %q, %q", i, rows[i], title)
+		}
+	}
+	for card, want := range map[crs.Info]string{old: "Carta di: MARIO ROSSI (scaduta il " + date(old.NotAfter) + ")\n", next: "Carta di: MARIO ROSSI\n", unknown: "Carta di: MARIO ROSSI\n"} {
+		if text := PIN(PINPrompt{Prompt: Prompt{Lang: "it"}, Card: card}).After; !strings.HasPrefix(text, want) {
+			t.Errorf("the PIN is asked with %q, not %q", text, want)
 		}
 	}
 	ValidFirst(cards, func(c crs.Info) crs.Info { return c })

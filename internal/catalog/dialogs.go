@@ -206,7 +206,11 @@ func SharePersonalData(p Prompt, card crs.Info) Text {
 func PIN(p PINPrompt) Text {
 	t := in(p.Lang)
 	d := t.dialog(KindPIN, p.Prompt, "pin.title", "pin.before", "")
-	d.After = t.say("pin.after", "holder", t.holder(p.Card)) + "\n\n" + t.digits(p.Card) + "\n\n" + t.tries(p)
+	holder := t.holder(p.Card)
+	if !p.Card.ValidAt(time.Now()) { // a site will refuse it
+		holder += t.validity(p.Card)
+	}
+	d.After = t.say("pin.after", "holder", holder) + "\n\n" + t.digits(p.Card) + "\n\n" + t.tries(p)
 	if why := t.again(p.Last); why != "" {
 		d.Before = strings.TrimSpace(why + "\n\n" + d.Before)
 	}

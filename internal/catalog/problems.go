@@ -113,7 +113,7 @@ func passes(problem error) bool {
 	var pinErr *crs.PINError
 	switch {
 	case errors.Is(problem, crs.ErrCardStuck), errors.Is(problem, crs.ErrCardMute), errors.Is(problem, crs.ErrNoCNS),
-		errors.Is(problem, crs.ErrCertificate), errors.Is(problem, crs.ErrUnknownModel), errors.Is(problem, crs.ErrModelCannotSign):
+		errors.Is(problem, crs.ErrCertificate), errors.Is(problem, crs.ErrModelCannotSign):
 		return true
 	case errors.As(problem, &pinErr), errors.Is(problem, crs.ErrPINUnproved): // the text says what to do about the PIN
 		return false
