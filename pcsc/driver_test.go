@@ -82,7 +82,7 @@ func (c *fakeConn) Close() error {
 }
 
 // Rule 2: before identification nothing but SELECT, READ BINARY and the GET RESPONSE that they
-// may need reaches the card, whoever asks.
+// may need reaches the card, no matter who asks.
 func TestRule2AllowList(t *testing.T) {
 	f := &fakeReader{}
 	err := new(Driver).transaction(context.Background(), f, txn{reset: true}, func(s *session) error {

@@ -57,7 +57,7 @@ func TestReaderNameThatIsNoUTF8(t *testing.T) {
 	serve.Answer(citizen.PIN)
 	open(t, citizen.Portale).mustLogIn()
 
-	// The tray names the card by its reader when its PIN is to be changed.
+	// To change a card's PIN the tray names the card by its reader.
 	t.Setenv("HOME", string(h))
 	t.Setenv("XDG_RUNTIME_DIR", filepath.Join(string(h), "run"))
 	link := &ipc.Link{Log: slog.New(slog.DiscardHandler)}

@@ -315,7 +315,7 @@ func everyDialog(t *testing.T, p Prompt) map[string]Text {
 				all[fmt.Sprint("pin ", i, n, j)] = PIN(pin)
 				all[fmt.Sprint("reader ", i, n, j)] = ReaderPIN(pin)
 				pin.Origin = crs.Origin{} // no site asks for a change
-				all[fmt.Sprint("old ", i, n, j)] = care(p, card, false).OldPIN(pin)
+				all[fmt.Sprint("old ", i, n, j)] = pinFlow(p, card, false).OldPIN(pin)
 				pin.Origin = p.Origin
 			}
 		}
@@ -323,25 +323,25 @@ func everyDialog(t *testing.T, p Prompt) map[string]Text {
 			all[fmt.Sprint(name, i)] = d
 		}
 		for j, err := range append([]error{nil}, problems...) {
-			all[fmt.Sprint("outcome ", i, j)] = care(p, card, j%2 == 0).Report(err)
+			all[fmt.Sprint("outcome ", i, j)] = pinFlow(p, card, j%2 == 0).Report(err)
 		}
 		for j, last := range []error{nil, errShort, ErrDiffer, ErrSame} {
 			for _, again := range []bool{false, true} {
-				all[fmt.Sprint("new ", i, j, again)] = care(p, card, false).NewPIN(again, last)
+				all[fmt.Sprint("new ", i, j, again)] = pinFlow(p, card, false).NewPIN(again, last)
 			}
 		}
 	}
 	return all
 }
 
-func care(p Prompt, card crs.Info, unblock bool) PINFlow {
+func pinFlow(p Prompt, card crs.Info, unblock bool) PINFlow {
 	card.PINFormat, card.PUKFormat = crs.PINFormat{Min: 5, Max: 8}, crs.PINFormat{Min: 8, Max: 8}
 	return PINFlow{Card: card, Unblock: unblock, Lang: p.Lang, Developer: p.Developer}
 }
 
 // pukDialogs returns each dialog of an unblock in each state, by name.
 func pukDialogs(p Prompt, card crs.Info) map[string]Text {
-	c := care(p, card, true)
+	c := pinFlow(p, card, true)
 	all := map[string]Text{"offer": c.Offer(), "last PUK": c.LastPUK(), "new PIN": c.NewPIN(false, nil), "again": c.NewPIN(true, nil)}
 	for n := -1; n <= 3; n++ {
 		for i, last := range []error{nil, crs.ErrPINFormat, &crs.PINError{PUK: true, Retries: n}} {
@@ -597,7 +597,7 @@ func TestTokenRisks(t *testing.T) {
 func TestLetters(t *testing.T) {
 	p := Prompt{Lang: "it"}
 	token := crs.Info{Kind: crs.KindToken, ByModule: true, PINFormat: crs.PINFormat{Min: 4, Max: 12}}
-	for _, d := range []Text{PIN(PINPrompt{Prompt: p, Card: token}), care(p, token, false).NewPIN(false, nil)} {
+	for _, d := range []Text{PIN(PINPrompt{Prompt: p, Card: token}), pinFlow(p, token, false).NewPIN(false, nil)} {
 		if text := d.String(); strings.Contains(text, "cifre") || !strings.Contains(text, "caratteri") {
 			t.Errorf("%q", text)
 		}
@@ -634,7 +634,7 @@ func TestOnReader(t *testing.T) {
 	own.Prompt = Prompt{Lang: "it"}
 	keys := cards[0]
 	keys.PINPad = true
-	care := PINFlow{Card: keys, Unblock: true, Lang: "it"}
+	flow := PINFlow{Card: keys, Unblock: true, Lang: "it"}
 	for name, test := range map[string]struct {
 		text Text
 		says []string
@@ -646,8 +646,8 @@ func TestOnReader(t *testing.T) {
 		"last":   {LastTry(p), []string{"Sì, lo scrivo sul lettore"}},
 		"site":   {Keyboard(p.Prompt, cards[0], padFailed), []string{"Reader 00 00", "forse è stato contato", "ripeta l'accesso"}},
 		"own":    {Keyboard(own.Prompt, cards[0], crs.ErrPINPad), []string{"Reader 00 00", "nessun tentativo è andato perso", "adesso"}},
-		"offer":  {care.Offer(), []string{"sulla tastiera del computer, non sui tasti"}},
-		"PUK":    {care.PUK(PUKPrompt{Card: keys}), []string{"sulla tastiera del computer, non sui tasti"}},
+		"offer":  {flow.Offer(), []string{"sulla tastiera del computer, non sui tasti"}},
+		"PUK":    {flow.PUK(PUKPrompt{Card: keys}), []string{"sulla tastiera del computer, non sui tasti"}},
 	} {
 		text := test.text.Before + "\n" + test.text.After + "\n" + test.text.Yes
 		for _, says := range test.says {

@@ -5,7 +5,7 @@
 //	func TestMain(m *testing.M) { ns.Main(m) }
 //
 // A test asks for what it cannot do without, Need, NeedPcscd, NeedUsers, NeedProgram, and fails
-// where that is not to be had, with the line that helps. All others run with Go alone; with -short
+// where that is not available, with the line that helps. All others run with Go alone; with -short
 // they are the only ones that run, and no world is made.
 package ns
 
