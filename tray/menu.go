@@ -3,6 +3,7 @@ package tray
 import (
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/catalog"
@@ -132,6 +133,9 @@ func sum(s ipc.Status, ok bool) (icon picture, key string, cards []ipc.Reader) {
 	}
 	if len(cards) > 1 {
 		key = "tray.several"
+	}
+	if key == "tray.ready" && !cards[0].Card.Info().ValidAt(time.Now()) {
+		icon, key = noCard, "tray.expired"
 	}
 	catalog.ValidFirst(cards, func(r ipc.Reader) crs.Info { return r.Card.Info() })
 	return icon, key, cards

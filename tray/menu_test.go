@@ -81,6 +81,8 @@ func TestLook(t *testing.T) {
 			"(Nessun lettore: lo colleghi al computer) (L'estensione del browser non raggiunge il servizio)" + noCare + rest},
 		{"no pcscd", status(ipc.Reader{Problem: "no_service"}), false, noReader, "(I lettori non si trovano: apra Diagnostica)" + noCare + rest},
 		{"no reader", ipc.Status{}, false, noReader, "(Nessun lettore: lo colleghi al computer)" + noCare + rest},
+		{"expired", status(with(bit4id, expired, false)), false, noCard, "(Carta scaduta: i siti non la accettano più) (ADA ESEMPIO – CNS (scaduta il 31/12/2019)) | Cambia PIN… Sblocca PIN con il PUK…" + rest},
+		{"expired, blocked", status(with(bit4id, expired, true)), false, pinBlocked, "(PIN bloccato: si sblocca con il PUK) (ADA ESEMPIO – CNS (scaduta il 31/12/2019)) | Sblocca PIN con il PUK… Cambia PIN…" + rest},
 		{"no card", status(bit4id), false, noCard, "(Nessuna carta: la inserisca nel lettore)" + noCare + rest},
 		{"reading", status(ipc.Reader{Name: "R", Reading: true}), false, noCard, "(La carta viene letta…)" + noCare + rest},
 		{"mute", status(ipc.Reader{Name: "R", Problem: "mute"}), false, noCard, "(Il chip non si trova: giri la carta)" + noCare + rest},
