@@ -379,10 +379,12 @@ func TestResetsByAnotherProgramInPCSCD(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			if other, err := ctx.Connect(ns.FirstReader, scard.ShareShared, scard.ProtocolAny); err == nil {
-				other.Disconnect(scard.ResetCard)
+			other, err := ctx.Connect(ns.FirstReader, scard.ShareShared, scard.ProtocolAny)
+			if err != nil {
+				ctx.Release()
+				continue
 			}
-			ctx.Release()
+			scard.Close(ctx, other, true)
 		}
 	}()
 	for range 300 {
@@ -405,9 +407,9 @@ func TestExclusiveUseByAnotherProgram(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ctx.Release()
 	other, err := ctx.Connect(ns.FirstReader, scard.ShareExclusive, scard.ProtocolAny)
 	if err != nil {
+		ctx.Release()
 		t.Fatal(err)
 	}
 	if err := v.login(t, card, rightPIN); !errors.Is(err, crs.ErrCardInUse) {
@@ -416,7 +418,7 @@ func TestExclusiveUseByAnotherProgram(t *testing.T) {
 	// A monitor that meets the card like that reads it when it is free.
 	m := startMonitor(t)
 	awaitReaders(t, m, "card in use", func(r []crs.Reader) bool { return len(r) == 2 && errors.Is(r[0].Err, crs.ErrCardInUse) })
-	if err := other.Disconnect(scard.LeaveCard); err != nil {
+	if err := scard.Close(ctx, other, false); err != nil {
 		t.Fatal(err)
 	}
 	awaitReaders(t, m, "card free", firstHas(true))

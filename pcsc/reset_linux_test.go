@@ -15,12 +15,11 @@ func TestPcscd8Reset(t *testing.T) {
 	v := newVirtual(virtualcard.Config{})
 	insert(t, v.Card)
 	openInPCSCD(t, v.driver)
-	ctx, err := scard.EstablishContext()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ctx.Release()
 	for _, reader := range []string{ns.FirstReader, "as the maker of a module calls it"} {
+		ctx, err := scard.EstablishContext()
+		if err != nil {
+			t.Fatal(err)
+		}
 		card, err := ctx.Connect(ns.FirstReader, scard.ShareShared, scard.ProtocolAny)
 		if err != nil {
 			t.Fatal(err)
@@ -41,6 +40,6 @@ func TestPcscd8Reset(t *testing.T) {
 		if log.Len() > 0 {
 			t.Errorf("written: %s", &log)
 		}
-		card.Disconnect(scard.LeaveCard)
+		scard.Close(ctx, card, false)
 	}
 }

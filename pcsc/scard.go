@@ -187,11 +187,7 @@ func (c *pcscConn) Close() error {
 	if c.card == nil {
 		return nil
 	}
-	disposition := scard.LeaveCard
-	if c.inTransaction {
-		disposition = scard.ResetCard
-	}
-	err := errors.Join(c.card.Disconnect(disposition), c.ctx.Release())
+	err := scard.Close(c.ctx, c.card, c.inTransaction)
 	c.card = nil
 	return err
 }

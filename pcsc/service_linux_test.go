@@ -128,12 +128,11 @@ func TestTransactionOfAnotherProgram(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer pcsc.Release()
 	other, err := pcsc.Connect(ns.FirstReader, scard.ShareShared, scard.ProtocolAny)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer other.Disconnect(scard.LeaveCard)
+	defer scard.Close(pcsc, other, false)
 	hold := func() {
 		t.Helper()
 		if err := other.BeginTransaction(); err != nil {

@@ -286,12 +286,12 @@ func signWithoutPIN(t *testing.T, reader string) (status uint16) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ctx.Release()
 	card, err := ctx.Connect(reader, scard.ShareShared, scard.ProtocolAny)
 	if err != nil {
+		ctx.Release()
 		t.Fatal(err)
 	}
-	defer card.Disconnect(scard.LeaveCard)
+	defer scard.Close(ctx, card, false)
 	for _, command := range [][]byte{
 		{0x00, 0xA4, 0x00, 0x0C, 0x02, 0x3F, 0x00},
 		{0x00, 0x22, 0xF3, 0x03, 0x00},

@@ -53,11 +53,13 @@ type Status struct{ Atr []byte }
 func (*Card) ActiveProtocol() Protocol                         { return 0 }
 func (*Card) Status() (*Status, error)                         { return nil, ErrNoService }
 func (*Card) Reconnect(ShareMode, Protocol, Disposition) error { return ErrNoService }
-func (*Card) Disconnect(Disposition) error                     { return ErrNoService }
 func (*Card) BeginTransaction() error                          { return ErrNoService }
 func (*Card) EndTransaction(Disposition) error                 { return ErrNoService }
 func (*Card) Transmit([]byte) ([]byte, error)                  { return nil, ErrNoService }
 func (*Card) Control(uint32, []byte) ([]byte, error)           { return nil, ErrNoService }
+
+// Close gives back what cannot be had.
+func Close(*Context, *Card, bool) error { return ErrNoService }
 
 // CtlCode is pcsc-lite's.
 func CtlCode(function uint16) uint32 { return 0x42000000 + uint32(function) }
