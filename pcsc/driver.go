@@ -27,6 +27,11 @@ type Driver struct {
 	// helps.
 	GiveUp func()
 
+	// Held is called when another program has kept a card for so long that the user should know, once a
+	// transaction. If it is set, a transaction waits until that program releases the card or the
+	// context ends, instead of for Timeouts.Call. Nothing has been sent to the card by then.
+	Held func(reader string)
+
 	// CannotSign is called when an identified card supports none of the ways to sign.
 	CannotSign func(crs.Info)
 
@@ -57,6 +62,10 @@ func (t Timeouts) withDefaults() Timeouts {
 const (
 	maxAbandoned     = 8
 	maxBeginAttempts = 3
+
+	// unsaid is how long another program may keep a card before the user is told: few transactions
+	// take longer.
+	unsaid = 2 * time.Second
 )
 
 // readerState is what a Driver knows of a reader beyond a connection.
@@ -132,6 +141,12 @@ func (d *Driver) setShortOnly(reader string, only bool) {
 // is pulled, the service is restarted) lets the abandoned call return as well. late says what the
 // delay means.
 func withDeadline[T any](d *Driver, reader string, limit time.Duration, late func() error, call func() (T, error), dispose func(T, error)) (T, error) {
+	return withPatience(context.Background(), d, reader, limit, late, call, dispose)
+}
+
+// withPatience is withDeadline for a call made before anything was sent to the card. It asks late each
+// time the limit has passed and waits on while late returns nil. It also abandons the call when ctx ends.
+func withPatience[T any](ctx context.Context, d *Driver, reader string, limit time.Duration, late func() error, call func() (T, error), dispose func(T, error)) (T, error) {
 	type result struct {
 		value T
 		err   error
@@ -143,13 +158,18 @@ func withDeadline[T any](d *Driver, reader string, limit time.Duration, late fun
 	}()
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
-	select {
-	case r := <-done:
-		return r.value, r.err
-	case <-timer.C:
+	var why, ended error
+	for why == nil {
+		select {
+		case r := <-done:
+			return r.value, r.err
+		case <-timer.C:
+			why = late()
+			timer.Reset(limit)
+		case <-ctx.Done():
+			why, ended = crs.ErrCardInUse, ctx.Err()
+		}
 	}
-
-	why := late()
 	// A card in use is released sooner or later: a new process would not help.
 	counts := !errors.Is(why, crs.ErrCardInUse)
 	state := d.reader(reader)
@@ -176,7 +196,7 @@ func withDeadline[T any](d *Driver, reader string, limit time.Duration, late fun
 		d.log().Info("abandoned call returned", "reader", reader)
 	}()
 	var zero T
-	return zero, abandoned{why}
+	return zero, abandoned{cmp.Or(ended, why)}
 }
 
 // abandoned is why a call was abandoned. The call owns its arguments until it returns.
@@ -203,8 +223,62 @@ func held(r Reader, usual error) func() error {
 	}
 }
 
+// holdUp is how a transaction waits for a card that another program keeps.
+type holdUp struct {
+	ctx   context.Context // ends the waiting
+	limit time.Duration   // how often late is called
+	said  func()          // tells the user, once; nil: the card is not waited for
+	most  time.Duration   // how long a call may take for other reasons
+}
+
+func (d *Driver) holdUp(ctx context.Context, reader string, limits Timeouts, brief bool) holdUp {
+	switch {
+	case brief:
+		return holdUp{context.Background(), min(unsaid, limits.Call), nil, limits.Call}
+	case d.Held == nil:
+		return holdUp{context.Background(), limits.Call, nil, limits.Call}
+	}
+	return holdUp{ctx, min(unsaid, limits.Call), sync.OnceFunc(func() { d.Held(reader) }), limits.Call}
+}
+
+// late is for one call of withPatience; why says why the call takes so long.
+func (h holdUp) late(why func() error) func() error {
+	passed := time.Duration(0)
+	return func() error {
+		passed += h.limit
+		switch err := why(); {
+		case !errors.Is(err, crs.ErrCardInUse) && passed < h.most:
+			return nil
+		case !errors.Is(err, crs.ErrCardInUse), h.said == nil:
+			return err
+		}
+		h.said()
+		return nil
+	}
+}
+
+// free repeats try while another program has the card, if the card is waited for.
+func (h holdUp) free(try func() error) error {
+	const pause = 200 * time.Millisecond
+	for passed := time.Duration(0); ; passed += pause {
+		err := try()
+		if h.said == nil || isAbandoned(err) || !errors.Is(err, crs.ErrCardInUse) {
+			return err
+		}
+		if passed >= h.limit {
+			h.said()
+		}
+		select {
+		case <-h.ctx.Done():
+			return h.ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
 // txn is how a transaction begins and ends.
 type txn struct {
+	brief bool // does not wait long for a card that another program keeps
 	clean bool // begins with a reset: no PIN is verified
 	reset bool // ends with a reset, in every path
 }
@@ -228,15 +302,19 @@ func (d *Driver) transaction(ctx context.Context, r Reader, t txn, f func(*sessi
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if err := d.stuck(r.Name()); err != nil {
-		return err
-	}
-
-	s := &session{driver: d, limits: d.Timeouts.withDefaults(), ctx: ctx, reader: r.Name(), held: held(r, crs.ErrCardInUse)}
-	s.conn, err = withDeadline(d, s.reader, s.limits.Call, held(r, crs.ErrCardStuck), r.Connect, func(c Conn, err error) {
-		if err == nil {
-			c.Close()
+	limits := d.Timeouts.withDefaults()
+	h := d.holdUp(ctx, r.Name(), limits, t.brief)
+	s := &session{driver: d, limits: limits, ctx: ctx, reader: r.Name(), holdUp: h, held: held(r, crs.ErrCardInUse)}
+	err = h.free(func() (err error) {
+		if err := d.stuck(r.Name()); err != nil {
+			return err
 		}
+		s.conn, err = withPatience(h.ctx, d, s.reader, h.limit, h.late(held(r, crs.ErrCardStuck)), r.Connect, func(c Conn, err error) {
+			if err == nil {
+				c.Close()
+			}
+		})
+		return err
 	})
 	if err != nil {
 		return err

@@ -294,6 +294,12 @@ func TestDoesNotGiveUpWhenCallsReturn(t *testing.T) {
 	})
 }
 
+func (d *Driver) stuckCalls() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.abandoned
+}
+
 type namedReader struct {
 	fakeReader
 	name string

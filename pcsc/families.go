@@ -32,9 +32,11 @@ var families = []struct {
 // that is left without a reset, with nothing but SELECT and READ BINARY. The error is of code
 // crs.ErrCardUnusable if this software cannot use the card, crs.ErrCard if the card or the reader
 // failed.
-func (d *Driver) Open(ctx context.Context, r Reader) (crs.Card, error) {
+func (d *Driver) Open(ctx context.Context, r Reader) (crs.Card, error) { return d.open(ctx, r, txn{}) }
+
+func (d *Driver) open(ctx context.Context, r Reader, t txn) (crs.Card, error) {
 	var found card
-	err := d.transaction(ctx, r, txn{}, func(s *session) (err error) {
+	err := d.transaction(ctx, r, t, func(s *session) (err error) {
 		found, err = identify(s, r)
 		if s.lost {
 			return err

@@ -368,7 +368,7 @@ func (m *Monitor) clear(s *slot) {
 func (m *Monitor) Announce() { m.changed.Announce() }
 
 // Readers lists the readers once, for short-lived programs, and opens the cards in those whose name
-// is wanted.
+// is wanted. It does not wait long for a card that another program is using.
 func (d *Driver) Readers(ctx context.Context, wanted func(name string) bool) ([]crs.Reader, error) {
 	names, err := withDeadline(d, noReader, d.Timeouts.withDefaults().Call, serviceStuck, listReaders, func([]string, error) {})
 	if err != nil {
@@ -381,7 +381,7 @@ func (d *Driver) Readers(ctx context.Context, wanted func(name string) bool) ([]
 		if !wanted(r.Name()) {
 			continue
 		}
-		readers[i].Card, err = d.Open(ctx, r)
+		readers[i].Card, err = d.open(ctx, r, txn{brief: true})
 		if !errors.Is(err, crs.ErrCardRemoved) {
 			readers[i].Err = err
 		}

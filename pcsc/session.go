@@ -16,6 +16,7 @@ type session struct {
 	limits Timeouts
 	ctx    context.Context
 	reader string
+	holdUp holdUp
 	held   func() error // why a transaction does not begin in time
 	conn   Conn
 	t0     bool
@@ -45,10 +46,12 @@ var errEndless = fmt.Errorf("%w: endless response", crs.ErrCard)
 const maxResponse = maxExtended
 
 // call runs a call of the connection within the usual limit.
-func (s *session) call(f func() error) error { return s.callOr(readerStuck, f) }
+func (s *session) call(f func() error) error {
+	return s.callWithin(context.Background(), s.limits.Call, readerStuck, f)
+}
 
-func (s *session) callOr(late, f func() error) error {
-	_, err := withDeadline(s.driver, s.reader, s.limits.Call, late,
+func (s *session) callWithin(ctx context.Context, limit time.Duration, late, f func() error) error {
+	_, err := withPatience(ctx, s.driver, s.reader, limit, late,
 		func() (struct{}, error) { return struct{}{}, f() },
 		func(struct{}, error) { s.dispose() })
 	s.lost = s.lost || isAbandoned(err)
@@ -59,7 +62,7 @@ func (s *session) callOr(late, f func() error) error {
 // is harmless.
 func (s *session) begin() (err error) {
 	for range maxBeginAttempts {
-		if err = s.callOr(s.held, s.conn.Begin); !errors.Is(err, crs.ErrCardReset) {
+		if err = s.callWithin(s.holdUp.ctx, s.holdUp.limit, s.holdUp.late(s.held), s.conn.Begin); !errors.Is(err, crs.ErrCardReset) {
 			break
 		}
 	}

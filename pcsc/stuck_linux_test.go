@@ -56,12 +56,6 @@ func TestStuckCallNeedsNoRestart(t *testing.T) {
 	}
 }
 
-func (d *Driver) stuckCalls() int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.abandoned
-}
-
 // Why a call of PC/SC is not made in a process of its own, to be ended when it hangs: pcscd goes
 // on waiting for the reader, and so does the next caller. Other readers are not disturbed.
 func TestAHangOutlivesItsProcess(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/cards"
@@ -30,7 +31,11 @@ func card(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	readers, tokens, err := findReaders(ctx, *reader)
+	held := sayHeld()
+	if rest[0] == "list" {
+		held = nil // that another program is using a card is what is listed
+	}
+	readers, tokens, err := findReaders(ctx, held, *reader)
 	if tokens != nil {
 		defer tokens.Close()
 	}
@@ -56,12 +61,12 @@ func card(ctx context.Context, args []string) error {
 
 // findReaders opens the cards in the readers whose name contains a word, and the tokens. It sends
 // nothing to other readers: they may be in use.
-func findReaders(ctx context.Context, word string) ([]crs.Reader, *pkcs11.Tokens, error) {
+func findReaders(ctx context.Context, held func(), word string) ([]crs.Reader, *pkcs11.Tokens, error) {
 	word = outside.Text(word) // as for the names of readers
 	wanted := func(name string) bool {
 		return strings.Contains(strings.ToLower(name), strings.ToLower(word))
 	}
-	all, tokens, err := find(ctx, wanted, func(native []crs.Reader, choice cards.Choice) bool {
+	all, tokens, err := find(ctx, held, wanted, func(native []crs.Reader, choice cards.Choice) bool {
 		return cards.Needed(native, choice, nil)
 	})
 	var found []crs.Reader
@@ -79,6 +84,11 @@ func findReaders(ctx context.Context, word string) ([]crs.Reader, *pkcs11.Tokens
 		return nil, tokens, sentence("card.noreader")
 	}
 	return nil, tokens, sentence("card.nosuchreader", "word", word, "readers", names(all))
+}
+
+// sayHeld returns what says, once, that another program is using the card and that it is waited for.
+func sayHeld() func() {
+	return sync.OnceFunc(func() { fmt.Fprintln(os.Stderr, "crs:", catalog.Wrap(catalog.Say("card.held"), catalog.Width)) })
 }
 
 // theCard returns the one card that can be used.

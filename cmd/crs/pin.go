@@ -48,7 +48,7 @@ func tellService(ctx context.Context) {
 
 // onCard does something with the one card that is meant.
 func onCard(ctx context.Context, reader string, do func(crs.Card) error) error {
-	readers, tokens, err := findReaders(ctx, reader)
+	readers, tokens, err := findReaders(ctx, sayHeld(), reader)
 	if tokens != nil {
 		defer tokens.Close()
 	}

@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/crs-bridge/crs"
 	"github.com/crs-bridge/crs/internal/cards"
@@ -30,23 +33,60 @@ func joinCards(driver *pcsc.Driver, log *slog.Logger) (*cards.Cards, func(contex
 }
 
 // find opens the cards in the readers that are wanted, and joins them with the tokens, which the
-// caller closes. needed decides whether to ask the modules that look into readers.
-func find(ctx context.Context, wanted func(reader string) bool, needed func([]crs.Reader, cards.Choice) bool) ([]crs.Reader, *pkcs11.Tokens, error) {
+// caller closes. needed decides whether to ask the modules that look into readers. If held is not nil,
+// find waits for a card that another program is using, and so does what is done with the card later;
+// held is called when that takes long.
+func find(ctx context.Context, held func(), wanted func(reader string) bool, needed func([]crs.Reader, cards.Choice) bool) ([]crs.Reader, *pkcs11.Tokens, error) {
 	log := slog.New(slog.DiscardHandler)
 	driver, err := newDriver(log)
 	if err != nil {
 		return nil, nil, err
 	}
+	started := time.Now()
 	native, err := driver.Readers(ctx, wanted)
 	choice := driverChoice(log)
 	tokens := newTokens(driver, log)
-	return cards.Join(native, tokens.List(ctx, needed(native, choice)), choice, nil), tokens, err
+	others := tokens.List(ctx, needed(native, choice))
+	if held != nil {
+		driver.Held = func(string) { held() }
+		for err == nil && !slices.ContainsFunc(slices.Concat(native, others), usable) && slices.ContainsFunc(native, inUse) {
+			if time.Since(started) > 2*time.Second { // few programs take longer
+				held()
+			}
+			select {
+			case <-time.After(200 * time.Millisecond):
+			case <-ctx.Done():
+			}
+			err = lookAgain(ctx, driver, native)
+		}
+	}
+	return cards.Join(native, others, choice, nil), tokens, err
+}
+
+func usable(r crs.Reader) bool { return r.Card != nil }
+func inUse(r crs.Reader) bool  { return errors.Is(r.Err, crs.ErrCardInUse) }
+
+// lookAgain opens the cards that another program was using.
+func lookAgain(ctx context.Context, driver *pcsc.Driver, readers []crs.Reader) error {
+	now, err := driver.Readers(ctx, func(name string) bool {
+		return slices.ContainsFunc(readers, func(r crs.Reader) bool { return r.Name == name && inUse(r) })
+	})
+	for i, r := range readers {
+		if !inUse(r) {
+			continue
+		}
+		readers[i] = crs.Reader{Name: r.Name} // unless it is still there
+		if at := slices.IndexFunc(now, func(n crs.Reader) bool { return n.Name == r.Name }); at >= 0 {
+			readers[i] = now[at]
+		}
+	}
+	return err
 }
 
 // quietly finds all that can be seen without sending a command to a card that the native driver
 // handles.
 func quietly(ctx context.Context) ([]crs.Reader, *pkcs11.Tokens, error) {
-	return find(ctx, func(string) bool { return true }, func(native []crs.Reader, choice cards.Choice) bool {
+	return find(ctx, nil, func(string) bool { return true }, func(native []crs.Reader, choice cards.Choice) bool {
 		occupied, handled := false, false
 		for _, r := range native {
 			occupied = occupied || r.Card != nil || r.Err != nil
