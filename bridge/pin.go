@@ -304,8 +304,11 @@ func (s *Server) cardIn(reader string) (crs.Card, error) {
 // asked for, and cannot close the dialogs: what is done to the card is the user's business.
 func (l *login) unblock(card crs.Card, blocked error) error {
 	flow := l.pinFlow(card, catalog.Prompt{Lang: l.lang, Developer: l.prompt.Developer})
-	if errors.Is(flow.refusal(true), crs.ErrPINUnsupported) || errors.Is(blocked, crs.ErrPINUnsupported) {
+	switch why := flow.refusal(true); {
+	case errors.Is(why, crs.ErrPINUnsupported), errors.Is(blocked, crs.ErrPINUnsupported):
 		return blocked
+	case why != nil: // not on this reader: an offer would be a promise that is not kept
+		return fmt.Errorf("%w: %w", blocked, why)
 	}
 	ctx, cancel := context.WithTimeout(l.service, l.limits().Login)
 	defer cancel()

@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -89,7 +90,7 @@ func TestUnblockInALogin(t *testing.T) {
 		"not this model": {func(*offlineWorld) {}, []error{crs.ErrPINUnsupported}, crs.ErrPINBlocked,
 			offered + typing + " " + outcome(true, crs.ErrPINUnsupported)},
 		"contactless": {func(w *offlineWorld) { w.card.info.Contactless = true }, nil, crs.ErrPINBlocked,
-			offered + outcome(true, crs.ErrContactless)},
+			"pin " + report(fmt.Errorf("%w: %w", &crs.PINError{Blocked: true}, crs.ErrContactless))},
 		"declined": {func(w *offlineWorld) { w.ui.OnAsk(catalog.KindOffer, nil) }, nil, crs.ErrPINBlocked, "pin offer"},
 		"closed":   {func(w *offlineWorld) { w.ui.OnPIN(catalog.KindPUK, closes) }, nil, crs.ErrPINBlocked, offered + "puk"},
 		"a card that cannot": {func(w *offlineWorld) { w.cards.set(crs.Reader{Card: w.card}) }, nil,

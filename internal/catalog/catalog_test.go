@@ -810,3 +810,15 @@ func TestValidity(t *testing.T) {
 		t.Errorf("sorted: %+v", cards)
 	}
 }
+
+// A PIN that is blocked, on a reader on which it cannot be unblocked, is told as both.
+func TestBlockedOverTheAir(t *testing.T) {
+	for lang, texts := range languages() {
+		both := texts.problem(fmt.Errorf("%w: %w", &crs.PINError{Blocked: true}, crs.ErrContactless))
+		for _, key := range []string{"problem.pin_blocked", "problem.contactless"} {
+			if !strings.Contains(both, texts.say(key)) {
+				t.Errorf("%s: no %s", lang, key)
+			}
+		}
+	}
+}

@@ -56,6 +56,8 @@ func (t texts) problemOf(err error, status crs.PINStatus) string {
 		return t.padProblem(err)
 	case errors.Is(err, crs.ErrPINBlocked) && errors.Is(err, crs.ErrPINUnsupported):
 		return t.say("problem.pin_blocked.token")
+	case errors.Is(err, crs.ErrPINBlocked) && errors.Is(err, crs.ErrContactless):
+		return t.say("problem.pin_blocked") + "\n\n" + t.say("problem.contactless")
 	case errors.Is(err, crs.ErrPINBlocked):
 		return t.say("problem.pin_blocked")
 	case refused != nil && (word == "stuck" || refused.Uncertain && word == "module"):
