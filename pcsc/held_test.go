@@ -134,3 +134,19 @@ func TestAReaderThatHangsIsNotWaitedFor(t *testing.T) {
 		close(release)
 	})
 }
+
+// Cards that other programs keep, in as many readers as there may be, are no reason to give up: a new
+// process would have to wait as well.
+func TestDoesNotGiveUpForCardsInUse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		d := &Driver{GiveUp: func() { t.Error("gave up") }}
+		for i := range 2 * maxAbandoned {
+			f := &namedReader{fakeReader{begin: func() error { <-release; return nil }}, string(rune('a' + i))}
+			if err := d.transaction(t.Context(), f, txn{}, nil); !errors.Is(err, crs.ErrCardInUse) {
+				t.Error(err)
+			}
+		}
+		close(release)
+	})
+}

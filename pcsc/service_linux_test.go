@@ -46,6 +46,9 @@ func TestServiceThatDoesNotServe(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			test.socket(t, socket())
 			defer os.Remove(socket())
+			if got := serviceListens(); got != (test.want != crs.ErrNoService) {
+				t.Errorf("something listens: %v", got)
+			}
 			d := &Driver{Timeouts: Timeouts{Call: 300 * time.Millisecond}}
 			if _, err := d.Readers(t.Context(), func(string) bool { return true }); !errors.Is(err, test.want) {
 				t.Errorf("readers: %v, want %v", err, test.want)
