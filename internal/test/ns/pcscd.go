@@ -70,11 +70,18 @@ func (d *Daemon) Start() error {
 	var readers strings.Builder
 	for i := range max(d.Readers, 1) {
 		port := 0x8C7B + 2*i
-		name := cmp.Or(d.Name, "Virtual PCD")
+		name, library := cmp.Or(d.Name, "Virtual PCD"), driver
 		if i > 0 {
 			name = fmt.Sprintf("%s %d", name, i+1)
+			// The library keeps one state a slot number for all readers that it drives. Each copy is
+			// a library of its own.
+			own := filepath.Join(socketDir, fmt.Sprintf("vpcd%d.so", i+1))
+			if err := copyFile(own, driver); err != nil {
+				return err
+			}
+			library = own
 		}
-		fmt.Fprintf(&readers, "FRIENDLYNAME \"%s\"\nDEVICENAME /dev/null:0x%X\nLIBPATH %s\nCHANNELID 0x%X\n\n", name, port, driver, port)
+		fmt.Fprintf(&readers, "FRIENDLYNAME \"%s\"\nDEVICENAME /dev/null:0x%X\nLIBPATH %s\nCHANNELID 0x%X\n\n", name, port, library, port)
 	}
 	if err := os.WriteFile(config, []byte(readers.String()), 0o600); err != nil {
 		return err
@@ -110,6 +117,14 @@ func (d *Daemon) Start() error {
 		}
 	}
 	return nil
+}
+
+func copyFile(to, from string) error {
+	b, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, b, 0o755)
 }
 
 // Stop ends pcscd as an administrator would. Without pcscd it does nothing.
