@@ -36,8 +36,12 @@ func LockService() (unlock func(), err error) {
 	}
 	for _, home := range homeDirs() {
 		// Where it cannot be written, programs of the same session still find the service.
-		if checkPrivate(home) == nil {
-			_ = file{home, servedFrom}.write([]byte(dir))
+		if checkPrivate(home) != nil {
+			continue
+		}
+		f := file{home, servedFrom}
+		if was, _, err := f.read(); err != nil || string(was) != dir { // writing waits for the disk
+			_ = f.write([]byte(dir))
 		}
 	}
 	return unlock, nil
