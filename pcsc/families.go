@@ -18,14 +18,11 @@ type card interface {
 // families are the kinds of cards, in the order in which they are tried. A new family is a row
 // here, and files of its own; a new model of a CNS is a row of layouts.
 //
-// identify sends nothing but SELECT and READ BINARY. It returns an error of code
-// crs.ErrCardUnusable if the card is not of the family, or cannot be used.
-var families = []struct {
-	name     string
-	identify func(*session, Reader) (card, error)
-}{
-	{"CNS", identifyCNS},
-	{"ACe 2025", identifyACe},
+// Each sends nothing but SELECT and READ BINARY. It returns an error of code crs.ErrCardUnusable if
+// the card is not of the family, or cannot be used.
+var families = []func(*session, Reader) (card, error){
+	identifyCNS,
+	identifyACe,
 }
 
 // Open identifies the card in a reader and reads its certificate, in one short transaction
@@ -57,8 +54,8 @@ func (d *Driver) open(ctx context.Context, r Reader, t txn) (crs.Card, error) {
 // the family that knows it, or else of the first, to which most cards belong.
 func identify(s *session, source Reader) (card, error) {
 	var first error
-	for _, family := range families {
-		found, err := family.identify(s, source)
+	for _, identify := range families {
+		found, err := identify(s, source)
 		if err == nil || crs.CodeOf(err) != crs.ErrCardUnusable || errors.Is(err, crs.ErrModelCannotSign) {
 			return found, err
 		}
