@@ -266,20 +266,7 @@ func TestStuckPCSCD(t *testing.T) {
 // A reader's name is what its driver says, in any encoding. It is text from here on, and the
 // service is still asked for what it said.
 func TestReaderNameThatIsNoUTF8(t *testing.T) {
-	ns.NeedPcscd(t)
-	if err := ns.Pcscd.Stop(); err != nil {
-		t.Fatal(err)
-	}
-	ns.Pcscd.Name = "Lettore carit\xe0"
-	t.Cleanup(func() {
-		ns.Pcscd.Name = ""
-		if err := errors.Join(ns.Pcscd.Stop(), ns.Pcscd.Start()); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := ns.Pcscd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	ns.PcscdWith(t, "Lettore carit\xe0", 1)
 	const name = "Lettore carità 00 00"
 	m := startMonitor(t)
 	v := newVirtual(virtualcard.Config{})

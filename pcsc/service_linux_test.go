@@ -88,16 +88,7 @@ func listen(t *testing.T, path string, serve func(net.Conn)) *net.UnixListener {
 // Sixteen slots are as many as pcscd has place for, and one more than it lets a program wait for together
 // with news of readers.
 func TestMonitorOfSixteenSlots(t *testing.T) {
-	ns.NeedPcscd(t)
-	restart := func(readers int) {
-		t.Helper()
-		ns.Pcscd.Readers = readers
-		if err := errors.Join(ns.Pcscd.Stop(), ns.Pcscd.Start()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	restart(8)
-	defer restart(0)
+	ns.PcscdWith(t, "", 8)
 	m := startMonitor(t)
 	awaitReaders(t, m, "sixteen slots", func(r []crs.Reader) bool {
 		for _, one := range r {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -17,21 +16,8 @@ import (
 // TestReaderNameThatIsNoUTF8: a reader whose driver names it in Latin-1 can be used for everything,
 // and is called the same everywhere.
 func TestReaderNameThatIsNoUTF8(t *testing.T) {
-	ns.NeedPcscd(t)
 	const name, freshPIN = "Lettore carità 00 00", "8264513"
-	if err := ns.Pcscd.Stop(); err != nil {
-		t.Fatal(err)
-	}
-	ns.Pcscd.Name = "Lettore carit\xe0"
-	t.Cleanup(func() {
-		ns.Pcscd.Name = ""
-		if err := errors.Join(ns.Pcscd.Stop(), ns.Pcscd.Start()); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := ns.Pcscd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	ns.PcscdWith(t, "Lettore carit\xe0", 1)
 	h := citizen.NewHome(t)
 	h.Command(t, "sites", "allow", citizen.Portale)
 	configure(t, h, `{"cards":{"CARITÀ 00 00":"native"}}`)

@@ -1,6 +1,7 @@
 package ns
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -21,6 +22,24 @@ func NeedPcscd(t testing.TB) {
 	Need(t)
 	if errNoPcscd != nil {
 		t.Fatalf("this test needs pcscd in a private namespace: %v; %s", errNoPcscd, advice)
+	}
+}
+
+// PcscdWith restarts pcscd with readers of another name or number (see Daemon) until the test ends.
+func PcscdWith(t testing.TB, name string, readers int) {
+	t.Helper()
+	NeedPcscd(t)
+	restart := func(name string, readers int) error {
+		Pcscd.Name, Pcscd.Readers = name, readers
+		return errors.Join(Pcscd.Stop(), Pcscd.Start())
+	}
+	t.Cleanup(func() {
+		if err := restart("", 0); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := restart(name, readers); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -58,10 +58,7 @@ func mirror(from, to string, own []string) error {
 		case source == Modules:
 			err = os.Mkdir(target, 0o755)
 		case copied:
-			var b []byte
-			if b, err = os.ReadFile(source); err == nil {
-				err = os.WriteFile(target, b, 0o755)
-			}
+			err = copyFile(target, source)
 		case e.Type()&os.ModeSymlink != 0:
 			var link string
 			if link, err = os.Readlink(source); err == nil {
