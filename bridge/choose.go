@@ -11,10 +11,10 @@ import (
 
 // view is what a login sees of the readers.
 type view struct {
-	cards   []crs.Card // that can be used, the valid ones first
-	reading bool       // a card was just inserted
-	insert  catalog.Text
-	useless bool // there is a card, and no other reader is free
+	cards   []crs.Card   // that can be used, the valid ones first
+	reading bool         // a card was just inserted
+	insert  catalog.Text // asks for a card, if there is none
+	useless bool         // there is a card, and no other reader is free
 	changed <-chan struct{}
 }
 
@@ -30,8 +30,10 @@ func (l *login) snapshot() view {
 		}
 	}
 	catalog.ValidFirst(v.cards, crs.Card.Info)
-	free, problems := catalog.Problems(readers)
-	v.insert, v.useless = catalog.InsertCard(l.prompt, readers), problems != nil && !free
+	if len(v.cards) == 0 {
+		free, problems := catalog.Problems(readers)
+		v.insert, v.useless = catalog.InsertCard(l.prompt, readers), problems != nil && !free
+	}
 	return v
 }
 
