@@ -100,8 +100,8 @@ func sum(s ipc.Status, ok bool) (icon picture, key string, cards []ipc.Reader) {
 		return noService, "tray.noservice", nil
 	}
 	icon, key = noReader, "tray.noreader"
-	var blocked, reading, free, own bool
-	var problem string
+	var blocked, reading, free bool
+	var problems []string
 	for _, r := range s.Readers {
 		switch {
 		case r.Card != nil:
@@ -113,8 +113,7 @@ func sum(s ipc.Status, ok bool) (icon picture, key string, cards []ipc.Reader) {
 		case r.Reading:
 			reading = true
 		case r.Problem != "":
-			problem = catalog.TrayProblem(r.Problem)
-			own = own || !catalog.Foreign(r.Problem)
+			problems = append(problems, r.Problem)
 		default:
 			free = true // that is where a card belongs, no matter what is in the others
 		}
@@ -125,8 +124,8 @@ func sum(s ipc.Status, ok bool) (icon picture, key string, cards []ipc.Reader) {
 		icon, key = cardReady, "tray.ready"
 	case reading:
 		key = "tray.reading"
-	case problem != "" && (own || !free):
-		key = problem
+	case len(problems) > 0 && !(free && catalog.Beside(problems)):
+		key = catalog.TrayProblem(problems[len(problems)-1])
 	}
 	if blocked {
 		icon, key = pinBlocked, "tray.blocked"

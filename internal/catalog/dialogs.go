@@ -94,26 +94,30 @@ func InsertCard(p Prompt, readers []crs.Reader) Text {
 	return t.answers(d, "", "cancel", "")
 }
 
-// Problems returns the readers whose card cannot be used, and whether another reader is free: that
-// is then where a card belongs, unless one of the problems is most likely that of the user's own
-// card.
+// Problems returns the readers whose card cannot be used, and whether a card belongs in another
+// reader, which is free: see Beside.
 func Problems(readers []crs.Reader) (free bool, problems []crs.Reader) {
-	own := false
+	var words []string
 	for _, r := range readers {
 		switch {
 		case r.Err != nil:
-			own = own || !Foreign(crs.Word(r.Err))
-			problems = append(problems, r)
+			words, problems = append(words, crs.Word(r.Err)), append(problems, r)
 		case r.Card == nil && !r.Reading:
 			free = true
 		}
 	}
-	return free && !own, problems
+	return free && Beside(words), problems
 }
 
-// Foreign reports whether a problem, by its word, may have nothing to do with the user's card: a
+// Beside reports whether problems, by their words, are beside the point where another reader is free:
+// that is where a card belongs then, unless one of them is most likely that of the user's own card.
+func Beside(words []string) bool {
+	return !slices.ContainsFunc(words, func(word string) bool { return !foreign(word) })
+}
+
+// foreign reports whether a problem, by its word, may have nothing to do with the user's card: a
 // company badge or a broken reader looks like this.
-func Foreign(word string) bool {
+func foreign(word string) bool {
 	for _, err := range []error{crs.ErrCardMute, crs.ErrNoCNS, crs.ErrCardProtocol, crs.ErrCardStuck, crs.ErrReaderFailed} {
 		if word == crs.Word(err) {
 			return true
