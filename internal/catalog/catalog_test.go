@@ -822,3 +822,27 @@ func TestBlockedOverTheAir(t *testing.T) {
 		}
 	}
 }
+
+// What has no text of its own is told with its cause, for the person who helps: without it nobody can.
+func TestProblemWithItsCause(t *testing.T) {
+	defer SetLanguage("")
+	for _, l := range Languages {
+		SetLanguage(l.Code)
+		for err, cause := range map[error]string{
+			errors.New("disk full"):                               "disk full",
+			fmt.Errorf("portal: %w", errors.New("lookup failed")): "portal: lookup failed",
+			fmt.Errorf("%w: page 3", crs.ErrInternal):             crs.ErrInternal.Error() + ": page 3",
+			errors.New("two\nlines\x1b[2J"):                       "two\uFFFDlines\uFFFD[2J",
+			crs.ErrPINSpent:                                       crs.ErrPINSpent.Error(),
+			errors.New("x" + strings.Repeat("y", 2*maxDetail)):    strings.Repeat("y", maxDetail-1) + "…",
+			fmt.Errorf("%w: the state directory", crs.ErrBusy):    "the state directory",
+		} {
+			if text := Report(Prompt{}, err).After; !strings.Contains(text, cause) {
+				t.Errorf("%s: %q is not in %q", l.Code, cause, text)
+			}
+		}
+		if text := Report(Prompt{}, crs.ErrCardRemoved).After; strings.Contains(text, crs.ErrCardRemoved.Error()) {
+			t.Errorf("%s: %q has a text of its own, and a cause beside it", l.Code, text)
+		}
+	}
+}

@@ -65,7 +65,7 @@ func (t texts) problemOf(err error, status crs.PINStatus) string {
 	case refused != nil:
 		return t.again(err) + "\n\n" + t.tries(PINPrompt{Status: status, Last: err})
 	}
-	if t.has(key) {
+	if t.has(key) && word != string(crs.ErrInternal) {
 		return t.say(key)
 	}
 	if code := crs.CodeOf(err); code == crs.ErrCard || code == crs.ErrCardUnusable {
